@@ -1,0 +1,123 @@
+"""The nouns every other part shares, and the errors a user may see.
+
+Words: a *recording* is one file; an *event* is a stretch of it with a label; a *piece* is a stretch
+of signal without a gap (plain EDF and EDF+C have one, EDF+D may have several). Times are seconds
+from the start of the recording, intervals are half open. Signals are volts until normalised.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+BACKGROUND = "bckg"
+
+
+class UserError(Exception):
+    """A problem the user can mend; printed as one line, without a traceback.
+
+    The message says where, what was found, what was expected and what to do.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, reason: str = "user_error"):
+        super().__init__(message)
+        self.reason = reason
+        """Stable short code, for reports and tests."""
+
+
+class ConfigError(UserError):
+    """A setting is wrong."""
+
+
+class DataError(UserError):
+    """A file cannot be used; nothing of it is."""
+
+    exit_code = 3
+
+
+class SkipRecording(DataError):
+    """This recording is left out and counted; the others are still used."""
+
+
+def check_choice(name: str, value: object, allowed, hint: str = "") -> None:
+    """Refuse ``value`` unless it is one of ``allowed``, and say what they are."""
+    if value not in allowed:
+        choices = ", ".join(repr(a) for a in allowed)
+        raise ConfigError(f"{name}={value!r} is not one of {choices}. {hint}".rstrip())
+
+
+@dataclass(frozen=True)
+class Event:
+    """A labelled stretch of a recording, ``[onset_s, offset_s)``."""
+
+    onset_s: float
+    offset_s: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of signal without a gap."""
+
+    start_s: float
+    eeg_CT: np.ndarray
+    """Volts, float32, channels in the montage's order."""
+
+
+@dataclass(frozen=True)
+class RecordingRef:
+    """Where a recording lies; known without reading any signal."""
+
+    recording: str
+    """Unique name inside the corpus; a table may show it."""
+    subject: str
+    """The person: all recordings of one person share it, whatever the folder is called."""
+    path: Path
+    session: str = ""
+    files: tuple[Path, ...] = ()
+    """Every file whose change must rebuild the store (signal, annotations)."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording as read from its native files."""
+
+    ref: RecordingRef
+    sfreq: float
+    ch_names: tuple[str, ...]
+    pieces: tuple[Piece, ...]
+    events: tuple[Event, ...]
+    """Ictal events only, sorted, not overlapping, clipped to the recording."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Allow-listed facts only: age_band, sex, montage. Nothing else leaves a file header."""
+    warnings: tuple[str, ...] = ()
+    """What was odd but tolerated; the data report shows it."""
+    clipped_samples: int = 0
+    """Samples that stood at the rails of the digital range."""
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of signal, gaps not counted."""
+        return sum(p.eeg_CT.shape[1] for p in self.pieces) / self.sfreq
+
+
+class Corpus(Protocol):
+    """What a data set must offer; it never knows torch."""
+
+    name: str
+    classes: tuple[str, ...]
+    """Background first; the position is the class index."""
+    ch_names: tuple[str, ...]
+    """The montage, in the order of the rows of every signal."""
+
+    def recordings(self) -> list[RecordingRef]:
+        """All recordings, sorted by name; raises ``DataError`` where there are none."""
+        ...
+
+    def read(self, ref: RecordingRef) -> Recording:
+        """The recording's signal and events; raises ``SkipRecording`` or ``DataError``."""
+        ...
