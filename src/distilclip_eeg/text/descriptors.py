@@ -1,0 +1,330 @@
+"""Descriptions of windows, read off the signal alone.
+
+A description is a pure function of a window's filtered microvolts: no annotation is read, none can be
+passed. It adds no information to the signal, only words for it; it exists at test time as well. The edges
+between "low" and "high" are quantiles of the rows given to ``Describer.fit``: training rows only.
+
+Shapes: B windows, C channels, T samples, F frequencies.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from scipy import fft
+
+from distilclip_eeg.schema import ConfigError, DataError, check_choice
+
+BANDS = {"delta": (0.5, 4.0), "theta": (4.0, 8.0), "alpha": (8.0, 13.0), "beta": (13.0, 70.0)}
+"""Half open, Hz. Beta takes in gamma: at the scalp, most of what lies above 30 Hz is muscle."""
+REGIONS = ("frontal", "central", "temporal", "parietal", "occipital")
+SIDES = ("left", "right", "midline")
+
+DENY_LIST = (
+    *("seizure", "ictal", "epilep", "spike", "convuls", "attack", "absence", "tonic", "clonic"),
+    *("myoclon", "focal", "generali", "partial", "status", "onset", "discharge", "event", "annotat", "label"),
+    *("sz", "bckg", "background", "normal", "diagnos", "patholog", "patient"),
+)
+"""No description contains one of these, upper or lower case: each would name the class or the annotation."""
+
+LAGS_S = (0.04, 0.4)
+ARTIFACT_HZ = (45.0, 70.0)
+FLAT_UV = 0.5
+"""A channel whose RMS is below this carries no brain activity."""
+CHUNK = 256
+"""Windows measured at a time; one chunk's spectrum stays near the cache."""
+
+_ELECTRODE = re.compile(r"(FP|AF|FC|FT|CP|TP|PO|F|C|T|P|O|I)(Z|\d{1,2})")
+_REGION = {"FP": 0, "AF": 0, "F": 0, "FC": 1, "C": 1, "FT": 2, "T": 2, "TP": 2, "CP": 3, "P": 3, "PO": 4}
+_REGION |= {"O": 4, "I": 4}
+_TEMPORAL = {"P7", "P8"}
+"""The 10-10 names of T5 and T6."""
+
+
+def measure(eeg_uv_BCT: np.ndarray, sfreq: float, ch_names: Sequence[str]) -> pd.DataFrame:
+    """One row of measurements per window.
+
+    Columns: ``band`` and ``frequency_hz``: greatest power per octave, so that the 1/f slope every EEG has
+    does not make all of them delta; ``amplitude_uv``: median channel RMS; ``rhythmicity``: highest peak of
+    the normalised autocorrelation for periods of 40-400 ms; ``sharpness``: sharp transients per channel
+    and second; ``laterality``: (R-L)/(R+L) power over homologous channels, NaN without any; ``maximum``:
+    side and region of greatest power, empty for unknown channel names; ``synchrony``: mean |r| between
+    channels; ``evolution``: log2 power of the second half over the first; ``artifact``: share of 45-70 Hz
+    power; ``flat``: share of channels below 0.5 uV.
+
+    Args:
+        eeg_uv_BCT: filtered microvolts, before any normalisation.
+        ch_names: C names of electrodes (``FP1``, ``EEG FP1-REF``) or bipolar pairs (``FP1-F7``).
+    """
+    if eeg_uv_BCT.ndim != 3 or eeg_uv_BCT.shape[1] != len(ch_names):
+        raise ValueError(f"expected (B, {len(ch_names)}, T) microvolts, got shape {eeg_uv_BCT.shape}")
+    places = [_place(name) for name in ch_names]
+    parts = []
+    for start in range(0, max(len(eeg_uv_BCT), 1), CHUNK):
+        chunk = np.asarray(eeg_uv_BCT[start : start + CHUNK], dtype=np.float32)
+        parts.append(_measure_chunk(chunk, sfreq, places))
+    table = pd.DataFrame({key: np.concatenate([part[key] for part in parts]) for key in parts[0]})
+    if not np.isfinite(table["amplitude_uv"].to_numpy()).all():
+        raise DataError("The signal holds NaN or infinite values; windows cannot be described.")
+    return table
+
+
+def _measure_chunk(x_BCT: np.ndarray, sfreq: float, places: list) -> dict[str, np.ndarray]:
+    x_BCT = x_BCT - x_BCT.mean(axis=-1, keepdims=True)
+    power_BC = np.einsum("bct,bct->bc", x_BCT, x_BCT) / x_BCT.shape[-1]
+    flat_BC = power_BC < FLAT_UV**2
+    half = x_BCT.shape[-1] // 2
+    first_B = np.square(x_BCT[..., :half]).sum(axis=(1, 2))
+    second_B = np.square(x_BCT[..., -half:]).sum(axis=(1, 2))
+    laterality, maximum = _where(power_BC, places)
+    return {
+        **_spectral(x_BCT, sfreq, flat_BC),
+        "amplitude_uv": np.median(np.sqrt(power_BC), axis=1),
+        "sharpness": _sharpness(x_BCT, sfreq),
+        "laterality": laterality,
+        "maximum": maximum,
+        "synchrony": _synchrony(x_BCT, power_BC),
+        "evolution": np.log2((second_B + 1e-6) / (first_B + 1e-6)),
+        "flat": flat_BC.mean(axis=1, dtype=np.float32),
+    }
+
+
+def _spectral(x_BCT: np.ndarray, sfreq: float, flat_BC: np.ndarray) -> dict[str, np.ndarray]:
+    """Band, frequency, rhythmicity and 45-70 Hz share from one Fourier transform per channel.
+
+    The autocorrelation of a tapered stretch divided by that of the taper is that of the signal (Boersma
+    1993). It is linear in the power spectrum, so averaging spectra first leaves one inverse per window.
+    """
+    n = x_BCT.shape[-1]
+    taper_T = np.hanning(n + 2)[1:-1].astype(np.float32)
+    spectrum_BCF = fft.rfft(x_BCT * taper_T, n=2 * n, axis=-1)
+    spectrum_BCF = spectrum_BCF.real**2 + spectrum_BCF.imag**2
+    spectrum_BCF /= np.maximum(spectrum_BCF.sum(axis=-1, keepdims=True), 1e-12)
+    spectrum_BCF[flat_BC] = 0.0
+    # Flat channels count as absent, unless all are.
+    live_B1 = np.maximum((~flat_BC).sum(axis=1, keepdims=True), 1)
+    mean_BF = spectrum_BCF.sum(axis=1) / live_B1
+
+    hz_F = fft.rfftfreq(2 * n, 1 / sfreq)
+    edges = {**BANDS, "artifact": ARTIFACT_HZ}
+    inside = np.array([(hz_F >= lo) & (hz_F < hi) for lo, hi in edges.values()], dtype=np.float32)
+    share_BC5 = spectrum_BCF @ inside.T
+    share_BC5[flat_BC] = np.nan
+    # A window that is flat throughout has no fast activity: delta.
+    share_BC5[flat_BC.all(axis=1)] = [1.0, 0.0, 0.0, 0.0, 0.0]
+    share_B5 = np.nanmedian(share_BC5, axis=1) if flat_BC.any() else np.median(share_BC5, axis=1)
+    # Octaves as far as the spectrum reaches; a band above Nyquist has no power, whatever its width.
+    octaves = [np.log2(max(min(hi, sfreq / 2), 1.01 * lo) / lo) for lo, hi in BANDS.values()]
+    band_B = np.argmax(np.log(share_B5[:, :-1] + 1e-12) - np.log(octaves), axis=1)
+    # The frequency is looked for inside the winning band, so that the two never contradict each other.
+    density_BF = np.where(inside[band_B] > 0, mean_BF * hz_F, -1.0)
+    return {
+        "band": np.array(list(BANDS))[band_B],
+        "frequency_hz": hz_F[np.argmax(density_BF, axis=1)].astype(np.float32),
+        "rhythmicity": _rhythmicity(mean_BF, taper_T, sfreq),
+        "artifact": share_B5[:, -1].astype(np.float32),
+    }
+
+
+def _rhythmicity(mean_BF: np.ndarray, taper_T: np.ndarray, sfreq: float) -> np.ndarray:
+    """Highest *peak* of the autocorrelation: a slow drift is self-similar too, but has no peak."""
+    n = len(taper_T)
+    first = max(int(np.ceil(LAGS_S[0] * sfreq)), 1)
+    last = min(int(LAGS_S[1] * sfreq), n // 2)
+    if last < first:
+        return np.zeros(len(mean_BF), dtype=np.float32)
+    lags = slice(first - 1, last + 2)
+    of_taper = fft.irfft(np.abs(fft.rfft(taper_T, n=2 * n)) ** 2)
+    of_signal_BL = fft.irfft(mean_BF, n=2 * n, axis=-1)
+    r_BL = of_signal_BL[:, lags] / np.maximum(of_signal_BL[:, :1], 1e-12) / (of_taper[lags] / of_taper[0])
+    middle = r_BL[:, 1:-1]
+    is_peak = (middle >= r_BL[:, :-2]) & (middle > r_BL[:, 2:])
+    return np.clip(np.where(is_peak, middle, 0.0).max(axis=1), 0.0, 1.0).astype(np.float32)
+
+
+def _sharpness(x_BCT: np.ndarray, sfreq: float) -> np.ndarray:
+    """Places where the curvature leaps past 5 MAD, per channel and second."""
+    curve = np.abs(np.diff(x_BCT, n=2, axis=-1))
+    # Every other sample is enough for a median and halves its cost.
+    mad = np.median(curve[..., ::2], axis=-1, keepdims=True)
+    above = curve > 5 * mad + 1e-3
+    starts = np.count_nonzero(above[..., 1:] & ~above[..., :-1], axis=-1) + above[..., 0]
+    return (starts.mean(axis=1) * sfreq / x_BCT.shape[-1]).astype(np.float32)
+
+
+def _synchrony(x_BCT: np.ndarray, power_BC: np.ndarray) -> np.ndarray:
+    """Mean absolute correlation between pairs of channels; a flat channel correlates with none."""
+    channels = x_BCT.shape[1]
+    if channels < 2:
+        return np.zeros(len(x_BCT), dtype=np.float32)
+    unit_BCT = x_BCT / np.sqrt(np.maximum(power_BC, 1e-6) * x_BCT.shape[-1])[..., None]
+    r_BCC = np.abs(unit_BCT @ unit_BCT.transpose(0, 2, 1))
+    own_B = np.trace(r_BCC, axis1=1, axis2=2)
+    return ((r_BCC.sum(axis=(1, 2)) - own_B) / (channels * (channels - 1))).astype(np.float32)
+
+
+def _place(name: str) -> tuple[tuple[str, ...], tuple[str, ...], str] | None:
+    """Electrodes of a channel, those of its mirror image, and its place, such as ``left temporal``.
+
+    A bipolar channel lies where its last electrode does: FP1-F7 frontal, F7-T7 temporal, P7-O1 occipital.
+    """
+    parts = [m for part in re.split(r"[\s_-]+", name.upper()) if (m := _ELECTRODE.fullmatch(part))]
+    if not parts:
+        return None
+    # Sorted, because montages are not always mirrored in wording: T7-FT9 stands opposite FT10-T8.
+    electrodes = tuple(sorted(m[0] for m in parts))
+    mirror = tuple(sorted(_mirrored(m[1], m[2]) for m in parts))
+    numbers = [int(m[2]) % 2 for m in parts if m[2] != "Z"]
+    side = "midline" if len(set(numbers)) != 1 else ("right", "left")[numbers[0]]
+    last = parts[-1]
+    region = "temporal" if last[0] in _TEMPORAL else REGIONS[_REGION[last[1]]]
+    return electrodes, mirror, f"{side} {region}"
+
+
+def _mirrored(letters: str, digits: str) -> str:
+    """The electrode on the other side: odd numbers lie left, the next even one opposite."""
+    if digits == "Z":
+        return letters + digits
+    return f"{letters}{int(digits) + (1 if int(digits) % 2 else -1)}"
+
+
+def _where(power_BC: np.ndarray, places: list) -> tuple[np.ndarray, np.ndarray]:
+    """Laterality and the place of greatest mean power."""
+    known = {place[0]: i for i, place in enumerate(places) if place}
+    left = [i for i, p in enumerate(places) if p and p[2].startswith("left") and p[1] in known]
+    laterality = np.full(len(power_BC), np.nan, dtype=np.float32)
+    if left:
+        left_B = power_BC[:, left].sum(axis=1)
+        right_B = power_BC[:, [known[places[i][1]] for i in left]].sum(axis=1)
+        laterality = (right_B - left_B) / np.maximum(right_B + left_B, 1e-6)
+    names = sorted({place[2] for place in places if place})
+    if not names:
+        return laterality, np.full(len(power_BC), "", dtype=object)
+    groups = [[i for i, p in enumerate(places) if p and p[2] == name] for name in names]
+    mean_BR = np.stack([power_BC[:, group].mean(axis=1) for group in groups], axis=1)
+    return laterality, np.array(names, dtype=object)[np.argmax(mean_BR, axis=1)]
+
+
+class Describer:
+    """Words for measurements; edges come from training rows and travel with the model.
+
+    Args:
+        detail: ``coarse`` has 24 sentences (band, amplitude, rhythm), few enough that a batch holds each
+            one several times; ``full`` tells everything measured, in up to about 50 tokens.
+    """
+
+    def __init__(self, detail: str = "coarse"):
+        check_choice("text.detail", detail, ("coarse", "full"))
+        self.detail = detail
+        self.edges: dict[str, list[float]] = {}
+
+    LEVELS = {
+        "amplitude_uv": {
+            "coarse": ("low", "moderate", "high"),
+            "full": ("very low", "low", "moderate", "high", "very high"),
+        },
+        "rhythmicity": {
+            "coarse": ("Irregular", "Rhythmic"),
+            "full": ("Irregular", "Semi-rhythmic", "Rhythmic"),
+        },
+        "sharpness": {"full": ("no", "some", "many")},
+        "synchrony": {"full": ("low", "medium", "high")},
+    }
+    """Column to words, from the lowest value up; fewer edges than words by one, at equal quantiles."""
+    FIXED = {
+        "laterality": (
+            (-0.15, 0.15),
+            (", left greater than right", ", symmetric", ", right greater than left"),
+        ),
+        "evolution": ((-0.6, 0.6), ("decreasing", "stable", "increasing")),
+        "artifact": ((0.3,), ("", ", muscle artifact likely")),
+        "flat": ((1e-9,), ("", ", some channels flat")),
+    }
+    """Column to edges and words that mean the same in every data set."""
+
+    def fit(self, measures: pd.DataFrame) -> "Describer":
+        """Take the edges from these rows: training rows only, or the words would know the test fold."""
+        if not len(measures):
+            raise ValueError("Describer.fit needs at least one row")
+        self.edges = {}
+        for column, words in self._levels().items():
+            quantiles = np.arange(1, len(words)) / len(words)
+            if column == "rhythmicity":
+                # "Rhythmic" is the upper third: half of all windows cannot stand out.
+                quantiles = np.array([2 / 3]) if len(words) == 2 else np.array([1 / 2, 5 / 6])
+            self.edges[column] = np.quantile(measures[column].to_numpy(np.float64), quantiles).tolist()
+        return self
+
+    def describe(self, measures: pd.DataFrame) -> list[str]:
+        """One sentence per row, like a line of an EEG report."""
+        if not self.edges:
+            raise ConfigError("Describer.describe before fit: the edges come from the training rows.")
+        words = {c: _choose(measures[c], self.edges[c], w) for c, w in self._levels().items()}
+        band = measures["band"].to_numpy(object)
+        if self.detail == "coarse":
+            columns = zip(words["rhythmicity"], band, words["amplitude_uv"], strict=True)
+            return [_coarse(*row) for row in columns]
+        words |= {c: _choose(measures[c], *self.FIXED[c]) for c in self.FIXED}
+        hz = np.clip(np.rint(measures["frequency_hz"].to_numpy()), 1, 70).astype(int)
+        place = [f", maximal over the {m} region" if m else "" for m in measures["maximum"]]
+        columns = [
+            *(words["rhythmicity"], band, hz, words["amplitude_uv"], place, words["laterality"]),
+            *(words["sharpness"], words["synchrony"]),
+            *(words[c] for c in ("evolution", "artifact", "flat")),
+        ]
+        return [_full(*row) for row in zip(*columns, strict=True)]
+
+    def vocabulary_sentences(self) -> list[str]:
+        """Coarse: every sentence there is. Full: sentences that between them hold every word there is."""
+        levels = self._levels()
+        if self.detail == "coarse":
+            return [_coarse(*row) for row in product(levels["rhythmicity"], BANDS, levels["amplitude_uv"])]
+        places = [f", maximal over the {s} {r} region" for s in SIDES for r in REGIONS]
+        columns = [
+            *(levels["rhythmicity"], list(BANDS), list(range(1, 71)), levels["amplitude_uv"], places),
+            *(self.FIXED["laterality"][1], levels["sharpness"], levels["synchrony"]),
+            *(self.FIXED[c][1] for c in ("evolution", "artifact", "flat")),
+        ]
+        longest = max(len(column) for column in columns)
+        return [_full(*(column[i % len(column)] for column in columns)) for i in range(longest)]
+
+    def to_json(self) -> str:
+        """Everything a saved model needs to describe windows the same way."""
+        return json.dumps({"detail": self.detail, "edges": self.edges}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Describer":
+        """The describer that ``to_json`` wrote."""
+        saved = json.loads(text)
+        describer = cls(saved["detail"])
+        describer.edges = saved["edges"]
+        return describer
+
+    def _levels(self) -> dict[str, tuple[str, ...]]:
+        return {c: words[self.detail] for c, words in self.LEVELS.items() if self.detail in words}
+
+
+def denied(sentence: str) -> list[str]:
+    """Words of the deny list that ``sentence`` contains."""
+    return [word for word in DENY_LIST if word in sentence.lower()]
+
+
+def _coarse(rhythm: str, band: str, amplitude: str) -> str:
+    return f"{rhythm} {band} activity of {amplitude} amplitude."
+
+
+def _full(rhythm, band, hz, amplitude, place, laterality, sharp, synchrony, evolution, artifact, flat) -> str:
+    return (
+        f"{rhythm} {band} activity, about {hz} Hz, of {amplitude} amplitude{place}{laterality}, with {sharp} "
+        f"sharp transients, {synchrony} synchrony and {evolution} power{artifact}{flat}."
+    )
+
+
+def _choose(values: pd.Series, edges: Sequence[float], words: Sequence[str]) -> np.ndarray:
+    """The word for each value; a value on an edge gets the lower one, a missing value none."""
+    values = values.to_numpy(np.float64)
+    level = np.searchsorted(edges, values, side="left").clip(0, len(words) - 1)
+    return np.where(np.isnan(values), "", np.array(words, dtype=object)[level])
