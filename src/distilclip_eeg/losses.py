@@ -130,9 +130,7 @@ def clip_loss(
     )["ce"]
     if alpha == 0:
         return {"loss": ce, "ce": ce}
-    l1 = contrastive_loss(
-        eeg_features_BD, text_features_UD, text_id_B, label_B, logit_scale, targets=targets
-    )
+    l1 = contrastive_loss(eeg_features_BD, text_features_UD, text_id_B, label_B, logit_scale, targets=targets)
     return {
         "loss": alpha * l1["loss"] + (1 - alpha) * ce,
         "ce": ce,

@@ -93,7 +93,7 @@ class EdfHeader:
     def sfreqs(self) -> tuple[float, ...]:
         """Sampling rate of each signal in Hz."""
         rates = (s.samples_per_record / self.record_duration_s for s in self.signals)
-        return tuple(round(r) if abs(r - round(r)) < 1e-6 and r < 1e9 else r for r in rates)
+        return tuple(round(r) if r < 1e9 and abs(r - round(r)) < 1e-6 else r for r in rates)
 
     @property
     def span_s(self) -> float:
@@ -370,7 +370,7 @@ def _read_times(
         onsets = regular
     elif (steps > duration_s + ONSET_TOLERANCE_S).any():
         gaps = steps[steps > duration_s + ONSET_TOLERANCE_S] - duration_s
-        warnings.append(f"discontinuous: {len(gaps)} gaps, {gaps.sum():g} s in all; read as separate pieces")
+        warnings.append(f"discontinuous: {gaps.sum():g} s in {len(gaps)} gap(s); read as separate pieces")
         onsets = onsets - start
     else:
         onsets = regular

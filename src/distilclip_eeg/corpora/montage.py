@@ -36,9 +36,9 @@ REFERENCES = frozenset({"REF", "LE", "AR", "AVG", "CS2", "A1", "A2"})
 def split_reference(label: str) -> tuple[str, str]:
     """The canonical electrode (or derivation) of a label and its reference, ``""`` where none is named.
 
-    ``EEG T7-REF`` gives ``("T3", "REF")``, ``T7-P7`` and ``T7-P7-1`` give ``("T3-T5", "")``: a trailing number
-    is the counter that MNE appends to repeated names. A dummy (``-``, ``.``, blank) gives ``""``, which
-    matches nothing; ECG, VNS and their like keep names that no montage holds.
+    ``EEG T7-REF`` gives ``("T3", "REF")``, ``T7-P7`` and ``T7-P7-1`` give ``("T3-T5", "")``: a trailing
+    number is the counter that MNE appends to repeated names. A dummy (``-``, ``.``, blank) gives ``""``,
+    which matches nothing; ECG, VNS and their like keep names that no montage holds.
     """
     name = label.strip().upper().removeprefix("EEG ").strip().strip(".")
     halves = [part.strip().strip(".") for part in name.split("-")]
@@ -78,8 +78,8 @@ def pick_channels(available: Sequence[str], montage: Sequence[str], source: str)
         has = ", ".join(printable(label) for label in available) or "nothing"
         raise SkipRecording(
             f"{source}: {len(missing)} of {len(montage)} montage channels are missing: {', '.join(missing)}; "
-            f"expected all, the file has {has}. Add the file's spelling to corpora/montage.py:ALIASES or leave "
-            "the file out.",
+            f"expected all, the file has {has}. Add the file's spelling to corpora/montage.py:ALIASES, "
+            "or leave the file out.",
             reason="missing_channels",
         )
     taken: Counter[str] = Counter()

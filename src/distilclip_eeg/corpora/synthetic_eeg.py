@@ -31,8 +31,11 @@ NAMES = tuple(POSITION)
 PLACE_E2 = np.array(list(POSITION.values()))
 DISTANCE_EE = np.linalg.norm(PLACE_E2[:, None] - PLACE_E2[None], axis=-1)
 
-FOCI = ("F7", "F8", "T7", "T8", "T7", "T8", "F3", "F4", "C3", "C4", "P3", "P4", "P7", "P8", "O1", "O2")
-"""Where seizures may start; temporal electrodes twice, as temporal foci are the commonest."""
+SMOOTH_EE = np.linalg.cholesky(np.exp(-0.5 * (DISTANCE_EE / 0.5) ** 2) + 0.02 * np.eye(len(NAMES)))
+"""Mixes independent noise into noise alike at near electrodes: correlation 0.6 at half a head radius."""
+
+FOCI = ("T7", "F4", "T8", "F3", "F7", "P8", "F8", "P7", "T7", "C4", "T8", "C3")
+"""Where seizures start, dealt out in turn so that each region is several people's; most are temporal."""
 
 N_HARMONICS = 14
 """Enough for a spike of 6 % of a cycle; at 10 Hz the last stands at the 140 Hz the recording holds."""
@@ -89,23 +92,24 @@ def spike_and_wave(spike_width: float, wave_share: float) -> np.ndarray:
     return weights / np.sqrt(0.5 * np.sum(np.abs(weights) ** 2))
 
 
-def draw_person(rng: np.random.Generator, difficulty: float) -> Person:
+def draw_person(rng: np.random.Generator, number: int, difficulty: float) -> Person:
     """One person; ``difficulty`` in [0, 1] weakens seizures and thickens the harmless rhythms."""
     background_uv = 30.0 * rng.lognormal(0.0, 0.25)
-    ratio = np.interp(difficulty, [0.0, 1.0], [3.6, 1.2])  # chosen: seizure over background amplitude
-    focus, *elsewhere = rng.choice(len(FOCI), size=3, replace=False)
+    ratio = np.interp(difficulty, [0.0, 1.0], [3.8, 1.4])  # chosen: seizure over background amplitude
+    focus = FOCI[number % len(FOCI)]
+    elsewhere = rng.choice([name for name in sorted(set(FOCI)) if name != focus], size=3, replace=False)
 
-    def rhythm(place: int, hz: tuple[float, float], looseness: float) -> Rhythm:
-        shape = spike_and_wave(rng.uniform(0.04, 0.07), rng.uniform(0.35, 0.8))
+    def rhythm(place: str, hz: tuple[float, float], looseness: float) -> Rhythm:
+        shape = spike_and_wave(rng.uniform(0.03, 0.05), rng.uniform(0.3, 0.6))
         amplitude = background_uv * ratio * rng.lognormal(0.0, 0.15)
-        return Rhythm(FOCI[place], rng.uniform(0.6, 0.9), *hz, amplitude, shape, looseness)
+        return Rhythm(str(place), rng.uniform(0.6, 0.9), *hz, amplitude, shape, looseness)
 
     start_hz = rng.uniform(6.0, 9.0)
-    seizure = rhythm(focus, (start_hz, start_hz * rng.uniform(0.35, 0.5)), rng.uniform(0.0, 0.2))
+    seizure = rhythm(focus, (start_hz, start_hz * rng.uniform(0.35, 0.5)), rng.uniform(0.0, 0.15))
     harmless = []
     for place in elsewhere:
         hz = rng.uniform(2.5, 7.5)
-        harmless.append(rhythm(place, (hz, hz * rng.uniform(0.85, 1.05)), rng.uniform(0.6, 1.0)))
+        harmless.append(rhythm(place, (hz, hz * rng.uniform(0.85, 1.05)), rng.uniform(0.8, 1.0)))
     return Person(
         exponent=rng.uniform(1.3, 2.0),
         background_uv=background_uv,
@@ -118,7 +122,7 @@ def draw_person(rng: np.random.Generator, difficulty: float) -> Person:
         blinks_per_minute=rng.uniform(4.0, 14.0),
         seizure=seizure,
         harmless=tuple(harmless),
-        harmless_share=float(np.interp(difficulty, [0.0, 1.0], [0.05, 0.50])),
+        harmless_share=float(np.interp(difficulty, [0.0, 1.0], [0.05, 0.40])),
     )
 
 
@@ -132,7 +136,7 @@ def draw_recording(
     for first, last in zip(edges[::2], edges[1::2], strict=True):
         for start, length in bursts(rng, first * SFREQ, last * SFREQ, person.harmless_share):
             which = person.harmless[rng.integers(len(person.harmless))]
-            if rng.random() < 0.6:
+            if rng.random() < 0.8:
                 which = replace(which, centre=str(rng.choice(FOCI)), end_hz=(hz := rng.uniform(2.5, 8.0)), start_hz=hz)
             eeg[:, start : start + length] += harmless_burst(rng, which, length)
     for onset, offset in seizures:
@@ -162,10 +166,10 @@ def shaped(rng: np.random.Generator, rows: int, n: int, shape: np.ndarray) -> np
 
 
 def background(rng: np.random.Generator, person: Person, n: int) -> np.ndarray:
-    """1/f activity, alike at near electrodes: correlation falls to 0.6 at half a head radius."""
-    mix = np.linalg.cholesky(np.exp(-0.5 * (DISTANCE_EE / 0.5) ** 2) + 0.02 * np.eye(len(NAMES)))
+    """1/f activity, alike at near electrodes, swelling and fading over some ten seconds."""
+    swell = np.exp(0.35 * (SMOOTH_EE @ narrow(rng, len(NAMES), n, 0.0, 0.15)))
     drift = 0.4 * shaped(rng, len(NAMES), n, rfftfreq(n, 1 / SFREQ) < 0.2)
-    return person.background_uv * (mix @ coloured(rng, len(NAMES), n, person.exponent) + drift)
+    return person.background_uv * (swell * (SMOOTH_EE @ coloured(rng, len(NAMES), n, person.exponent)) + drift)
 
 
 def alpha(rng: np.random.Generator, person: Person, n: int) -> np.ndarray:
@@ -221,8 +225,14 @@ def seizure(rng: np.random.Generator, rhythm: Rhythm, n: int) -> np.ndarray:
     arrival_s = distance * min(6.0, 0.4 * n / SFREQ)
     here = 1 / (1 + np.exp(-(np.arange(n) / SFREQ - 1.0 - arrival_s[:, None]) / 0.5))
     growth = 0.6 + 0.6 * np.minimum(time / 0.5, 1.0)
-    fall = 0.3 + 0.7 * np.exp(-0.5 * (distance / rhythm.reach) ** 2)[:, None]
-    return wave_train(rng, rhythm, hz, 0.05 * distance, fall * here * growth)
+    return wave_train(rng, rhythm, hz, 0.05 * distance, field(rng, rhythm) * here * growth)
+
+
+def field(rng: np.random.Generator, rhythm: Rhythm) -> np.ndarray:
+    """Share of the rhythm's amplitude at each electrode, (E, 1): a peak, a part felt everywhere, and chance."""
+    distance = DISTANCE_EE[NAMES.index(rhythm.centre)]
+    chance = np.exp(0.5 * (SMOOTH_EE @ rng.standard_normal(len(NAMES))))
+    return ((0.4 + 0.6 * np.exp(-0.5 * (distance / rhythm.reach) ** 2)) * chance)[:, None]
 
 
 def harmless_burst(rng: np.random.Generator, rhythm: Rhythm, n: int) -> np.ndarray:
@@ -230,9 +240,8 @@ def harmless_burst(rng: np.random.Generator, rhythm: Rhythm, n: int) -> np.ndarr
     hz = np.linspace(rhythm.start_hz, rhythm.end_hz, n)
     turn = rng.uniform(0, 2 * np.pi)
     lag_s = 0.05 * PLACE_E2 @ np.array([np.cos(turn), np.sin(turn)])
-    fall = np.exp(-0.5 * (DISTANCE_EE[NAMES.index(rhythm.centre)] / rhythm.reach) ** 2)
     edge = np.minimum(1.0, np.minimum(np.arange(n), np.arange(n)[::-1]) / (0.5 * SFREQ))
-    return wave_train(rng, rhythm, hz, lag_s, fall[:, None] * edge * rng.uniform(0.6, 1.2))
+    return wave_train(rng, rhythm, hz, lag_s, field(rng, rhythm) * edge * rng.uniform(0.6, 1.2))
 
 
 def add_artifacts(rng: np.random.Generator, person: Person, eeg: np.ndarray) -> None:

@@ -82,6 +82,11 @@ class BertLP(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Features (U, hidden) of U sentences; both arguments are (U, L), [CLS] first."""
+        if input_ids.shape[1] > self.bert.config.max_position_embeddings:
+            raise ConfigError(
+                f"text_encoder.max_len: {input_ids.shape[1]} tokens, but this BERT has positions for "
+                f"{self.bert.config.max_position_embeddings}. Set a smaller text_encoder.max_len."
+            )
         hidden = self._tokens(input_ids, attention_mask)
         if self.pool == "cls":
             return hidden[:, 0]

@@ -7,12 +7,14 @@ a pickled checkpoint may run code.
 import hashlib
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from distilclip_eeg.models.bert_lp import BertLP
 from distilclip_eeg.schema import ConfigError
@@ -98,21 +100,22 @@ def pretrained(
     """
     folder = _folder(path_or_id, offline)
     _check_folder(folder, sha256)
-    bert, loading = BertModel.from_pretrained(
-        folder,
-        add_pooling_layer=False,
-        use_safetensors=True,
-        local_files_only=True,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-        output_loading_info=True,
-    )
+    with _quiet():
+        bert, loading = BertModel.from_pretrained(
+            folder,
+            add_pooling_layer=False,
+            use_safetensors=True,
+            local_files_only=True,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+            output_loading_info=True,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if loading["missing_keys"]:
         raise ConfigError(
             f"{folder / WEIGHTS}: {len(loading['missing_keys'])} BERT tensors are missing, such as "
             f"{sorted(loading['missing_keys'])[0]}. {ELSEWHERE}"
         )
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if len(tokenizer) > bert.config.vocab_size:
         raise ConfigError(
             f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model only {bert.config.vocab_size}. "
@@ -138,6 +141,20 @@ def minilm(*, sentences: Sequence[str] = (), pool: str = "mean", **kwargs) -> Te
     backend = pretrained(folder, sentences=sentences, pool=pool, sha256=MINILM_SHA256, **kwargs)
     backend.source = "all-MiniLM-L6-v2"
     return backend
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar and no report of the unused pooling layer; what is missing we check ourselves."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _folder(path_or_id: str | Path, offline: bool) -> Path:

@@ -1,0 +1,111 @@
+"""Batches straight from the store: one gather a batch, normalised on the way."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from distilclip_eeg.signals.preprocess import FLAT_UV
+from distilclip_eeg.signals.store import Store
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B windows."""
+
+    eeg_BCT: Tensor
+    """Normalised, float32."""
+    label_B: Tensor
+    row_B: Tensor
+    """Rows of the window index."""
+
+
+class WindowSource:
+    """The windows of a store, by row of the window index.
+
+    Args:
+        windows: the index of ``signals.windows.cut``.
+        length: samples in a window.
+        normalize: ``recording``, ``running`` or ``train`` (see ``SignalConfig``).
+        fit_rows: training rows; ``train`` takes its mean and SD from these alone.
+    """
+
+    def __init__(self, store: Store, windows: pd.DataFrame, length: int, normalize: str,
+                 fit_rows: np.ndarray | None = None):
+        self.store, self.length = store, length
+        self.first = windows["first"].to_numpy()
+        self.recording = windows["recording"].to_numpy()
+        self.label = windows["label"].to_numpy()
+        self.within = np.arange(length)
+        if normalize == "recording":
+            self.mean, self.sd, self.stat = store.mean_RC, store.sd_RC, self.recording
+        elif normalize == "train":
+            self.mean, self.sd = train_statistics(store, windows, fit_rows)
+            self.stat = np.zeros(len(windows), dtype=int)
+        else:
+            self.mean, self.sd = running_statistics(store, windows, length)
+            self.stat = np.arange(len(windows))
+        self.sd = np.where(self.sd < FLAT_UV, np.float32(np.inf), self.sd)  # flat channels become zero
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def microvolts(self, rows: np.ndarray) -> np.ndarray:
+        """(B, C, T) float32 microvolts, as filtered, before any normalisation."""
+        raw_BTC = self.store.signal_TC[self.first[rows][:, None] + self.within]
+        scaled = raw_BTC * self.store.gain_RC[self.recording[rows]][:, None, :]
+        return np.ascontiguousarray(scaled.transpose(0, 2, 1))
+
+    def batch(self, rows: np.ndarray, device: torch.device | str = "cpu") -> Batch:
+        """The windows at ``rows``, normalised on ``device``."""
+        raw_BTC = torch.from_numpy(self.store.signal_TC[self.first[rows][:, None] + self.within]).to(device)
+        stat = self.stat[rows]
+        gain = torch.from_numpy(self.store.gain_RC[self.recording[rows]] / self.sd[stat]).to(device)
+        shift = torch.from_numpy(self.mean[stat] / self.sd[stat]).to(device)
+        eeg_BTC = raw_BTC.float() * gain[:, None] - shift[:, None]
+        return Batch(
+            eeg_BTC.transpose(1, 2).contiguous(),
+            torch.from_numpy(self.label[rows]).to(device),
+            torch.from_numpy(np.asarray(rows)).to(device),
+        )
+
+
+def train_statistics(store: Store, windows: pd.DataFrame, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and SD per channel over the recordings of the training windows, weighted by their windows."""
+    used, count = np.unique(windows["recording"].to_numpy()[rows], return_counts=True)
+    weight = (count / count.sum())[:, None]
+    mean = (weight * store.mean_RC[used]).sum(0)
+    second = (weight * (store.sd_RC[used] ** 2 + store.mean_RC[used] ** 2)).sum(0)
+    sd = np.sqrt(np.maximum(second - mean**2, 0))
+    return mean[None].astype(np.float32), sd[None].astype(np.float32)
+
+
+def running_statistics(store: Store, windows: pd.DataFrame, length: int, memory_s: float = 60.0):
+    """Mean and SD per channel and window over the last ``memory_s`` seconds of its recording.
+
+    The window itself counts, nothing after it does; time in a gap does not exist. Early windows see
+    what there is.
+    """
+    memory = round(memory_s * store.sfreq)
+    first = windows["first"].to_numpy()
+    mean = np.empty((len(windows), len(store.ch_names)), np.float32)
+    sd = np.empty_like(mean)
+    spans = store.pieces.groupby("recording").agg(first=("first", "min"), n=("n_samples", "sum"))
+    for recording, span in spans.iterrows():
+        uv = store.signal_TC[span["first"] : span["first"] + span["n"]] * store.gain_RC[recording].astype(float)
+        sums = np.concatenate([np.zeros((1, uv.shape[1])), np.cumsum(uv, axis=0)])
+        squares = np.concatenate([np.zeros((1, uv.shape[1])), np.cumsum(uv**2, axis=0)])
+        rows = np.flatnonzero(windows["recording"].to_numpy() == recording)
+        end = first[rows] + length - span["first"]
+        begin = np.maximum(end - memory, 0)
+        n = (end - begin)[:, None]
+        mean[rows] = (sums[end] - sums[begin]) / n
+        sd[rows] = np.sqrt(np.maximum((squares[end] - squares[begin]) / n - mean[rows].astype(float) ** 2, 0))
+    return mean, sd
+
+
+def epoch_order(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """The order of an epoch: a pure function of seed and epoch, so a resumed run sees the same batches."""
+    return np.random.default_rng([seed, epoch]).permutation(rows)

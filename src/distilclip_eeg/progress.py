@@ -1,0 +1,64 @@
+"""Progress with time left: a live bar on a terminal, plain lines where output is piped."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+QUIET_S = 15.0
+"""At most one plain line in this many seconds."""
+
+
+class Ticker:
+    """Counts ``total`` units of work and says how long the rest will take."""
+
+    def __init__(self, total: int, text: str):
+        self.total, self.text, self.done = total, text, 0
+        self.start = self.said = time.monotonic()
+        self.bar = None
+        if sys.stderr.isatty():
+            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+            self.bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), transient=True)
+            self.task = self.bar.add_task(text, total=total)
+            self.bar.start()
+
+    def advance(self, n: int = 1, text: str | None = None) -> None:
+        """Count ``n`` more units; ``text`` replaces what is being done."""
+        self.done += n
+        self.text = text or self.text
+        if self.bar:
+            self.bar.update(self.task, advance=n, description=self.text)
+        elif time.monotonic() - self.said > QUIET_S:
+            self.said = time.monotonic()
+            elapsed = self.said - self.start
+            left = elapsed / max(self.done, 1) * max(self.total - self.done, 0)
+            print(f"{self.text}: {self.done}/{self.total}, {clock(elapsed)} gone, {clock(left)} left", flush=True)
+
+    def skip(self, n: int) -> None:
+        """Work that turned out to be done already does not count."""
+        self.total -= n
+        if self.bar:
+            self.bar.update(self.task, total=self.total)
+
+    def __enter__(self) -> "Ticker":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.bar:
+            self.bar.stop()
+
+
+def track(items: Iterable, total: int, text: str) -> Iterator:
+    """``items``, counted."""
+    with Ticker(total, text) as ticker:
+        for item in items:
+            yield item
+            ticker.advance()
+
+
+def clock(seconds: float) -> str:
+    """``75`` as ``1:15``."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,141 @@
+"""The run folder: where results lie, how they are written, how a finished run is found again."""
+
+import hashlib
+import io
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from distilclip_eeg.schema import DataError
+
+NOT_IN_DIGEST = ("run", "store", "device", "n_jobs", "fold", "verb")
+"""Settings that change where or how fast a run is made, never its numbers."""
+
+
+def digest_of(config: dict) -> str:
+    """Eight characters that stand for every setting that can change a number."""
+    body = {k: v for k, v in config.items() if k not in NOT_IN_DIGEST}
+    body["dataset"] = {k: v for k, v in body["dataset"].items() if k != "root"}
+    body["dataset"]["corpus"] = {k: v for k, v in body["dataset"].get("corpus", {}).items() if k != "root"}
+    body["trainer"] = {k: v for k, v in body.get("trainer", {}).items() if k != "epochs"}
+    body["text_encoder"] = {k: v for k, v in (body.get("text_encoder") or {}).items() if k != "path"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write, flush to disk, rename: a reader sees the old file or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.tmp.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"{path} could not be written ({error}). What was there before is intact.",
+                        reason="write_failed") from error
+
+
+def write_json(path: Path, content: object) -> None:
+    write_atomic(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+class Run:
+    """``runs/<dataset>/<model>-<split>-s<seed>-<digest8>/``."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def fold(self, k: int) -> Path:
+        """Folder of one fold."""
+        return self.path / f"fold{k}"
+
+    def fold_done(self, k: int, epochs: int | None = None) -> bool:
+        """Whether fold ``k`` is finished, for at least ``epochs`` epochs where that is given."""
+        path = self.fold(k) / "metrics.json"
+        return path.exists() and (epochs is None or read_json(path).get("epochs", epochs) >= epochs)
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "metrics.json").exists()
+
+    @property
+    def config(self) -> dict:
+        return read_json(self.path / "config.json")
+
+    def predictions(self, k: int) -> dict[str, np.ndarray]:
+        """What ``write_predictions`` wrote for fold ``k``."""
+        with np.load(self.fold(k) / "predictions.npz", allow_pickle=False) as file:
+            return dict(file)
+
+    def folds_done(self) -> list[int]:
+        return sorted(int(p.parent.name[4:]) for p in self.path.glob("fold*/metrics.json"))
+
+    def add_time(self, what: str, seconds: float) -> None:
+        """Wall times live in this one file, so that everything else is the same twice."""
+        path = self.path / "timing.json"
+        times = read_json(path) if path.exists() else {}
+        times[what] = round(times.get(what, 0.0) + seconds, 2)
+        write_json(path, times)
+
+
+def write_predictions(path: Path, windows: pd.DataFrame, part: np.ndarray, logits_NK: np.ndarray,
+                      classes: tuple[str, ...]) -> None:
+    """The one file every window metric is computed from.
+
+    Args:
+        windows: window_id, recording_name, subject, start_s, label of the N predicted windows.
+        part: ``val`` or ``test`` for each.
+    """
+    shifted = logits_NK - logits_NK.max(1, keepdims=True)
+    probability = np.exp(shifted) / np.exp(shifted).sum(1, keepdims=True)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer, part=part.astype("U4"), window_id=windows["window_id"].to_numpy(),
+        recording=windows["recording_name"].to_numpy().astype("U"), subject=windows["subject"].to_numpy().astype("U"),
+        start_s=windows["start_s"].to_numpy(), label=windows["label"].to_numpy(),
+        probability_NK=probability.astype(np.float32), logits_NK=logits_NK.astype(np.float32),
+        classes=np.array(classes),
+    )
+    write_atomic(path, buffer.getvalue())
+
+
+def provenance() -> dict:
+    """Versions, code state and kind of machine; no host or user name."""
+    libraries = ("torch", "transformers", "accelerate", "numpy", "scipy", "scikit-learn", "mne", "distilclip-eeg")
+    return {
+        "libraries": {name: version(name) for name in libraries},
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "commit": commit(),
+    }
+
+
+def commit() -> str:
+    """The code's git commit, with ``+`` where files were changed; empty outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "-C", here, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+        dirty = subprocess.run(["git", "-C", here, "status", "--porcelain", "--untracked-files=no"],
+                               capture_output=True, text=True)
+    except OSError:
+        return ""
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "") if head.returncode == 0 else ""
+
+
+def find_runs(root: Path, *, finished: bool = True) -> list[Run]:
+    """Runs below ``root``, newest last."""
+    name = "metrics.json" if finished else "config.json"
+    found = [Run(p.parent) for p in root.glob(f"*/*/{name}")]
+    return sorted(found, key=lambda run: ((run.path / name).stat().st_mtime, str(run.path)))

@@ -1,0 +1,103 @@
+"""What is learned: a model, its loss and its batch contract in one module.
+
+The loop calls ``task(batch)`` and minimises ``["loss"]``; ``task.net`` is what inference needs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from distilclip_eeg.loaders import Batch
+from distilclip_eeg.losses import classification_loss, clip_loss, contrastive_loss, distillation_loss
+from distilclip_eeg.models.clip import DistilCLIP
+from distilclip_eeg.models.conformer import Conformer
+from distilclip_eeg.text.tokenizer import tokenize
+
+
+class TextBank:
+    """Every distinct description of a corpus, tokenised once, and which one each window carries.
+
+    Args:
+        description_N: one sentence a row of the window index.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, description_N: Sequence[str], max_len: int = 64):
+        self.sentences, text_N = np.unique(np.asarray(description_N, dtype=str), return_inverse=True)
+        self.text_N = torch.from_numpy(text_N)
+        tokens = tokenize(tokenizer, list(self.sentences), max_len)
+        self.input_ids, self.attention_mask = tokens["input_ids"], tokens["attention_mask"]
+
+    def of(self, row_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The batch's distinct texts (ids and mask, padded to the longest of them) and each window's row there."""
+        unique_U, text_id_B = torch.unique(self.text_N[row_B.cpu()], return_inverse=True)
+        mask = self.attention_mask[unique_U]
+        longest = int(mask.sum(1).max())
+        ids, mask = self.input_ids[unique_U, :longest], mask[:, :longest]
+        return ids.to(row_B.device), mask.to(row_B.device), text_id_B.to(row_B.device)
+
+
+class ClassifyTask(nn.Module):
+    """Any network that maps windows to logits, trained by cross-entropy (Eq. 1)."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        logits = self.net(batch.eeg_BCT)
+        return {**classification_loss(logits, batch.label_B), "logits": logits}
+
+
+class ClipTask(nn.Module):
+    """Algorithm 1: ``alpha * contrast + (1 - alpha) * cross-entropy``."""
+
+    def __init__(self, model: DistilCLIP, bank: TextBank, *, alpha: float, targets: str):
+        super().__init__()
+        self.model, self.bank, self.alpha, self.targets = model, bank, alpha, targets
+
+    @property
+    def net(self) -> Conformer:
+        return self.model.eeg
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        eeg_features = self.net.encode(batch.eeg_BCT)
+        logits = self.net.classifier(eeg_features)
+        ids, mask, text_id_B = self.bank.of(batch.row_B)
+        text_features = self.model.encode_text(ids, mask)
+        terms = clip_loss(logits, eeg_features, text_features, text_id_B, batch.label_B, self.model.logit_scale,
+                          alpha=self.alpha, targets=self.targets)
+        return {**terms, "logits": logits, "unique_texts": torch.tensor(float(len(ids)))}
+
+
+class DistillTask(nn.Module):
+    """Algorithm 2: the student's cross-entropy and its divergence from the teacher's cached logits.
+
+    Args:
+        teacher_NK: logits of the frozen teacher by row of the window index; NaN where never needed.
+        text_UE: the teacher's cached features of ``bank``'s sentences. With ``contrast`` above 0 the
+            student's features are aligned with them too (article, Fig. 1); Algorithm 2 has no such term.
+    """
+
+    def __init__(self, net: Conformer, teacher_NK: Tensor, *, alpha: float, temperature: float, direction: str,
+                 contrast: float = 0.0, text_UE: Tensor | None = None, bank: TextBank | None = None,
+                 logit_scale: Tensor | None = None):
+        super().__init__()
+        self.net, self.teacher_NK = net, teacher_NK
+        self.settings = {"alpha": alpha, "temperature": temperature, "direction": direction}
+        self.contrast, self.text_UE, self.bank, self.logit_scale = contrast, text_UE, bank, logit_scale
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        features = self.net.encode(batch.eeg_BCT)
+        logits = self.net.classifier(features)
+        teacher = self.teacher_NK[batch.row_B.cpu()].to(logits.device)
+        terms = distillation_loss(logits, teacher, batch.label_B, **self.settings)
+        if self.contrast > 0:
+            text_id_B = self.bank.text_N[batch.row_B.cpu()].to(logits.device)
+            terms["contrastive"] = contrastive_loss(
+                features, self.text_UE.to(logits.device), text_id_B, batch.label_B,
+                self.logit_scale.to(logits.device))["loss"]
+            terms["loss"] = terms["loss"] + self.contrast * terms["contrastive"]
+        return {**terms, "logits": logits}
