@@ -265,7 +265,9 @@ def test_temperature_squared_keeps_the_size_of_the_gradient():
 def test_no_gradient_reaches_the_teacher():
     student, teacher = (torch.randn(4, 3, requires_grad=True) for _ in range(2))
     for direction in losses.DIRECTIONS:
-        distillation_loss(student, teacher, torch.tensor([0, 1, 2, 0]), direction=direction)["loss"].backward()
+        distillation_loss(student, teacher, torch.tensor([0, 1, 2, 0]), direction=direction)[
+            "loss"
+        ].backward()
     assert teacher.grad is None and student.grad is not None
 
 

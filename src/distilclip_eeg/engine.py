@@ -118,8 +118,10 @@ def read_checkpoint(path: Path) -> dict:
     """What ``write_checkpoint`` wrote; a damaged file is an error, never a silent fresh start."""
     data = path.read_bytes()
     if hashlib.sha256(data[64:]).hexdigest().encode() != data[:64]:
-        raise DataError(f"{path} is damaged (its SHA-256 does not fit). Delete this file to train the fold anew.",
-                        reason="corrupt_checkpoint")
+        raise DataError(
+            f"{path} is damaged (its SHA-256 does not fit). Delete this file to train the fold anew.",
+            reason="corrupt_checkpoint",
+        )
     return torch.load(io.BytesIO(data[64:]), map_location="cpu", weights_only=True)
 
 
@@ -133,16 +135,30 @@ class Fit:
         tick: called as ``tick(steps, text)`` while working.
     """
 
-    def __init__(self, task: nn.Module, source: WindowSource, train_rows: np.ndarray, val_rows: np.ndarray,
-                 folder: Path, *, trainer: TrainerConfig, optim: OptimConfig, seed: int, accelerator: Accelerator,
-                 tick: Callable[[int, str], None] = lambda steps, text: None):
+    def __init__(
+        self,
+        task: nn.Module,
+        source: WindowSource,
+        train_rows: np.ndarray,
+        val_rows: np.ndarray,
+        folder: Path,
+        *,
+        trainer: TrainerConfig,
+        optim: OptimConfig,
+        seed: int,
+        accelerator: Accelerator,
+        tick: Callable[[int, str], None] = lambda steps, text: None,
+    ):
         self.source, self.train_rows, self.val_rows = source, train_rows, val_rows
         self.folder, self.trainer, self.optim, self.seed, self.tick = folder, trainer, optim, seed, tick
         self.accelerator = accelerator
         self.task, self.optimizer = accelerator.prepare(task, make_optimizer(task, optim))
         self.plain = accelerator.unwrap_model(self.task)
-        self.averaged = AveragedModel(self.plain, multi_avg_fn=get_ema_multi_avg_fn(optim.ema), use_buffers=True) \
-            if optim.ema else None
+        self.averaged = (
+            AveragedModel(self.plain, multi_avg_fn=get_ema_multi_avg_fn(optim.ema), use_buffers=True)
+            if optim.ema
+            else None
+        )
         self.steps_per_epoch = -(-len(train_rows) // trainer.batch_size)
         self.epoch, self.step = 0, 0
         self.history: list[dict] = []
@@ -174,8 +190,11 @@ class Fit:
         return self.plain.eval()
 
     def finished(self) -> bool:
-        stale = self.best is not None and self.trainer.patience and \
-            self.epoch - self.best["epoch"] > self.trainer.patience
+        stale = (
+            self.best is not None
+            and self.trainer.patience
+            and self.epoch - self.best["epoch"] > self.trainer.patience
+        )
         return bool(self.step >= self.total_steps or stale)
 
     def train_epoch(self) -> dict[str, float]:
@@ -184,7 +203,9 @@ class Fit:
         order = epoch_order(self.train_rows, self.seed, self.epoch)
         sums: dict[str, float] = {}
         hits = seen = 0
-        batches = [order[i : i + self.trainer.batch_size] for i in range(0, len(order), self.trainer.batch_size)]
+        batches = [
+            order[i : i + self.trainer.batch_size] for i in range(0, len(order), self.trainer.batch_size)
+        ]
         for rows in batches[: self.total_steps - self.step]:
             terms = self.train_step(rows)
             label = torch.from_numpy(self.source.label[rows])
@@ -205,7 +226,8 @@ class Fit:
         if not torch.isfinite(terms["loss"]):
             raise DataError(
                 f"{self.folder}: the loss is {float(terms['loss'])} at step {self.step} (epoch {self.epoch}, windows "
-                f"{rows[:4].tolist()} …). Lower optim.lr; the last epoch's checkpoint is intact.", reason="non_finite",
+                f"{rows[:4].tolist()} …). Lower optim.lr; the last epoch's checkpoint is intact.",
+                reason="non_finite",
             )
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(terms["loss"])
@@ -224,18 +246,28 @@ class Fit:
         predicted = logits.argmax(1)
         log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
         row = {
-            "epoch": self.epoch + 1, "step": self.step, "train_loss": terms.pop("loss"),
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "train_loss": terms.pop("loss"),
             "val_loss": float(-log_p[np.arange(len(label)), label].mean()),
-            "train_accuracy": terms.pop("accuracy"), "val_accuracy": float((predicted == label).mean()),
+            "train_accuracy": terms.pop("accuracy"),
+            "val_accuracy": float((predicted == label).mean()),
             "val_macro_f1": macro_f1(label, predicted, logits.shape[1]),
             **{f"train_{k}": v for k, v in terms.items()},
         }
         self.history.append(row)
         self.epoch += 1
-        better = self.best is None or (row["val_macro_f1"], -row["val_loss"]) > (self.best["f1"], -self.best["loss"])
+        better = self.best is None or (row["val_macro_f1"], -row["val_loss"]) > (
+            self.best["f1"],
+            -self.best["loss"],
+        )
         if better:
-            self.best = {"epoch": self.epoch, "f1": row["val_macro_f1"], "loss": row["val_loss"],
-                         "state": kept_state(self.evaluated)}
+            self.best = {
+                "epoch": self.epoch,
+                "f1": row["val_macro_f1"],
+                "loss": row["val_loss"],
+                "state": kept_state(self.evaluated),
+            }
         self.log(row)
         write_checkpoint(self.checkpoint, self.state())
 
@@ -248,10 +280,16 @@ class Fit:
                     writer.add_scalar(f"{part}/{what}", value, row["epoch"])
 
     def state(self) -> dict:
-        return {"epoch": self.epoch, "step": self.step, "history": self.history, "best": self.best,
-                "task": kept_state(self.plain), "optimizer": self.optimizer.state_dict(),
-                "averaged": kept_state(self.averaged) if self.averaged else None,
-                "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None}
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "history": self.history,
+            "best": self.best,
+            "task": kept_state(self.plain),
+            "optimizer": self.optimizer.state_dict(),
+            "averaged": kept_state(self.averaged) if self.averaged else None,
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
+        }
 
     def resume(self) -> None:
         """Continue after the last whole epoch."""
@@ -270,8 +308,9 @@ class Fit:
 
 
 @torch.no_grad()
-def predict(net: nn.Module, source: WindowSource, rows: np.ndarray, accelerator: Accelerator,
-            batch_size: int = 256) -> np.ndarray:
+def predict(
+    net: nn.Module, source: WindowSource, rows: np.ndarray, accelerator: Accelerator, batch_size: int = 256
+) -> np.ndarray:
     """Logits (N, K) of the windows at ``rows``, float32, dropout off."""
     training = net.training
     net.eval()

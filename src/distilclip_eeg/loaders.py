@@ -32,8 +32,14 @@ class WindowSource:
         fit_rows: training rows; ``train`` takes its mean and SD from these alone.
     """
 
-    def __init__(self, store: Store, windows: pd.DataFrame, length: int, normalize: str,
-                 fit_rows: np.ndarray | None = None):
+    def __init__(
+        self,
+        store: Store,
+        windows: pd.DataFrame,
+        length: int,
+        normalize: str,
+        fit_rows: np.ndarray | None = None,
+    ):
         self.store, self.length = store, length
         self.first = windows["first"].to_numpy()
         self.recording = windows["recording"].to_numpy()
@@ -94,7 +100,9 @@ def running_statistics(store: Store, windows: pd.DataFrame, length: int, memory_
     sd = np.empty_like(mean)
     spans = store.pieces.groupby("recording").agg(first=("first", "min"), n=("n_samples", "sum"))
     for recording, span in spans.iterrows():
-        uv = store.signal_TC[span["first"] : span["first"] + span["n"]] * store.gain_RC[recording].astype(float)
+        uv = store.signal_TC[span["first"] : span["first"] + span["n"]] * store.gain_RC[recording].astype(
+            float
+        )
         sums = np.concatenate([np.zeros((1, uv.shape[1])), np.cumsum(uv, axis=0)])
         squares = np.concatenate([np.zeros((1, uv.shape[1])), np.cumsum(uv**2, axis=0)])
         rows = np.flatnonzero(windows["recording"].to_numpy() == recording)

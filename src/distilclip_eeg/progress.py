@@ -4,7 +4,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 QUIET_S = 15.0
 """At most one plain line in this many seconds."""
@@ -33,7 +40,10 @@ class Ticker:
             self.said = time.monotonic()
             elapsed = self.said - self.start
             left = elapsed / max(self.done, 1) * max(self.total - self.done, 0)
-            print(f"{self.text}: {self.done}/{self.total}, {clock(elapsed)} gone, {clock(left)} left", flush=True)
+            print(
+                f"{self.text}: {self.done}/{self.total}, {clock(elapsed)} gone, {clock(left)} left",
+                flush=True,
+            )
 
     def skip(self, n: int) -> None:
         """Work that turned out to be done already does not count."""

@@ -39,8 +39,9 @@ def write_atomic(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise DataError(f"{path} could not be written ({error}). What was there before is intact.",
-                        reason="write_failed") from error
+        raise DataError(
+            f"{path} could not be written ({error}). What was there before is intact.", reason="write_failed"
+        ) from error
 
 
 def write_json(path: Path, content: object) -> None:
@@ -90,8 +91,9 @@ class Run:
         write_json(path, times)
 
 
-def write_predictions(path: Path, windows: pd.DataFrame, part: np.ndarray, logits_NK: np.ndarray,
-                      classes: tuple[str, ...]) -> None:
+def write_predictions(
+    path: Path, windows: pd.DataFrame, part: np.ndarray, logits_NK: np.ndarray, classes: tuple[str, ...]
+) -> None:
     """The one file every window metric is computed from.
 
     Args:
@@ -102,10 +104,15 @@ def write_predictions(path: Path, windows: pd.DataFrame, part: np.ndarray, logit
     probability = np.exp(shifted) / np.exp(shifted).sum(1, keepdims=True)
     buffer = io.BytesIO()
     np.savez(
-        buffer, part=part.astype("U4"), window_id=windows["window_id"].to_numpy(),
-        recording=windows["recording_name"].to_numpy().astype("U"), subject=windows["subject"].to_numpy().astype("U"),
-        start_s=windows["start_s"].to_numpy(), label=windows["label"].to_numpy(),
-        probability_NK=probability.astype(np.float32), logits_NK=logits_NK.astype(np.float32),
+        buffer,
+        part=part.astype("U4"),
+        window_id=windows["window_id"].to_numpy(),
+        recording=windows["recording_name"].to_numpy().astype("U"),
+        subject=windows["subject"].to_numpy().astype("U"),
+        start_s=windows["start_s"].to_numpy(),
+        label=windows["label"].to_numpy(),
+        probability_NK=probability.astype(np.float32),
+        logits_NK=logits_NK.astype(np.float32),
         classes=np.array(classes),
     )
     write_atomic(path, buffer.getvalue())
@@ -113,7 +120,16 @@ def write_predictions(path: Path, windows: pd.DataFrame, part: np.ndarray, logit
 
 def provenance() -> dict:
     """Versions, code state and kind of machine; no host or user name."""
-    libraries = ("torch", "transformers", "accelerate", "numpy", "scipy", "scikit-learn", "mne", "distilclip-eeg")
+    libraries = (
+        "torch",
+        "transformers",
+        "accelerate",
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "mne",
+        "distilclip-eeg",
+    )
     return {
         "libraries": {name: version(name) for name in libraries},
         "python": platform.python_version(),
@@ -126,9 +142,14 @@ def commit() -> str:
     """The code's git commit, with ``+`` where files were changed; empty outside a checkout."""
     here = Path(__file__).parent
     try:
-        head = subprocess.run(["git", "-C", here, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-        dirty = subprocess.run(["git", "-C", here, "status", "--porcelain", "--untracked-files=no"],
-                               capture_output=True, text=True)
+        head = subprocess.run(
+            ["git", "-C", here, "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        )
+        dirty = subprocess.run(
+            ["git", "-C", here, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+        )
     except OSError:
         return ""
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "") if head.returncode == 0 else ""

@@ -67,8 +67,16 @@ class ClipTask(nn.Module):
         logits = self.net.classifier(eeg_features)
         ids, mask, text_id_B = self.bank.of(batch.row_B)
         text_features = self.model.encode_text(ids, mask)
-        terms = clip_loss(logits, eeg_features, text_features, text_id_B, batch.label_B, self.model.logit_scale,
-                          alpha=self.alpha, targets=self.targets)
+        terms = clip_loss(
+            logits,
+            eeg_features,
+            text_features,
+            text_id_B,
+            batch.label_B,
+            self.model.logit_scale,
+            alpha=self.alpha,
+            targets=self.targets,
+        )
         return {**terms, "logits": logits, "unique_texts": torch.tensor(float(len(ids)))}
 
 
@@ -81,9 +89,19 @@ class DistillTask(nn.Module):
             student's features are aligned with them too (article, Fig. 1); Algorithm 2 has no such term.
     """
 
-    def __init__(self, net: Conformer, teacher_NK: Tensor, *, alpha: float, temperature: float, direction: str,
-                 contrast: float = 0.0, text_UE: Tensor | None = None, bank: TextBank | None = None,
-                 logit_scale: Tensor | None = None):
+    def __init__(
+        self,
+        net: Conformer,
+        teacher_NK: Tensor,
+        *,
+        alpha: float,
+        temperature: float,
+        direction: str,
+        contrast: float = 0.0,
+        text_UE: Tensor | None = None,
+        bank: TextBank | None = None,
+        logit_scale: Tensor | None = None,
+    ):
         super().__init__()
         self.net, self.teacher_NK = net, teacher_NK
         self.settings = {"alpha": alpha, "temperature": temperature, "direction": direction}
@@ -97,7 +115,11 @@ class DistillTask(nn.Module):
         if self.contrast > 0:
             text_id_B = self.bank.text_N[batch.row_B.cpu()].to(logits.device)
             terms["contrastive"] = contrastive_loss(
-                features, self.text_UE.to(logits.device), text_id_B, batch.label_B,
-                self.logit_scale.to(logits.device))["loss"]
+                features,
+                self.text_UE.to(logits.device),
+                text_id_B,
+                batch.label_B,
+                self.logit_scale.to(logits.device),
+            )["loss"]
             terms["loss"] = terms["loss"] + self.contrast * terms["contrastive"]
         return {**terms, "logits": logits}

@@ -122,7 +122,7 @@ def draw_person(rng: np.random.Generator, number: int, difficulty: float) -> Per
         blinks_per_minute=rng.uniform(4.0, 14.0),
         seizure=seizure,
         harmless=tuple(harmless),
-        harmless_share=float(np.interp(difficulty, [0.0, 1.0], [0.05, 0.40])),
+        harmless_share=float(np.interp(difficulty, [0.0, 1.0], [0.03, 0.30])),
     )
 
 
@@ -229,10 +229,14 @@ def seizure(rng: np.random.Generator, rhythm: Rhythm, n: int) -> np.ndarray:
 
 
 def field(rng: np.random.Generator, rhythm: Rhythm) -> np.ndarray:
-    """Share of the rhythm's amplitude at each electrode, (E, 1): a peak, a part felt everywhere, and chance."""
+    """Share of the rhythm's amplitude at each electrode, (E, 1).
+
+    A frontal maximum that everybody's rhythms have, a peak at the rhythm's own centre, and chance.
+    """
     distance = DISTANCE_EE[NAMES.index(rhythm.centre)]
-    chance = np.exp(0.5 * (SMOOTH_EE @ rng.standard_normal(len(NAMES))))
-    return ((0.4 + 0.6 * np.exp(-0.5 * (distance / rhythm.reach) ** 2)) * chance)[:, None]
+    in_front = np.exp(-0.5 * ((PLACE_E2[:, 1] - 0.5) / 0.5) ** 2)
+    chance = np.exp(0.35 * (SMOOTH_EE @ rng.standard_normal(len(NAMES))))
+    return ((in_front + 0.5 * np.exp(-0.5 * (distance / rhythm.reach) ** 2)) * chance)[:, None]
 
 
 def harmless_burst(rng: np.random.Generator, rhythm: Rhythm, n: int) -> np.ndarray:

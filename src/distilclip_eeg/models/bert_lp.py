@@ -21,7 +21,7 @@ class BertLP(nn.Module):
 
     Only public parts of ``BertModel`` are used: its forward builds the attention mask for whichever
     attention is set (sdpa, eager), and hooks in front of the layers put the prompts in. Nothing depends on
-    what a layer returns, and the hooks run again when activations are recomputed.
+    what a layer returns, and activation checkpointing works: a layer's prompts are part of its input.
 
     Args:
         bert: taken over; its pooling layer, if any, is removed because nothing here would train it.

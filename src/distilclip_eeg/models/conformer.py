@@ -22,10 +22,22 @@ class Stem(nn.Module):
     Lengths are seconds, so 256 and 500 Hz give the same tokens and the same size downstream.
     """
 
-    def __init__(self, *, n_chans: int, sfreq: float, dim: int, filters: int = 40, kernel_s: float = 25 / 256,
-                 pool_s: float = 75 / 256, stride_s: float = 15 / 256, dropout: float = 0.3):
+    def __init__(
+        self,
+        *,
+        n_chans: int,
+        sfreq: float,
+        dim: int,
+        filters: int = 40,
+        kernel_s: float = 25 / 256,
+        pool_s: float = 75 / 256,
+        stride_s: float = 15 / 256,
+        dropout: float = 0.3,
+    ):
         super().__init__()
-        self.kernel, self.window, self.stride = (max(1, round(s * sfreq)) for s in (kernel_s, pool_s, stride_s))
+        self.kernel, self.window, self.stride = (
+            max(1, round(s * sfreq)) for s in (kernel_s, pool_s, stride_s)
+        )
         self.time = nn.Conv2d(1, filters, (1, self.kernel))
         self.space = nn.Conv2d(filters, filters, (n_chans, 1))
         self.norm = nn.BatchNorm1d(filters)
@@ -98,9 +110,22 @@ class Conformer(nn.Module):
     8 classes, classifier included. Initial values: torch's defaults for layers, N(0, 0.02) for prompts.
     """
 
-    def __init__(self, *, n_chans: int, n_times: int, sfreq: float, n_outputs: int, dim: int, depth: int,
-                 heads: int = 10, ffn_mult: int = 4, dropout: float = 0.3, n_prompts: int = 200,
-                 embed: int = 768, filters: int = 40):
+    def __init__(
+        self,
+        *,
+        n_chans: int,
+        n_times: int,
+        sfreq: float,
+        n_outputs: int,
+        dim: int,
+        depth: int,
+        heads: int = 10,
+        ffn_mult: int = 4,
+        dropout: float = 0.3,
+        n_prompts: int = 200,
+        embed: int = 768,
+        filters: int = 40,
+    ):
         super().__init__()
         if dim % heads:
             raise ConfigError(f"model.dim={dim} is not a multiple of model.heads={heads}.")

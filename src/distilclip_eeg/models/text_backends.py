@@ -77,7 +77,7 @@ def random_tiny(
 
 
 def pretrained(
-    path_or_id: str | Path,
+    path: str | Path,
     *,
     sentences: Sequence[str] = (),
     n_prompts: int = 16,
@@ -91,14 +91,14 @@ def pretrained(
     """A pretrained BERT from a folder, or from the hub's cache by its id.
 
     Args:
-        path_or_id: folder with config.json, model.safetensors and a tokenizer, or an id such as
+        path: folder with config.json, model.safetensors and a tokenizer, or an id such as
             ``google-bert/bert-base-uncased`` (the paper's 12 layers of 768).
         sentences: accepted so that every backend is called alike; its own vocabulary is used.
         dropout: of attention and hidden layers alike; 0.2 in the paper (Sec. IV-C).
         offline: False allows a download of an id that is not in the cache.
         sha256: refuse weights with another digest.
     """
-    folder = _folder(path_or_id, offline)
+    folder = _folder(path, offline)
     _check_folder(folder, sha256)
     with _quiet():
         bert, loading = BertModel.from_pretrained(
@@ -122,7 +122,7 @@ def pretrained(
             f"They do not belong together. {ELSEWHERE}"
         )
     encoder = BertLP(bert, n_prompts=n_prompts, prompt_dropout=prompt_dropout, train=train, pool=pool)
-    source = Path(path_or_id).name if Path(path_or_id).is_dir() else str(path_or_id)
+    source = Path(path).name if Path(path).is_dir() else str(path)
     return TextBackend(tokenizer, encoder, source)
 
 
@@ -157,17 +157,17 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _folder(path_or_id: str | Path, offline: bool) -> Path:
-    """The folder on disk that holds ``path_or_id``."""
-    if Path(path_or_id).is_dir():
-        return Path(path_or_id)
+def _folder(path: str | Path, offline: bool) -> Path:
+    """The folder on disk that holds ``path``."""
+    if Path(path).is_dir():
+        return Path(path)
     try:
         files = ["config.json", WEIGHTS, "tokenizer*", "vocab.txt", "special_tokens_map.json"]
-        return Path(snapshot_download(str(path_or_id), local_files_only=offline, allow_patterns=files))
+        return Path(snapshot_download(str(path), local_files_only=offline, allow_patterns=files))
     except Exception as error:  # the hub raises many kinds: bad id, not cached, network, no such repository
         found = "is neither a folder nor in the hub's cache" if offline else "could not be fetched"
         raise ConfigError(
-            f"text_encoder: {str(path_or_id)!r} {found} ({type(error).__name__}). {ELSEWHERE}",
+            f"text_encoder: {str(path)!r} {found} ({type(error).__name__}). {ELSEWHERE}",
             reason="text_encoder_missing",
         ) from error
 

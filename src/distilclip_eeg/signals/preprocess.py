@@ -88,8 +88,14 @@ def fir(sfreq: float, l_freq: float | None, h_freq: float | None, notch_hz: floa
         taps = mne.filter.create_filter(None, sfreq, l_freq or None, high, phase="zero", verbose="error")
     if notch_hz:
         stop = mne.filter.create_filter(
-            None, sfreq, notch_hz + 0.5, notch_hz - 0.5, l_trans_bandwidth=1.0, h_trans_bandwidth=1.0,
-            phase="zero", verbose="error",
+            None,
+            sfreq,
+            notch_hz + 0.5,
+            notch_hz - 0.5,
+            l_trans_bandwidth=1.0,
+            h_trans_bandwidth=1.0,
+            phase="zero",
+            verbose="error",
         )
         taps = np.convolve(taps, stop)
     return taps
@@ -124,8 +130,11 @@ def zero_phase(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[n
     first, n_out = left * up // down, (n - 1) * up // down + 1
     out = np.empty((len(uv_CT), n_out), np.float32)
     for row, x in zip(out, uv_CT, strict=True):
-        padded = np.pad(x - x.mean(), (left, length - left - n), mode="reflect", reflect_type="odd") \
-            if n > 1 else np.zeros(length, np.float32)
+        padded = (
+            np.pad(x - x.mean(), (left, length - left - n), mode="reflect", reflect_type="odd")
+            if n > 1
+            else np.zeros(length, np.float32)
+        )
         row[:] = fft.irfft(fft.rfft(padded)[:keep] * transfer, new_length)[first : first + n_out]
     return out, n < len(taps)
 
@@ -135,13 +144,16 @@ def causal(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[np.nd
     edges = [(config.l_freq, "highpass"), (config.h_freq, "lowpass")]
     sections = [
         signal.butter(4, edge, kind, fs=sfreq, output="sos")
-        for edge, kind in edges if edge and edge < sfreq / 2
+        for edge, kind in edges
+        if edge and edge < sfreq / 2
     ]
     if config.notch_hz:
         sections.append(signal.tf2sos(*signal.iirnotch(config.notch_hz, config.notch_hz, fs=sfreq)))
     x = uv_CT.astype(np.float64)
     for sos in sections:
-        state = signal.sosfilt_zi(sos)[:, None, :] * x[None, :, :1]  # starts as if the first value had always stood
+        state = (
+            signal.sosfilt_zi(sos)[:, None, :] * x[None, :, :1]
+        )  # starts as if the first value had always stood
         x, _ = signal.sosfilt(sos, x, axis=1, zi=state)
     change = ratio(sfreq, config.sfreq)
     if change != 1:

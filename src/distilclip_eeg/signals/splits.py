@@ -108,13 +108,17 @@ def audit(folds: pd.DataFrame, length: int) -> dict[str, float]:
 
 def check_audit(shares: dict[str, float], split: str) -> None:
     """Stop when the audit contradicts the protocol's promise."""
-    promised = {"window": (), "recording": ("samples", "event", "recording"),
-                "subject": ("samples", "event", "recording", "subject")}[split]
+    promised = {
+        "window": (),
+        "recording": ("samples", "event", "recording"),
+        "subject": ("samples", "event", "recording", "subject"),
+    }[split]
     broken = {k: shares[k] for k in promised if shares[k] > 0}
     if broken:
         raise DataError(
             f"split={split}: the folds share {broken} with training, expected none. This is a bug in the "
-            "split or a recording that stands under two names; nothing was trained.", reason="leak",
+            "split or a recording that stands under two names; nothing was trained.",
+            reason="leak",
         )
 
 

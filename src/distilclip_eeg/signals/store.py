@@ -89,14 +89,23 @@ def prepare(corpus: Corpus, config: SignalConfig, root: Path, *, n_jobs: int = -
         remove_stale(root)
         try:
             temporary.mkdir(parents=True)
-            build(corpus, refs, config, temporary, digest, n_jobs, progress or (lambda items, total, text: items))
+            build(
+                corpus,
+                refs,
+                config,
+                temporary,
+                digest,
+                n_jobs,
+                progress or (lambda items, total, text: items),
+            )
             if (final / "manifest.json").exists():  # another process was faster
                 shutil.rmtree(temporary)
             else:
                 temporary.rename(final)
         except OSError as error:
-            raise DataError(f"{root}: the store could not be written ({error}). Free space or set store.root.") \
-                from error
+            raise DataError(
+                f"{root}: the store could not be written ({error}). Free space or set store.root."
+            ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return open_store(final)
@@ -158,8 +167,13 @@ def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs:
     with (folder / "signal.i16").open("wb") as file:
         for got in progress(results, len(refs), "preparing recordings"):
             ref = got["ref"]
-            row = {"recording": ref.recording, "subject": ref.subject, "session": ref.session,
-                   "skipped": got["skipped"], "detail": got["detail"]} | got.get("row", {})
+            row = {
+                "recording": ref.recording,
+                "subject": ref.subject,
+                "session": ref.session,
+                "skipped": got["skipped"],
+                "detail": got["detail"],
+            } | got.get("row", {})
             if not got["skipped"]:
                 number = len(scales)
                 row["number"] = number
@@ -180,15 +194,23 @@ def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs:
         )
     pd.DataFrame(rows).to_parquet(folder / "recordings.parquet")
     pd.DataFrame(pieces, columns=["recording", "start_s", "first", "n_samples"]).to_parquet(
-        folder / "pieces.parquet")
+        folder / "pieces.parquet"
+    )
     pd.DataFrame(events, columns=["recording", "onset_s", "offset_s", "label"]).astype(
         {"recording": int, "onset_s": float, "offset_s": float, "label": str}
     ).to_parquet(folder / "events.parquet")
     gain, mean, sd = (np.array(s) for s in zip(*scales, strict=True))
     np.savez(folder / "scale.npz", gain=gain, mean=mean, sd=sd)
-    manifest = {"digest": digest, "version": VERSION, "corpus": corpus.name, "sfreq": config.sfreq,
-                "ch_names": list(corpus.ch_names), "classes": list(corpus.classes), "n_samples": at,
-                "signals": {k: v for k, v in asdict(config).items() if k != "normalize"}}
+    manifest = {
+        "digest": digest,
+        "version": VERSION,
+        "corpus": corpus.name,
+        "sfreq": config.sfreq,
+        "ch_names": list(corpus.ch_names),
+        "classes": list(corpus.classes),
+        "n_samples": at,
+        "signals": {k: v for k, v in asdict(config).items() if k != "normalize"},
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
@@ -198,15 +220,26 @@ def open_store(path: Path) -> Store:
     shape = (manifest["n_samples"], len(manifest["ch_names"]))
     size = (path / "signal.i16").stat().st_size
     if size != 2 * shape[0] * shape[1]:
-        raise DataError(f"{path / 'signal.i16'} has {size} bytes, its manifest says {2 * shape[0] * shape[1]}. "
-                        "Delete the folder; it will be built again.", reason="store_damaged")
+        raise DataError(
+            f"{path / 'signal.i16'} has {size} bytes, its manifest says {2 * shape[0] * shape[1]}. "
+            "Delete the folder; it will be built again.",
+            reason="store_damaged",
+        )
     recordings = pd.read_parquet(path / "recordings.parquet")
     with np.load(path / "scale.npz") as scale:
-        tables = (scale["gain"].astype(np.float32), scale["mean"].astype(np.float32),
-                  scale["sd"].astype(np.float32))
+        tables = (
+            scale["gain"].astype(np.float32),
+            scale["mean"].astype(np.float32),
+            scale["sd"].astype(np.float32),
+        )
     return Store(
-        path, manifest, np.memmap(path / "signal.i16", dtype="<i2", mode="r", shape=shape), recordings,
-        pd.read_parquet(path / "pieces.parquet"), pd.read_parquet(path / "events.parquet"), *tables,
+        path,
+        manifest,
+        np.memmap(path / "signal.i16", dtype="<i2", mode="r", shape=shape),
+        recordings,
+        pd.read_parquet(path / "pieces.parquet"),
+        pd.read_parquet(path / "events.parquet"),
+        *tables,
     )
 
 
@@ -228,6 +261,8 @@ def data_report(store: Store) -> str:
         lines.append(f"  skipped {len(group)} ({reason}): {group['detail'].iloc[0]}")
     odd = used[used["detail"] != ""]
     if len(odd):
-        lines.append(f"  {len(odd)} recordings with warnings, the first: {odd['recording'].iloc[0]}: "
-                     f"{odd['detail'].iloc[0]}")
+        lines.append(
+            f"  {len(odd)} recordings with warnings, the first: {odd['recording'].iloc[0]}: "
+            f"{odd['detail'].iloc[0]}"
+        )
     return "\n".join(lines)

@@ -60,8 +60,9 @@ def overlaps(starts: np.ndarray, length: int, events: np.ndarray) -> np.ndarray:
     return np.maximum(last - first, 0.0)
 
 
-def cut(pieces: pd.DataFrame, events: pd.DataFrame, classes: tuple[str, ...], sfreq: float,
-        config: WindowConfig) -> pd.DataFrame:
+def cut(
+    pieces: pd.DataFrame, events: pd.DataFrame, classes: tuple[str, ...], sfreq: float, config: WindowConfig
+) -> pd.DataFrame:
     """The window index of a corpus.
 
     A window that touches any part of a seizure is ictal (paper, Sec. IV-A); where several touch it,
@@ -80,7 +81,9 @@ def cut(pieces: pd.DataFrame, events: pd.DataFrame, classes: tuple[str, ...], sf
     seizure_hop = max(1, round(length * (1 - config.seizure_overlap)))
     class_index = np.array([classes.index(name) for name in events["label"]], dtype=np.int64)
     by_recording = dict(list(events.groupby("recording").indices.items()))
-    columns: dict[str, list[np.ndarray]] = {k: [] for k in ("recording", "start_s", "first", "label", "event")}
+    columns: dict[str, list[np.ndarray]] = {
+        k: [] for k in ("recording", "start_s", "first", "label", "event")
+    }
     for piece in pieces.itertuples():
         rows = np.asarray(by_recording.get(piece.recording, ()), dtype=np.int64)
         span = events.iloc[rows][["onset_s", "offset_s"]].to_numpy(float)

@@ -170,6 +170,7 @@ def _place(name: str) -> tuple[tuple[str, ...], tuple[str, ...], str] | None:
     """Electrodes of a channel, those of its mirror image, and its place, such as ``left temporal``.
 
     A bipolar channel lies where its last electrode does: FP1-F7 frontal, F7-T7 temporal, P7-O1 occipital.
+    One that spans both sides (FT9-FT10) lies nowhere.
     """
     parts = [m for part in re.split(r"[\s_-]+", name.upper()) if (m := _ELECTRODE.fullmatch(part))]
     if not parts:
@@ -177,8 +178,10 @@ def _place(name: str) -> tuple[tuple[str, ...], tuple[str, ...], str] | None:
     # Sorted, because montages are not always mirrored in wording: T7-FT9 stands opposite FT10-T8.
     electrodes = tuple(sorted(m[0] for m in parts))
     mirror = tuple(sorted(_mirrored(m[1], m[2]) for m in parts))
-    numbers = [int(m[2]) % 2 for m in parts if m[2] != "Z"]
-    side = "midline" if len(set(numbers)) != 1 else ("right", "left")[numbers[0]]
+    sides = {int(m[2]) % 2 for m in parts if m[2] != "Z"}
+    if len(sides) == 2:
+        return electrodes, mirror, ""
+    side = "midline" if not sides else "left" if 1 in sides else "right"
     last = parts[-1]
     region = "temporal" if last[0] in _TEMPORAL else REGIONS[_REGION[last[1]]]
     return electrodes, mirror, f"{side} {region}"
@@ -200,7 +203,7 @@ def _where(power_BC: np.ndarray, places: list) -> tuple[np.ndarray, np.ndarray]:
         left_B = power_BC[:, left].sum(axis=1)
         right_B = power_BC[:, [known[places[i][1]] for i in left]].sum(axis=1)
         laterality = (right_B - left_B) / np.maximum(right_B + left_B, 1e-6)
-    names = sorted({place[2] for place in places if place})
+    names = sorted({place[2] for place in places if place and place[2]})
     if not names:
         return laterality, np.full(len(power_BC), "", dtype=object)
     groups = [[i for i, p in enumerate(places) if p and p[2] == name] for name in names]
