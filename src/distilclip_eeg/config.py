@@ -88,12 +88,11 @@ def read(cls, values: dict, where: str):
 
 def check_type(name: str, value: object, expected) -> None:
     """A number where a number is expected, and so on; a whole number will do for a float."""
-    if isinstance(value, bool) and expected is not bool:
-        ok = False
+    if isinstance(value, bool):
+        ok = expected is bool
     else:
-        ok = isinstance(value, (int, float) if expected == float else expected) or (
-            isinstance(value, int) and not isinstance(value, bool) and isinstance(1.0, expected)
-        )
+        # `5` for a float setting is fine; `5.5` for a whole number is not.
+        ok = isinstance(value, expected) or (isinstance(value, int) and isinstance(1.0, expected))
     if not ok:
         kind = getattr(expected, "__name__", str(expected))
         raise ConfigError(

@@ -24,6 +24,7 @@ from distilclip_eeg.loaders import WindowSource, epoch_order
 from distilclip_eeg.metrics import macro_f1
 from distilclip_eeg.runs import write_atomic
 from distilclip_eeg.schema import ConfigError, DataError, check_choice
+from distilclip_eeg.tasks import Task
 
 MIXED = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -234,6 +235,7 @@ class Fit:
         if self.optim.grad_clip:
             self.accelerator.clip_grad_norm_(self.plain.parameters(), self.optim.grad_clip)
         self.optimizer.step()
+        self.plain.after_step()
         if self.averaged:
             self.averaged.update_parameters(self.plain)
         self.step += 1

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from distilclip_eeg.loaders import Batch
-from distilclip_eeg.losses import classification_loss, clip_loss, contrastive_loss, distillation_loss
+from distilclip_eeg.losses import (
+    clamp_logit_scale_,
+    classification_loss,
+    clip_loss,
+    contrastive_loss,
+    distillation_loss,
+)
 from distilclip_eeg.models.clip import DistilCLIP
 from distilclip_eeg.models.conformer import Conformer
 from distilclip_eeg.text.tokenizer import tokenize
@@ -31,7 +37,7 @@ class TextBank:
         self.input_ids, self.attention_mask = tokens["input_ids"], tokens["attention_mask"]
 
     def of(self, row_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The batch's distinct texts (ids and mask, padded to the longest of them) and each window's row there."""
+        """The batch's distinct texts (ids, mask, padded to the longest) and each window's row among them."""
         unique_U, text_id_B = torch.unique(self.text_N[row_B.cpu()], return_inverse=True)
         mask = self.attention_mask[unique_U]
         longest = int(mask.sum(1).max())
@@ -39,7 +45,14 @@ class TextBank:
         return ids.to(row_B.device), mask.to(row_B.device), text_id_B.to(row_B.device)
 
 
-class ClassifyTask(nn.Module):
+class Task(nn.Module):
+    """Base of the tasks; ``net`` maps (B, C, T) to logits (B, K)."""
+
+    def after_step(self) -> None:
+        """Called after every optimiser step."""
+
+
+class ClassifyTask(Task):
     """Any network that maps windows to logits, trained by cross-entropy (Eq. 1)."""
 
     def __init__(self, net: nn.Module):
@@ -51,7 +64,7 @@ class ClassifyTask(nn.Module):
         return {**classification_loss(logits, batch.label_B), "logits": logits}
 
 
-class ClipTask(nn.Module):
+class ClipTask(Task):
     """Algorithm 1: ``alpha * contrast + (1 - alpha) * cross-entropy``."""
 
     def __init__(self, model: DistilCLIP, bank: TextBank, *, alpha: float, targets: str):
@@ -61,6 +74,9 @@ class ClipTask(nn.Module):
     @property
     def net(self) -> Conformer:
         return self.model.eeg
+
+    def after_step(self) -> None:
+        clamp_logit_scale_(self.model.logit_scale)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         eeg_features = self.net.encode(batch.eeg_BCT)
@@ -80,7 +96,7 @@ class ClipTask(nn.Module):
         return {**terms, "logits": logits, "unique_texts": torch.tensor(float(len(ids)))}
 
 
-class DistillTask(nn.Module):
+class DistillTask(Task):
     """Algorithm 2: the student's cross-entropy and its divergence from the teacher's cached logits.
 
     Args:

@@ -20,7 +20,7 @@ from distilclip_eeg.schema import DataError, Event, Piece, SkipRecording
 
 ANNOTATIONS = "EDF Annotations"
 ONSET_TOLERANCE_S = 0.002
-"""Record onsets are written with few decimals; less than half a sample at 250 Hz is no gap."""
+"""Record onsets are written with few decimals; half a sample at 250 Hz is no gap."""
 MIN_DURATION_S = 1.0
 """The shortest recording that holds one window."""
 FILTER_CYCLE_S = 10.0
@@ -134,18 +134,17 @@ def read_header(path: str | Path) -> EdfHeader:
     """
     path = Path(path)
     size, fixed, per_signal = _read_header_bytes(path)
-    patient, _, _, _, _, reserved, _, _, _ = fixed_fields = _split_fixed(fixed)
+    patient, _, date, clock, _, reserved, claim, duration_field, _ = _split_fixed(fixed)
     warnings = []
     if b"\0" in fixed:
         warnings.append("nonstandard_padding: header fields are padded with NUL instead of spaces")
-    if not _plausible_start(*fixed_fields[2:4]):
+    if not _plausible_start(date, clock):
         warnings.append("bad_start_time: the start date or time is impossible; it is not used")
     signals = _parse_signals(path, per_signal)
-    duration = _record_duration(path, fixed_fields[7], signals)
-    header_bytes = len(fixed) + len(per_signal)
-    n_records, lost_s, size_warnings = _count_records(
-        path, fixed_fields[6], size - header_bytes, 2 * sum(s.samples_per_record for s in signals), duration
-    )
+    duration = _record_duration(path, duration_field)
+    data_bytes = size - len(fixed) - len(per_signal)
+    record_bytes = 2 * sum(signal.samples_per_record for signal in signals)
+    n_records, lost_s, size_warnings = _count_records(path, claim, data_bytes, record_bytes, duration)
     onsets, annotations, time_warnings = _read_times(
         path, signals, n_records, duration, reserved.startswith("EDF+D")
     )
@@ -302,7 +301,7 @@ def _parse_signals(path: Path, raw: bytes) -> tuple[EdfSignal, ...]:
     return tuple(signals)
 
 
-def _record_duration(path: Path, text: str, signals: Sequence[EdfSignal]) -> float:
+def _record_duration(path: Path, text: str) -> float:
     """Seconds of a record; without it no rate is defined."""
     duration = _number(text)
     if not 0 < duration <= 1e7:
@@ -470,7 +469,7 @@ def _scale_of(path: Path, signal: EdfSignal) -> tuple[float, float, float, float
     gain = (pmax - pmin) / (dmax - dmin) * volts
     offset = pmin * volts - dmin * gain
     # The widest 16-bit sample must still be a float32, else the signal turns into inf or NaN.
-    if gain == 0 or not abs(gain) * 65536 + abs(offset) < np.finfo(np.float32).max:
+    if gain == 0 or not abs(gain) * 65536 + abs(offset) < float(np.finfo(np.float32).max):
         found = f"physical range {signal.physical[0]} to {signal.physical[1]} of signal {name}"
         raise _error(path, "bad_physical_range", found, "two different limits of EEG size", "", SkipRecording)
     return gain, offset, dmin, dmax

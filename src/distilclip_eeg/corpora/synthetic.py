@@ -6,7 +6,6 @@ is an EDF+D with a gap, every fifth has 28 signals of which five are dummies, an
 has no seizure. The bytes depend on the settings alone, not on the number of workers.
 """
 
-import contextlib
 import hashlib
 import json
 import shutil
@@ -39,6 +38,8 @@ LABELS_28 = (
 """The 28-signal layout of chb14 to chb22: the chains in another order, dummies between them."""
 
 PHYSICAL_UV, DIGITAL = (-800, 800), (-2048, 2047)
+DUMMY_RANGE = -1, 1
+"""Physical and digital range of a dummy signal, as in chb17a_03."""
 GAPS_S = (9, 6, 3)
 """Lengths tried for the gap of an EDF+D, until one fits beside the seizures."""
 TAL_BYTES = 22
@@ -65,7 +66,9 @@ class Settings:
         }
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"{name}={getattr(self, name)!r}; expected {low} to {high}. Change that setting.")
+                raise ConfigError(
+                    f"dataset.{name}={getattr(self, name)!r}: expected {low} to {high}. Change it."
+                )
 
     def manifest(self) -> dict:
         return {"generator_version": GENERATOR_VERSION, "settings": asdict(self)}
@@ -151,6 +154,7 @@ def ensure_tree(tree: Path, settings: Settings, workers: int) -> None:
     """
     if _is_complete(tree, settings):
         return
+    _refuse_foreign(tree)
     try:
         tree.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{tree.name}.", dir=tree.parent))
@@ -162,11 +166,17 @@ def ensure_tree(tree: Path, settings: Settings, workers: int) -> None:
     try:
         write_tree(scratch, settings, workers)
         scratch.chmod(0o755)
-        with contextlib.suppress(OSError):  # another process was first; its tree has the same bytes
-            scratch.rename(tree)
+        scratch.rename(tree)
+    except OSError:
+        if not _is_complete(tree, settings):  # else another process was first, with the same bytes
+            raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    if not _is_complete(tree, settings):
+
+
+def _refuse_foreign(tree: Path) -> None:
+    """For when no complete tree of ours lies at ``tree``: whatever else is there stays untouched."""
+    if tree.exists():
         raise DataError(
             f"{tree}: exists and is not the tree of these settings; expected nothing there, or a {MANIFEST} "
             "with them. Move it away, or set another dataset.root.",
@@ -188,7 +198,8 @@ def write_tree(folder: Path, settings: Settings, workers: int = 1) -> None:
     people = Parallel(n_jobs=workers)(jobs)
     plans = [plan for _, found in people for plan in found]
     (folder / "RECORDS").write_text("".join(f"{p.case}/{p.file}\n" for p in plans))
-    (folder / "RECORDS-WITH-SEIZURES").write_text("".join(f"{p.case}/{p.file}\n" for p in plans if p.seizures))
+    ictal = [p for p in plans if p.seizures]
+    (folder / "RECORDS-WITH-SEIZURES").write_text("".join(f"{p.case}/{p.file}\n" for p in ictal))
     rows = "".join(row for row, _ in people)
     (folder / "SUBJECT-INFO").write_text(f"Case\tGender\tAge (years)\n\n{rows}")
     (folder / MANIFEST).write_text(json.dumps(settings.manifest(), indent=2, sort_keys=True) + "\n")
@@ -250,7 +261,7 @@ def draw_plan(rng: np.random.Generator, case: str, index: int, count: int, setti
     )
 
 
-def draw_gap(rng: np.random.Generator, length: int, seizures: list[tuple[int, int]]) -> tuple[int, int] | None:
+def draw_gap(rng: np.random.Generator, length: int, seizures: list) -> tuple[int, int] | None:
     """A stretch to lose that leaves two seconds about each seizure and at the ends."""
     for lost in GAPS_S:
         starts = [
@@ -271,10 +282,7 @@ def edf_bytes(plan: Plan, eeg: np.ndarray) -> bytes:
         plan: its gap is left out of the records, its labels are the signals.
         eeg: potentials in microvolts, (electrode, sample), from the first to the last second.
     """
-    low, high = PHYSICAL_UV
-    uv = np.array([_derivation(eeg, label) for label in plan.labels])
-    scaled = (uv - low) * (DIGITAL[1] - DIGITAL[0]) / (high - low) + DIGITAL[0]
-    samples = np.clip(np.rint(scaled), *DIGITAL).astype("<i2")
+    samples = np.array([_digital(eeg, label) for label in plan.labels])
     kept = [s for s in range(plan.length_s) if plan.gap is None or not plan.gap[0] <= s < plan.gap[1]]
     records = samples.reshape(len(plan.labels), plan.length_s, SFREQ)[:, kept].swapaxes(0, 1)
     body = [record.tobytes() for record in records]
@@ -284,12 +292,15 @@ def edf_bytes(plan: Plan, eeg: np.ndarray) -> bytes:
     return _edf_header(plan, len(kept)) + b"".join(body)
 
 
-def _derivation(eeg: np.ndarray, label: str) -> np.ndarray:
-    """First electrode minus second; a dummy is level."""
+def _digital(eeg: np.ndarray, label: str) -> np.ndarray:
+    """First electrode minus second in steps of the file, clipped at its rails; a dummy is level."""
     if label == "-":
-        return np.zeros(eeg.shape[1])
+        return np.zeros(eeg.shape[1], "<i2")
     first, second = label.split("-")
-    return eeg[NAMES.index(first)] - eeg[NAMES.index(second)]
+    low, high = PHYSICAL_UV
+    uv = eeg[NAMES.index(first)] - eeg[NAMES.index(second)]
+    steps = (uv - low) * (DIGITAL[1] - DIGITAL[0]) / (high - low) + DIGITAL[0]
+    return np.clip(np.rint(steps), *DIGITAL).astype("<i2")
 
 
 def _edf_header(plan: Plan, n_records: int) -> bytes:
@@ -301,15 +312,17 @@ def _edf_header(plan: Plan, n_records: int) -> bytes:
         ("0", 8), ("X X X X", 80), ("Startdate X X X X", 80), ("01.01.85", 8), (clock, 8), (256 * (n + 1), 8),
         ("EDF+D" if plus else "", 44), (n_records, 8), (1, 8), (n, 4),
     )  # fmt: skip
-    tal = TAL_BYTES // 2
-    per_signal = (  # width, value of an EEG signal, value of the annotations
-        (80, "", ""), (8, "uV", ""), (8, PHYSICAL_UV[0], -1), (8, PHYSICAL_UV[1], 1),
-        (8, DIGITAL[0], -32768), (8, DIGITAL[1], 32767), (80, "", ""), (8, SFREQ, tal), (32, "", ""),
-    )  # fmt: skip
+    ranges = [DUMMY_RANGE * 2 if label == "-" else PHYSICAL_UV + DIGITAL for label in plan.labels]
+    ranges += [(-1, 1, -32768, 32767)] * plus
     fields = [f"{value:<{width}}" for value, width in fixed]
     fields += [f"{label:<16}" for label in (*plan.labels, *["EDF Annotations"] * plus)]
-    for width, eeg, annotations in per_signal:
-        fields += [f"{eeg:<{width}}"] * len(plan.labels) + [f"{annotations:<{width}}"] * plus
+    fields += [" " * 80] * n  # transducers
+    fields += [f"{unit:<8}" for unit in ["uV"] * len(plan.labels) + [""] * plus]
+    for column in zip(*ranges, strict=True):
+        fields += [f"{value:<8}" for value in column]
+    fields += [" " * 80] * n  # prefilters
+    fields += [f"{count:<8}" for count in [SFREQ] * len(plan.labels) + [TAL_BYTES // 2] * plus]
+    fields += [" " * 32] * n
     return "".join(fields).encode("ascii")
 
 

@@ -1,11 +1,13 @@
 """Signals of invented people: background, artifacts, harmless rhythms and seizures, at electrodes.
 
-A test bed, not physiology. A seizure and the harmless rhythm of drowsiness share their power spectrum
-by construction; what tells them apart is the waveform (harmonics locked in phase make spikes and
-waves), the lag from the focus outward, and the evolution. So band powers find a part of the seizures,
-a model of the waveform finds more, and knowing the person finds more still, because the places and
-frequencies of both are the person's own. Figures stated "chosen" were set by hand to resemble the
-1-70 Hz amplitudes of CHB-MIT (30-90 uV background, two to three times that in a seizure).
+A test bed, not physiology. A seizure and the harmless rhythm of drowsiness share power spectrum and field
+by construction; what tells them apart is the waveform (harmonics locked in phase make spikes and waves),
+the lag from the focus outward, and the evolution. So band powers find a part of the seizures, a model of
+the waveform finds more, and knowing the person finds more still: places, frequencies and shapes are the
+person's own. Figures called "chosen" were set by hand so that, at difficulty 0.5 and in folds by person,
+logistic regression on band powers reaches an AUROC of about 0.84 and a small convolutional network about
+0.92. Channels then have a median of 46 uV (harmless rhythms included) and of 57 uV in seizures; recordings
+of CHB-MIT have 30 to 90 uV, and two to three times that in seizures.
 
 Arrays are microvolts, shape (electrode, sample) with electrodes in the order of ``POSITION``.
 """
@@ -36,6 +38,12 @@ SMOOTH_EE = np.linalg.cholesky(np.exp(-0.5 * (DISTANCE_EE / 0.5) ** 2) + 0.02 * 
 
 FOCI = ("T7", "F4", "T8", "F3", "F7", "P8", "F8", "P7", "T7", "C4", "T8", "C3")
 """Where seizures start, dealt out in turn so that each region is several people's; most are temporal."""
+
+STRAY = 0.8
+"""Share of harmless bursts at a place and frequency of their own; the others are the person's habit."""
+
+LAG_S = 0.02
+"""How much later a wave arrives one head radius further on, seconds (chosen: spikes of 5-10 ms apart)."""
 
 N_HARMONICS = 14
 """Enough for a spike of 6 % of a cycle; at 10 Hz the last stands at the 140 Hz the recording holds."""
@@ -95,7 +103,7 @@ def spike_and_wave(spike_width: float, wave_share: float) -> np.ndarray:
 def draw_person(rng: np.random.Generator, number: int, difficulty: float) -> Person:
     """One person; ``difficulty`` in [0, 1] weakens seizures and thickens the harmless rhythms."""
     background_uv = 30.0 * rng.lognormal(0.0, 0.25)
-    ratio = np.interp(difficulty, [0.0, 1.0], [3.8, 1.4])  # chosen: seizure over background amplitude
+    ratio = np.interp(difficulty, [0.0, 0.5, 1.0], [4.4, 3.3, 1.2])  # chosen: seizure over background
     focus = FOCI[number % len(FOCI)]
     elsewhere = rng.choice([name for name in sorted(set(FOCI)) if name != focus], size=3, replace=False)
 
@@ -105,7 +113,7 @@ def draw_person(rng: np.random.Generator, number: int, difficulty: float) -> Per
         return Rhythm(str(place), rng.uniform(0.6, 0.9), *hz, amplitude, shape, looseness)
 
     start_hz = rng.uniform(6.0, 9.0)
-    seizure = rhythm(focus, (start_hz, start_hz * rng.uniform(0.35, 0.5)), rng.uniform(0.0, 0.15))
+    seizure = rhythm(focus, (start_hz, start_hz * rng.uniform(0.35, 0.5)), rng.uniform(0.0, 0.04))
     harmless = []
     for place in elsewhere:
         hz = rng.uniform(2.5, 7.5)
@@ -122,7 +130,7 @@ def draw_person(rng: np.random.Generator, number: int, difficulty: float) -> Per
         blinks_per_minute=rng.uniform(4.0, 14.0),
         seizure=seizure,
         harmless=tuple(harmless),
-        harmless_share=float(np.interp(difficulty, [0.0, 1.0], [0.03, 0.30])),
+        harmless_share=float(np.interp(difficulty, [0.0, 1.0], [0.05, 0.90])),
     )
 
 
@@ -136,8 +144,9 @@ def draw_recording(
     for first, last in zip(edges[::2], edges[1::2], strict=True):
         for start, length in bursts(rng, first * SFREQ, last * SFREQ, person.harmless_share):
             which = person.harmless[rng.integers(len(person.harmless))]
-            if rng.random() < 0.8:
-                which = replace(which, centre=str(rng.choice(FOCI)), end_hz=(hz := rng.uniform(2.5, 8.0)), start_hz=hz)
+            if rng.random() < STRAY:
+                hz = rng.uniform(2.5, 8.0)
+                which = replace(which, centre=str(rng.choice(FOCI)), start_hz=hz, end_hz=hz)
             eeg[:, start : start + length] += harmless_burst(rng, which, length)
     for onset, offset in seizures:
         wave = seizure(rng, person.seizure, (offset - onset) * SFREQ)
@@ -169,7 +178,8 @@ def background(rng: np.random.Generator, person: Person, n: int) -> np.ndarray:
     """1/f activity, alike at near electrodes, swelling and fading over some ten seconds."""
     swell = np.exp(0.35 * (SMOOTH_EE @ narrow(rng, len(NAMES), n, 0.0, 0.15)))
     drift = 0.4 * shaped(rng, len(NAMES), n, rfftfreq(n, 1 / SFREQ) < 0.2)
-    return person.background_uv * (swell * (SMOOTH_EE @ coloured(rng, len(NAMES), n, person.exponent)) + drift)
+    noise = SMOOTH_EE @ coloured(rng, len(NAMES), n, person.exponent)
+    return person.background_uv * (swell * noise + drift)
 
 
 def alpha(rng: np.random.Generator, person: Person, n: int) -> np.ndarray:
@@ -218,14 +228,14 @@ def wave_train(
 
 
 def seizure(rng: np.random.Generator, rhythm: Rhythm, n: int) -> np.ndarray:
-    """A seizure: starts at the focus, reaches its neighbours over seconds, slows and grows; (electrode, n)."""
+    """A seizure: starts at the focus, spreads over seconds, slows and grows; (electrode, n)."""
     time = np.arange(n) / n
     distance = DISTANCE_EE[NAMES.index(rhythm.centre)]
     hz = rhythm.start_hz * (rhythm.end_hz / rhythm.start_hz) ** time
     arrival_s = distance * min(6.0, 0.4 * n / SFREQ)
     here = 1 / (1 + np.exp(-(np.arange(n) / SFREQ - 1.0 - arrival_s[:, None]) / 0.5))
     growth = 0.6 + 0.6 * np.minimum(time / 0.5, 1.0)
-    return wave_train(rng, rhythm, hz, 0.05 * distance, field(rng, rhythm) * here * growth)
+    return wave_train(rng, rhythm, hz, LAG_S * distance, field(rng, rhythm) * here * growth)
 
 
 def field(rng: np.random.Generator, rhythm: Rhythm) -> np.ndarray:
@@ -235,15 +245,15 @@ def field(rng: np.random.Generator, rhythm: Rhythm) -> np.ndarray:
     """
     distance = DISTANCE_EE[NAMES.index(rhythm.centre)]
     in_front = np.exp(-0.5 * ((PLACE_E2[:, 1] - 0.5) / 0.5) ** 2)
-    chance = np.exp(0.35 * (SMOOTH_EE @ rng.standard_normal(len(NAMES))))
-    return ((in_front + 0.5 * np.exp(-0.5 * (distance / rhythm.reach) ** 2)) * chance)[:, None]
+    chance = np.exp(0.3 * (SMOOTH_EE @ rng.standard_normal(len(NAMES))))
+    return ((in_front + 0.3 * np.exp(-0.5 * (distance / rhythm.reach) ** 2)) * chance)[:, None]
 
 
 def harmless_burst(rng: np.random.Generator, rhythm: Rhythm, n: int) -> np.ndarray:
-    """Drowsy rhythm: a seizure's spectrum and field, but no outward lag and no steady wave; (electrode, n)."""
+    """Drowsy rhythm: a seizure's spectrum and field, no outward lag, no steady wave; (electrode, n)."""
     hz = np.linspace(rhythm.start_hz, rhythm.end_hz, n)
     turn = rng.uniform(0, 2 * np.pi)
-    lag_s = 0.05 * PLACE_E2 @ np.array([np.cos(turn), np.sin(turn)])
+    lag_s = LAG_S * PLACE_E2 @ np.array([np.cos(turn), np.sin(turn)])
     edge = np.minimum(1.0, np.minimum(np.arange(n), np.arange(n)[::-1]) / (0.5 * SFREQ))
     return wave_train(rng, rhythm, hz, lag_s, field(rng, rhythm) * edge * rng.uniform(0.6, 1.2))
 
@@ -263,7 +273,8 @@ def add_artifacts(rng: np.random.Generator, person: Person, eeg: np.ndarray) -> 
         lid = np.sin(np.pi * np.arange(at.stop - at.start) / (0.35 * SFREQ)).clip(0)
         eeg[:, at] += rng.uniform(60, 160) * in_front[:, None] * lid
     for at in occasions(3.0, 0.5, 3.0):
-        eeg[:, at] += muscle(rng, person, at.stop - at.start) * (rng.random(len(NAMES)) < 0.3 * temporal)[:, None]
+        tense = rng.random(len(NAMES)) < 0.3 * temporal
+        eeg[:, at] += muscle(rng, person, at.stop - at.start) * tense[:, None]
     for at in occasions(0.4, 3.0, 7.0):
         time = np.arange(at.stop - at.start) / SFREQ
         bite = np.sin(2 * np.pi * rng.uniform(1.2, 2.2) * time).clip(0)

@@ -49,6 +49,11 @@ class SignalConfig:
                 f"signals.l_freq={self.l_freq}, signals.h_freq={self.h_freq} do not fit signals.sfreq="
                 f"{self.sfreq}: expected 0 <= l_freq < h_freq <= sfreq / 2."
             )
+        if self.notch_hz is not None and not 1 < self.notch_hz < self.sfreq / 2:
+            raise ConfigError(
+                f"signals.notch_hz={self.notch_hz} must be null or in (1, {self.sfreq / 2:g}), below half of "
+                "signals.sfreq."
+            )
         if self.clip_uv <= 0:
             raise ConfigError(f"signals.clip_uv={self.clip_uv} must be positive.")
 
@@ -86,14 +91,14 @@ def fir(sfreq: float, l_freq: float | None, h_freq: float | None, notch_hz: floa
     taps = np.ones(1)
     if l_freq or high:
         taps = mne.filter.create_filter(None, sfreq, l_freq or None, high, phase="zero", verbose="error")
-    if notch_hz:
+    if notch_hz and notch_hz + 1 < sfreq / 2:  # a slower file does not hold the mains
         stop = mne.filter.create_filter(
             None,
             sfreq,
-            notch_hz + 0.5,
-            notch_hz - 0.5,
-            l_trans_bandwidth=1.0,
-            h_trans_bandwidth=1.0,
+            notch_hz + 1.0,
+            notch_hz - 1.0,
+            l_trans_bandwidth=0.5,
+            h_trans_bandwidth=0.5,
             phase="zero",
             verbose="error",
         )
@@ -147,7 +152,7 @@ def causal(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[np.nd
         for edge, kind in edges
         if edge and edge < sfreq / 2
     ]
-    if config.notch_hz:
+    if config.notch_hz and config.notch_hz + 1 < sfreq / 2:
         sections.append(signal.tf2sos(*signal.iirnotch(config.notch_hz, config.notch_hz, fs=sfreq)))
     x = uv_CT.astype(np.float64)
     for sos in sections:

@@ -47,6 +47,11 @@ def make_folds(windows: pd.DataFrame, config: SplitConfig, seed: int) -> pd.Data
             f"split={config.name}: {len(np.unique(groups))} {config.name}s cannot fill split.n_folds="
             f"{config.n_folds} folds. Lower split.n_folds or choose another split."
         )
+    if groups is not None and len(np.unique(groups)) < 3:
+        raise DataError(
+            f"split={config.name}: 2 {config.name}s leave one for the training side, which needs another one to "
+            "validate on. Choose another split; split.n_folds cannot help."
+        )
     columns = {}
     for fold, (train, test) in enumerate(_folds(label, groups, config.n_folds, seed)):
         part = np.full(len(windows), "train", dtype=object)
@@ -63,13 +68,25 @@ def _folds(label: np.ndarray, groups: np.ndarray | None, n: int, seed: int):
 
 
 def _validation(train: np.ndarray, label: np.ndarray, groups: np.ndarray | None, share: float, seed: int):
-    """The validation rows: one inner fold of the training side, cut by the same grouping."""
+    """The validation rows: one inner fold of the training side, cut by the same grouping.
+
+    The first inner fold that leaves every class on both sides; where seizures stand in few groups, fewer
+    and larger inner folds are tried, and where none will do, the one that leaves most classes.
+    """
     inner_groups = None if groups is None else groups[train]
-    n = round(1 / share)
+    n = max(2, round(1 / share))
     if inner_groups is not None:
         n = min(n, len(np.unique(inner_groups)))
-    _, val = next(iter(_folds(label[train], inner_groups, max(2, n), seed)))
-    return train[val]
+    n_classes = len(np.unique(label[train]))
+    chosen, most = None, (0, 0)
+    for k in range(n, 1, -1):
+        for rest, val in _folds(label[train], inner_groups, k, seed):
+            covers = len(np.unique(label[train[rest]])), len(np.unique(label[train[val]]))
+            if covers > most:
+                chosen, most = val, covers
+            if most == (n_classes, n_classes):
+                return train[chosen]
+    return train[chosen]
 
 
 def folds_hash(folds: pd.DataFrame) -> str:
