@@ -1,4 +1,4 @@
-"""`make demo`: synthetic recordings in; teacher, student and floor out, honest and leaky protocol side by side.
+"""`make demo`: synthetic recordings in; teacher, student and floor out, honest and leaky protocol beside.
 
 One process, about 150 optimiser steps a fit, minutes on two CPU cores. Prints the time of every stage.
 """

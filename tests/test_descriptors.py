@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from distilclip_eeg.schema import ConfigError, DataError
-from distilclip_eeg.text import descriptors
-from distilclip_eeg.text.descriptors import DENY_LIST, Describer, denied, measure
+from distilclip_eeg.text import measures
+from distilclip_eeg.text.descriptors import DENY_LIST, Describer, denied
+from distilclip_eeg.text.measures import measure
 from distilclip_eeg.text.tokenizer import build_wordpiece, tokenize
 
 SFREQ = 256
@@ -154,7 +155,7 @@ def test_the_maximum_names_side_and_region(channel, expected):
     ],
 )
 def test_channel_names_are_read_as_electrodes_or_pairs(name, electrodes, mirror, place):
-    assert descriptors._place(name) == (electrodes, mirror, place)
+    assert measures._place(name) == (electrodes, mirror, place)
 
 
 def test_opposite_pairs_match_however_they_are_written():

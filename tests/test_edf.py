@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distilclip_eeg.corpora.edf import age_band, read_eeg, read_header, read_pieces
+from distilclip_eeg.corpora.edf import read_eeg, read_pieces
+from distilclip_eeg.corpora.edf_header import age_band, read_header
 from distilclip_eeg.corpora.montage import CHBMIT_23, STANDARD_19
 from distilclip_eeg.schema import DataError, SkipRecording, UserError
 
@@ -84,7 +85,7 @@ def test_a_digital_value_becomes_volts_by_the_header_ranges(tmp_path):
     data = np.zeros((12, 100), "<i2")
     data[0, :3] = [0, 1, -2000]
     path = write(tmp_path / "a.edf", [signal("O1", data), signal("O2")])
-    pieces, sfreq, _ = read_pieces(path, read_header(path), [0])
+    pieces, sfreq, *_ = read_pieces(path, read_header(path), [0])
     # 400 uV over 4000 steps: 0 -> 0 uV, 1 -> 0.1 uV, -2000 -> -200 uV.
     assert pieces[0].eeg_CT[0, :3] == pytest.approx([0, 1e-7, -2e-4], abs=1e-12)
     assert (pieces[0].eeg_CT.dtype, pieces[0].eeg_CT.shape, sfreq) == (np.float32, (1, 1200), 100.0)
@@ -141,7 +142,7 @@ def test_samples_at_either_rail_are_counted_and_others_are_not(tmp_path):
     data[:, ::2] = 7
     data[0, :5] = [-2000, 2000, 2000, -1999, 1999]
     path = write(tmp_path / "a.edf", [signal(name, data) for name in ("O1", "O2", "C3")])
-    assert read_pieces(path, read_header(path), [0, 1])[2] == 6  # three in each of the two chosen
+    assert read_pieces(path, read_header(path), [0, 1])[2].tolist() == [3, 3]
     assert read_eeg(path, PAIR).clipped_samples == 6
 
 
@@ -351,6 +352,16 @@ def test_an_equal_copy_is_said_and_a_different_one_is_refused(tmp_path):
     assert refused(differ) == "duplicate_channel"
 
 
+@pytest.mark.parametrize("step, expected", [(0, []), (1, ["duplicate_channel"])])
+def test_two_copies_that_the_montage_takes_both_are_said_only_where_they_differ(tmp_path, step, expected):
+    data = np.random.default_rng(2).integers(-900, 900, (12, 100)).astype("<i2")
+    signals = [signal("T8-P8", data), signal("O1"), signal("T8-P8", data + step)]
+    eeg = read_eeg(write(tmp_path / "a.edf", signals), ("T8-P8", "O1", "T8-P8-1"))
+    assert codes(eeg.warnings) == expected
+    assert all("signals 1 and 3 are both T8-P8 and differ" in warning for warning in eeg.warnings)
+    assert np.array_equal(eeg.pieces[0].eeg_CT[0], eeg.pieces[0].eeg_CT[2]) == (step == 0)
+
+
 def test_a_flat_channel_is_named_and_a_flat_recording_is_left_out(tmp_path):
     flat = np.full((12, 100), 3, "<i2")
     eeg = read_eeg(write(tmp_path / "a.edf", [signal("O1", flat), signal("O2")]), PAIR)
@@ -549,7 +560,7 @@ def test_other_peoples_test_files_give_the_values_edfio_gives():
         for index, theirs in zip(signals, edfio.read_edf(path).signals, strict=True):
             if header.signals[index].unit == "DegC":
                 continue
-            (piece,), _, _ = read_pieces(path, header, [index])
+            (piece,), *_ = read_pieces(path, header, [index])
             scale = {"uV": 1e-6, "": 1e-6, "V": 1.0}[header.signals[index].unit]
             volts = theirs.data * scale
             assert np.abs(piece.eeg_CT[0] - volts).max() <= 1e-7 * np.abs(volts).max() + 1e-12

@@ -7,7 +7,7 @@ from distilclip_eeg.corpora.montage import (
     CHBMIT_23,
     STANDARD_19,
     canonical,
-    left_over_copies,
+    copies,
     montage_warnings,
     pick_channels,
     split_reference,
@@ -115,9 +115,17 @@ def test_referential_names_do_not_serve_a_bipolar_montage(label):
         pick_channels([label], CHBMIT_18, "chb12_27.edf")
 
 
-def test_a_copy_that_was_not_picked_is_paired_with_the_one_that_was():
-    labels = ["O1", "O2", "o1.", "ECG", "-"]
-    assert left_over_copies(labels, pick_channels(labels, ("O2", "O1"), "x")) == [(0, 2)]
+def test_a_copy_is_paired_with_the_first_that_was_picked():
+    labels = ["O1", "O2", "o1.", "ECG", "-", "ECG", "-"]
+    assert copies(labels, pick_channels(labels, ("O2", "O1"), "x")) == [(0, 2)]
+    assert copies(labels, pick_channels(labels, ("O2", "O1", "O1"), "x")) == [(0, 2)]
+
+
+def test_the_two_t8_p8_of_chbmit_are_a_pair_and_nothing_to_report():
+    picks = pick_channels(CHBMIT_28, CHBMIT_23, "x")
+    assert (copies(CHBMIT_28, picks), montage_warnings(CHBMIT_28, picks)) == ([(20, 27)], ())
+    one = list(CHBMIT_23[:22])
+    assert copies(one, pick_channels(one, CHBMIT_23, "x")) == []
 
 
 def test_a_linked_ear_reference_is_reported():
@@ -129,11 +137,6 @@ def test_a_linked_ear_reference_is_reported():
 def test_mixed_references_are_reported():
     (warning,) = montage_warnings(["C3-A2", "C4-A1"], [0, 1])
     assert warning.startswith("mixed_references:") and "A1, A2" in warning
-
-
-def test_a_name_taken_twice_is_reported_with_its_places():
-    (warning,) = montage_warnings(CHBMIT_28, pick_channels(CHBMIT_28, CHBMIT_23, "x"))
-    assert warning == "duplicate_channel: the montage takes T8-P8 2 times, from signal 21 and 28"
 
 
 def test_a_plain_montage_has_nothing_to_report():

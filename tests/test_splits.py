@@ -252,7 +252,7 @@ def test_a_training_side_of_one_group_leaves_nothing_to_validate_on():
     with pytest.raises(DataError, match="split.n_folds"):
         make_folds(table, SplitConfig(name="subject", n_folds=2), 0)
     folds = make_folds(
-        corpus(n_subjects=3, per_subject=1, windows=(40, 60)), SplitConfig(name="subject", n_folds=2), 0
+        corpus(n_subjects=4, per_subject=1, windows=(40, 60)), SplitConfig(name="subject", n_folds=2), 0
     )
     for column in fold_columns(folds):
         assert set(folds[column]) == {"train", "val", "test"}

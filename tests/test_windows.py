@@ -62,9 +62,7 @@ def test_the_index_of_several_recordings_equals_a_loop(seed):
         seizure_overlap=float(rng.choice([0, 0.5, 0.75])),
     )
     length = round(config.length_s * sfreq)
-    hop, seizure_hop = (
-        round(length * (1 - o)) for o in (config.background_overlap, config.seizure_overlap)
-    )
+    hop, seizure_hop = (round(length * (1 - o)) for o in (config.background_overlap, config.seizure_overlap))
     classes = ("bckg", "a", "b")
     pieces, events, at = [], [], 0
     for number in range(3):
@@ -114,9 +112,7 @@ def test_a_window_is_ictal_when_it_shares_any_sample_with_a_seizure(start_s, exp
 def test_background_stands_side_by_side_and_seizures_overlap_by_half():
     # Ten seconds, a seizure from 3.25 to 5: windows at 0 1 2 (ends at 3, clear), 3 touches, then half steps
     # while they touch (3.5, 4, 4.5), 5 is clear again.
-    table = cut(
-        pieces_table((0, 0.0, 0, 2560)), events_table((0, 3.25, 5.0, "seiz")), CLASSES, 256.0, HALF
-    )
+    table = cut(pieces_table((0, 0.0, 0, 2560)), events_table((0, 3.25, 5.0, "seiz")), CLASSES, 256.0, HALF)
     assert table["start_s"].tolist() == [0, 1, 2, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9]
     assert table["label"].tolist() == [0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0]
     assert table["event"].tolist() == [-1, -1, -1, 0, 0, 0, 0, -1, -1, -1, -1, -1]
@@ -125,9 +121,7 @@ def test_background_stands_side_by_side_and_seizures_overlap_by_half():
 
 def test_three_quarters_of_overlap_share_192_of_256_samples():
     config = WindowConfig(seizure_overlap=0.75)
-    table = cut(
-        pieces_table((0, 0.0, 0, 2560)), events_table((0, 0.0, 10.0, "seiz")), CLASSES, 256.0, config
-    )
+    table = cut(pieces_table((0, 0.0, 0, 2560)), events_table((0, 0.0, 10.0, "seiz")), CLASSES, 256.0, config)
     assert np.diff(table["first"]).tolist() == [64] * (len(table) - 1)
     assert len(table) == (2560 - 256) // 64 + 1
     assert (table["label"] == 1).all()

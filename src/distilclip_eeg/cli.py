@@ -1,9 +1,15 @@
 """The verbs a user types. Errors are one line; ``-m``, ``--help`` and ``--cfg`` are Hydra's own."""
 
+import re
 import sys
+import tempfile
 from pathlib import Path
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from distilclip_eeg.config import CONFIG_DIR, load
@@ -71,8 +77,8 @@ def option(overrides: list[str], key: str) -> str | None:
 def open_finished(path: Path) -> Run:
     """The finished run at ``path``."""
     run = Run(path)
-    if not (path / "config.json").exists():
-        raise ConfigError(f"run={path}: no run folder (it has no config.json). Give runs/DATASET/NAME.")
+    if not (path / "config.yaml").exists():
+        raise ConfigError(f"run={path}: no run folder (it has no config.yaml). Give runs/DATASET/NAME.")
     if not run.finished:
         raise ConfigError(
             f"run={path}: {len(run.folds_done())} folds are finished, not all of them. "
@@ -109,11 +115,11 @@ def student_of(overrides: list[str]) -> list[str]:
 
 def with_teacher_data(config: dict, teacher: Run, overrides: list[str]) -> dict:
     """``config`` with the teacher's data settings, which a student must share."""
-    for key in DATA_KEYS:
-        said = [o for o in overrides if o.startswith((f"{key}=", f"{key}."))]
-        if said and not said[0].startswith("dataset.root="):
+    for said in overrides:
+        key = re.split(r"[=.@]", said.lstrip("+~"))[0]
+        if key in (*DATA_KEYS, "text_encoder") and not said.startswith("dataset.root="):
             raise ConfigError(
-                f"{said[0]}: a student shares its teacher's {key}; leave it out, or train a teacher with it."
+                f"{said}: a student shares its teacher's {key}; leave it out, or train a teacher with it."
             )
     root = option(overrides, "dataset.root")
     config |= {key: teacher.config[key] for key in DATA_KEYS}
@@ -141,26 +147,65 @@ def run(verb: str, argv: list[str] | None = None) -> None:
 
 def hydra_main(verb: str, argv: list[str]) -> None:
     """Sweeps (``-m seed=0,1``), ``--help`` and ``--cfg job`` through Hydra itself."""
-    from hydra.core.hydra_config import HydraConfig
+    # Hydra wants its flags before the overrides; here they may stand anywhere.
+    said = [a for a in argv if not a.startswith("-") and ("=" in a or a.startswith("~"))]
+    flags = [a for a in argv if a not in said]
+    if "--help" in flags or "-h" in flags:
+        print(help_of(verb))
+        return
+    load(verb, first_of_sweep(said))  # a wrong setting is one line, not Hydra's several
 
     @hydra.main(config_path=str(CONFIG_DIR), config_name=verb, version_base="1.3")
     def job(node) -> None:
-        OmegaConf.resolve(node)
+        overrides = list(HydraConfig.get().overrides.task)
+        outer = GlobalHydra.instance()
+        held, outer.hydra = outer.hydra, None  # the verb composes its own config
         try:
-            VERBS[verb](list(HydraConfig.get().overrides.task))
+            VERBS[verb](overrides)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
+        finally:
+            outer.hydra = held
 
-    quiet = [
-        "hydra.output_subdir=null",
-        "hydra.run.dir=.",
-        "hydra.job.chdir=false",
-        "hydra/job_logging=disabled",
-        "hydra/hydra_logging=disabled",
+    with tempfile.TemporaryDirectory() as scratch:  # for Hydra's multirun.yaml, which holds machine paths
+        quiet = [
+            "hydra.output_subdir=null",
+            "hydra.run.dir=.",
+            f"hydra.sweep.dir={scratch}",
+            "hydra.sweep.subdir=.",
+            "hydra.job.chdir=false",
+            "hydra/job_logging=disabled",
+            "hydra/hydra_logging=disabled",
+        ]
+        sys.argv = [f"{verb}.py", *flags, *said, *quiet]
+        job()
+
+
+def first_of_sweep(overrides: list[str]) -> list[str]:
+    """``overrides`` with the first value of each sweep."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise ConfigError(" ".join(str(error).split()), reason="bad_config") from None
+    return [
+        f"{o.get_key_element()}={next(o.sweep_string_iterator())}" if o.is_sweep_override() else o.input_line
+        for o in parsed
     ]
-    sys.argv = [f"{verb}.py", *argv, *(quiet if "--help" not in argv else [])]
-    job()
+
+
+def help_of(verb: str) -> str:
+    """What ``--help`` prints: the choices of every group, and every setting with its default."""
+    groups = [f"  {f.name}={'|'.join(sorted(p.stem for p in f.glob('*.yaml')))}" for f in group_folders()]
+    settings = OmegaConf.to_yaml(OmegaConf.create(load(verb, [])))
+    return (
+        f"{VERBS[verb].__doc__}\n\nGroups:\n" + "\n".join(groups) + f"\n\nSettings (key=value, or "
+        f"group.key=value):\n{settings}\n-m KEY=A,B runs a sweep; --cfg job prints the config.\n{NOTE}"
+    )
+
+
+def group_folders() -> list[Path]:
+    return sorted(f for f in CONFIG_DIR.iterdir() if f.is_dir() and any(f.glob("*.yaml")))
 
 
 def main() -> None:

@@ -1,9 +1,13 @@
 """Settings: composed by Hydra, checked before any data are read, built in one place."""
 
 import difflib
+import inspect
 import re
+from collections.abc import Mapping
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
+from types import UnionType
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
@@ -20,31 +24,93 @@ CONFIG_DIR = PACKAGED if PACKAGED.is_dir() else Path(__file__).parents[2] / "con
 TARGETS = ("distilclip_eeg.",)
 """What a ``_target_`` may begin with."""
 
+CHECKED_ELSEWHERE = (
+    "signals",
+    "windows",
+    "split",
+    "trainer",
+    "optim",
+    "dataset.corpus",
+    "model.net",
+    "text_encoder",
+)
+"""Each of these belongs to a dataclass (``read``) or a constructor (``build``) that refuses what it lacks."""
+COMMON = {
+    "seed": int | list,
+    "fold": int | list | None,
+    "device": str,
+    "n_jobs": int,
+    "text.source": str,
+    "text.detail": str,
+    "loss.targets": str,
+    "loss.alpha": float,
+    "store.root": str,
+    "run.root": str,
+    "run.name": str | None,
+    "run.fresh": bool,
+    "dataset.name": str,
+    "dataset.root": str,
+    "model.name": str,
+    "model.kind": str,
+}
+"""Type of every other setting."""
+PLAIN = {
+    "train": COMMON,
+    "distill": COMMON
+    | {
+        "teacher": str,
+        "distill.alpha": float,
+        "distill.temperature": float,
+        "distill.direction": str,
+        "distill.contrast": float,
+    },
+    "evaluate": {"run": str, "root": str},
+}
+
 
 def load(verb: str, overrides: list[str]) -> dict:
     """Compose ``configs/<verb>.yaml`` with the command line's overrides into plain values."""
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             node = compose(verb, overrides=overrides)
-            return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error, verb), reason="bad_config") from None
+            config = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(explain(error, verb, overrides), reason="bad_config") from None
+    check_plain(config, PLAIN[verb])
+    return config
 
 
-def explain(error: Exception, verb: str) -> str:
+def check_plain(tree: dict, types: dict, prefix: str = "") -> None:
+    """Refuse an unknown setting or a wrong type, wherever no dataclass or constructor does."""
+    for key, value in tree.items():
+        name = prefix + key
+        if name in CHECKED_ELSEWHERE:
+            continue
+        if name in types:
+            check_type(name, value, types[name])
+        elif isinstance(value, dict) and any(t.startswith(f"{name}.") for t in types):
+            check_plain(value, types, f"{name}.")
+        else:
+            raise ConfigError(f"{name}: {no_such(name, list(types))}", reason="unknown_key")
+
+
+def no_such(name: str, known: list[str]) -> str:
+    """The second half of the message about an unknown setting."""
+    last = name.rpartition(".")[2]
+    near = [k for k in known if k.rpartition(".")[2] == last][:1] or difflib.get_close_matches(name, known, 1)
+    hint = f"Did you mean {near[0]}?" if near else f"Known keys begin with {', '.join(top_keys(known))}."
+    return f"there is no such setting. {hint}"
+
+
+def explain(error: Exception, verb: str, overrides: list[str]) -> str:
     """One line for what Hydra says in several."""
     cause = error.__cause__ or error
     text = " ".join(str(error).split())
     key = re.search(r"Key '([^']+)' is not in struct|Could not override '([^']+)'", text + " " + str(cause))
     if key:
         name = key.group(2) or key.group(1)
-        known = known_keys(verb)
-        near = (
-            difflib.get_close_matches(name, known, 1)
-            or [k for k in known if k.rpartition(".")[2] == name.rpartition(".")[2]][:1]
-        )
-        hint = f"Did you mean {near[0]}?" if near else f"Known keys begin with {', '.join(top_keys(known))}."
-        return f"{name}: there is no such setting. {hint}"
+        groups = [o for o in overrides if (CONFIG_DIR / o.partition("=")[0]).is_dir()]
+        return f"{name}: {no_such(name, known_keys(verb, groups))}"
     option = re.search(r"Could not find '([^']+)'", text)
     if option:
         group = option.group(1).rpartition("/")[0]
@@ -53,10 +119,10 @@ def explain(error: Exception, verb: str) -> str:
     return text
 
 
-def known_keys(verb: str) -> list[str]:
-    """Every dotted key of the verb's default config, and the groups."""
+def known_keys(verb: str, groups: list[str]) -> list[str]:
+    """Every dotted key of the verb's config with the chosen ``groups``, and the groups."""
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        node = compose(verb)
+        node = compose(verb, overrides=groups)
 
     def walk(tree, prefix=""):
         for key, value in tree.items():
@@ -68,7 +134,7 @@ def known_keys(verb: str) -> list[str]:
 
 
 def top_keys(known: list[str]) -> list[str]:
-    return sorted({k for k in known if "." not in k})
+    return sorted({k.partition(".")[0] for k in known})
 
 
 def read(cls, values: dict, where: str):
@@ -103,15 +169,56 @@ def check_type(name: str, value: object, expected) -> None:
 def build(values: dict, **runtime):
     """Construct what ``_target_`` names; ``runtime`` adds what no yaml can know."""
     target = values.get("_target_", "")
-    if not str(target).startswith(TARGETS):
-        raise ConfigError(
-            f"_target_={target!r} must begin with {' or '.join(TARGETS)}", reason="unknown_target"
-        )
-    node: DictConfig = OmegaConf.create(values)
+    accepted = inspect.signature(find_target(target)).parameters
+    check_inner_targets(values)
     try:
+        check_arguments(target, accepted, values)
+        node: DictConfig = OmegaConf.create(values)
         return instantiate(node, **runtime)
     except HydraException as error:
         cause = error.__cause__
         if isinstance(cause, ConfigError):
             raise cause from None
-        raise ConfigError(f"{target}: {cause or error}") from error
+        raise ConfigError(f"{target}: {' '.join(str(cause or error).split())}") from error
+
+
+def check_arguments(target: str, accepted: Mapping[str, inspect.Parameter], values: dict) -> None:
+    """``values`` against the signature of ``target``: names, and types where it states plain ones."""
+    what = target.rpartition(".")[2]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
+    for key, value in values.items():
+        if key in accepted:
+            expected = accepted[key].annotation
+            if isinstance(expected, type | UnionType):
+                check_type(f"{what}.{key}", value, expected)
+        elif not key.startswith("_") and not open_ended:
+            hint = f"{what} has: {', '.join(accepted)}."
+            raise ConfigError(f"{what}.{key}: there is no such setting. {hint}", reason="unknown_key")
+
+
+def find_target(target: object):
+    """What ``_target_`` names: something written in this package, never what it happens to import.
+
+    A config may come from someone else's run folder, so nothing else is ever called.
+    """
+    module, _, name = str(target).rpartition(".")
+    found, why = None, ""
+    if str(target).startswith(TARGETS):
+        try:
+            found = getattr(import_module(module), name, None)
+        except ImportError as error:
+            why = f" ({error})"
+    if not callable(found) or not str(found.__module__).startswith(TARGETS):
+        raise ConfigError(
+            f"_target_={target!r} must begin with {' or '.join(TARGETS)} and be defined there{why}.",
+            reason="unknown_target",
+        )
+    return found
+
+
+def check_inner_targets(tree: object) -> None:
+    """The same for every ``_target_`` below; instantiate would call those too."""
+    for child in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else ():
+        if isinstance(child, dict) and "_target_" in child:
+            find_target(child["_target_"])
+        check_inner_targets(child)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
@@ -44,8 +45,8 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         check_choice("trainer.precision", self.precision, tuple(MIXED))
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
+        for name in ("epochs", "batch_size", "max_steps", "patience"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ConfigError(f"trainer.{name}={getattr(self, name)} must be 1 or more.")
 
 
@@ -71,11 +72,13 @@ class OptimConfig:
 
 def make_accelerator(precision: str, device: str) -> Accelerator:
     """Device and mixed precision; what the device cannot do is refused before any work."""
+    check_choice("device", device, ("auto", "cpu", "cuda"))
     cuda = torch.cuda.is_available() and device != "cpu"
     if device == "cuda" and not cuda:
         raise ConfigError("device=cuda, but torch finds no CUDA GPU. Use device=auto or device=cpu.")
     if precision == "fp16" and not cuda:
         raise ConfigError("trainer.precision=fp16 needs a CUDA GPU and none is in use; use bf16 or fp32.")
+    AcceleratorState._reset_state(reset_partial_state=True)  # else a process keeps its first precision
     accelerator = Accelerator(mixed_precision=MIXED[precision], cpu=not cuda)
     if accelerator.num_processes > 1:
         raise ConfigError(
@@ -194,7 +197,7 @@ class Fit:
         stale = (
             self.best is not None
             and self.trainer.patience
-            and self.epoch - self.best["epoch"] > self.trainer.patience
+            and self.epoch - self.best["epoch"] >= self.trainer.patience
         )
         return bool(self.step >= self.total_steps or stale)
 

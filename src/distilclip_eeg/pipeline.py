@@ -19,6 +19,7 @@ from distilclip_eeg import engine
 from distilclip_eeg.config import build, read
 from distilclip_eeg.engine import Fit, OptimConfig, Timed, TrainerConfig
 from distilclip_eeg.loaders import WindowSource
+from distilclip_eeg.losses import check_alpha, check_targets, distillation_loss
 from distilclip_eeg.metrics import window_metrics
 from distilclip_eeg.models.clip import DistilCLIP
 from distilclip_eeg.models.floors import band_features
@@ -31,6 +32,7 @@ from distilclip_eeg.runs import (
     write_atomic,
     write_json,
     write_predictions,
+    write_yaml,
 )
 from distilclip_eeg.schema import ConfigError, DataError, check_choice
 from distilclip_eeg.signals import splits
@@ -39,7 +41,8 @@ from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.store import Store, data_report, prepare
 from distilclip_eeg.signals.windows import WindowConfig, balanced, cut
 from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, TextBank
-from distilclip_eeg.text.descriptors import Describer, measure
+from distilclip_eeg.text.descriptors import Describer
+from distilclip_eeg.text.measures import measure
 
 CHUNK = 512
 """Windows that are measured at a time."""
@@ -87,6 +90,43 @@ class Data:
             "sfreq": self.store.sfreq,
             "n_outputs": len(self.store.classes),
         }
+
+
+def check(config: dict) -> None:
+    """Refuse whatever can be refused before any file is read or written."""
+    signals = read(SignalConfig, config["signals"], "signals")
+    windows = read(WindowConfig, config["windows"], "windows")
+    name = config["split"]["name"]
+    read(SplitConfig, {**config["split"], "name": "window" if name == "auto" else name}, "split")
+    chosen_folds(config)
+    check_choice("text.source", config["text"]["source"], ("descriptors", "none"))
+    Describer(config["text"]["detail"])
+    check_alpha("loss.alpha", config["loss"]["alpha"])
+    check_targets(config["loss"]["targets"])
+    corpus = build(config["dataset"]["corpus"])
+    check_choice("model.kind", config["model"]["kind"], ("teacher", "student", "floor"))
+    if config["model"]["kind"] == "floor":
+        build(config["model"]["net"])
+        return
+    trainer = read(TrainerConfig, config["trainer"], "trainer")
+    read(OptimConfig, config["optim"], "optim")
+    engine.make_accelerator(trainer.precision, config["device"])
+    with torch.device("meta"):  # shapes without memory
+        build(
+            config["model"]["net"],
+            n_chans=len(corpus.ch_names),
+            n_times=round(windows.length_s * signals.sfreq),
+            sfreq=signals.sfreq,
+            n_outputs=len(corpus.classes),
+        )
+    if uses_text(config):
+        build(config["text_encoder"], sentences=["a window"])
+
+
+def uses_text(config: dict) -> bool:
+    """Whether training this config takes descriptions."""
+    with_text = config["model"]["kind"] == "teacher" and config["text"]["source"] != "none"
+    return with_text and config["loss"]["alpha"] > 0
 
 
 def load_data(config: dict) -> Data:
@@ -146,12 +186,12 @@ def open_run(config: dict, data: Data, **extra) -> Run:
                 reason="data_changed",
             )
     run.path.mkdir(parents=True, exist_ok=True)
-    write_json(run.path / "config.json", config)
+    write_yaml(run.path / "config.yaml", config)
     write_json(run.path / "data.json", info)
     if not (run.path / "provenance.json").exists():
-        write_json(run.path / "provenance.json", provenance())
         (run.path / "data_report.txt").write_text(describe_data(data) + "\n")
         data.windows.to_parquet(run.path / "folds.parquet")
+        write_json(run.path / "provenance.json", provenance())  # last: with it, the other two are whole
     return run
 
 
@@ -268,6 +308,8 @@ def network_fold(config: dict, data: Data, run: Run, fold: int, make_task, ticke
     folder = run.fold(fold)
     folder.mkdir(exist_ok=True)
     (folder / "metrics.json").unlink(missing_ok=True)
+    for left_by_a_kill in folder.glob(".*.tmp.*"):
+        left_by_a_kill.unlink()
     trainer = read(TrainerConfig, config["trainer"], "trainer")
     optim = read(OptimConfig, config["optim"], "optim")
     accelerator = engine.make_accelerator(trainer.precision, config["device"])
@@ -340,17 +382,16 @@ def describe_fold(config: dict, data: Data, fold: int) -> tuple[list[str], Descr
 
 def train(config: dict) -> Run:
     """``python train.py``: cross-validate one model."""
+    check(config)
     data = load_data(config)
     print(describe_data(data))
     print(f"split={config['split']['name']}: {splits.audit_line(config['split']['name'], data.audit)}")
     run = open_run(config, data)
     print(f"run folder: {run.path}")
-    with_text = config["model"]["kind"] == "teacher" and config["text"]["source"] != "none"
-    check_choice("text.source", config["text"]["source"], ("descriptors", "none"))
 
     def make_task(fold: int, source: WindowSource, accelerator):
         about = about_model(config, data)
-        if not with_text or config["loss"]["alpha"] == 0:
+        if not uses_text(config):
             task = ClassifyTask(build(config["model"]["net"], **data.sizes()))
             return task, lambda folder, task: save_net(folder, task.net, about)
         description, describer = describe_fold(config, data, fold)
@@ -369,8 +410,30 @@ def train(config: dict) -> Run:
     return run
 
 
+def check_distill(config: dict, teacher: Run) -> None:
+    """Refuse distillation settings that do not fit together, before any data are read."""
+    settings = {k: config["distill"][k] for k in ("alpha", "temperature", "direction")}
+    distillation_loss(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), **settings)
+    contrast, made = config["distill"]["contrast"], teacher.config
+    if contrast < 0:
+        raise ConfigError(f"distill.contrast={contrast} must be 0 or more.")
+    if contrast > 0 and not uses_text(made):
+        raise ConfigError(
+            f"distill.contrast={contrast}, but the teacher {teacher.path} was trained without text. "
+            "Set distill.contrast=0, or choose another teacher."
+        )
+    ours, theirs = config["model"]["net"].get("embed"), made["model"]["net"].get("embed")
+    if contrast > 0 and ours != theirs:
+        raise ConfigError(
+            f"distill.contrast={contrast} compares student and text features, but model.net.embed={ours} and "
+            f"the teacher's is {theirs}. Set model.net.embed={theirs}, or distill.contrast=0."
+        )
+
+
 def distill(config: dict, teacher: Run) -> Run:
     """``python distill.py``: Algorithm 2 on the teacher's own folds; the teacher is read, never written."""
+    check(config)
+    check_distill(config, teacher)
     data = load_data(config)
     found = splits.folds_hash(data.windows)
     made = read_json(teacher.path / "data.json")

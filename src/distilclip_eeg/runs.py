@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from distilclip_eeg.schema import DataError
 
@@ -48,6 +49,10 @@ def write_json(path: Path, content: object) -> None:
     write_atomic(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
+def write_yaml(path: Path, content: dict) -> None:
+    write_atomic(path, yaml.safe_dump(content, sort_keys=False).encode())
+
+
 def read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -73,7 +78,7 @@ class Run:
 
     @property
     def config(self) -> dict:
-        return read_json(self.path / "config.json")
+        return yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
 
     def predictions(self, k: int) -> dict[str, np.ndarray]:
         """What ``write_predictions`` wrote for fold ``k``."""
@@ -157,6 +162,6 @@ def commit() -> str:
 
 def find_runs(root: Path, *, finished: bool = True) -> list[Run]:
     """Runs below ``root``, newest last."""
-    name = "metrics.json" if finished else "config.json"
+    name = "metrics.json" if finished else "config.yaml"
     found = [Run(p.parent) for p in root.glob(f"*/*/{name}")]
     return sorted(found, key=lambda run: ((run.path / name).stat().st_mtime, str(run.path)))

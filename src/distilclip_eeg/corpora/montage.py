@@ -90,8 +90,8 @@ def pick_channels(available: Sequence[str], montage: Sequence[str], source: str)
     return picks
 
 
-def left_over_copies(available: Sequence[str], picks: Sequence[int]) -> list[tuple[int, int]]:
-    """Signals that share a picked name but were not picked, as (picked, other).
+def copies(available: Sequence[str], picks: Sequence[int]) -> list[tuple[int, int]]:
+    """Signals that share a picked name, as (first picked, other); the other may be picked, too.
 
     Whoever reads the file must compare the two: an equal copy is harmless, two different signals under one
     name cannot be told apart.
@@ -100,24 +100,18 @@ def left_over_copies(available: Sequence[str], picks: Sequence[int]) -> list[tup
     return [
         (chosen[canonical(label)], index)
         for index, label in enumerate(available)
-        if index not in picks and canonical(label) in chosen
+        if chosen.get(canonical(label), index) != index
     ]
 
 
 def montage_warnings(available: Sequence[str], picks: Sequence[int]) -> tuple[str, ...]:
-    """What is odd about a choice: linked-ear reference, mixed references, a name taken twice."""
+    """What is odd about a choice: linked-ear reference, mixed references."""
     references = sorted({split_reference(available[index])[1] for index in picks} - {""})
     out = []
     if "LE" in references:
         out.append("linked_ear_reference: the reference is linked ears (LE)")
     if len(references) > 1:
         out.append(f"mixed_references: channels have different references ({', '.join(references)})")
-    for name, count in Counter(canonical(available[index]) for index in picks).items():
-        if count > 1:
-            places = sorted({index + 1 for index in picks if canonical(available[index]) == name})
-            where = " and ".join(map(str, places))
-            label = printable(available[places[0] - 1])
-            out.append(f"duplicate_channel: the montage takes {label} {count} times, from signal {where}")
     return tuple(out)
 
 

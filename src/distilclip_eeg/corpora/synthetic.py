@@ -1,15 +1,15 @@
 """A synthetic corpus: invented people in the native layout of CHB-MIT, read by the CHB-MIT reader.
 
 For trying the whole road without data: files, gaps, dummy channels and summary grammar are the real ones'
-(see ``corpora/chbmit.py``), the signals are those of ``corpora/synthetic_eeg.py``. Every sixth recording
-is an EDF+D with a gap, every fifth has 28 signals of which five are dummies, and every third of a person
-has no seizure. The bytes depend on the settings alone, not on the number of workers.
+(``synthetic_files.py``); the people, what happens to them (``synthetic_plan.py``) and their signals
+(``synthetic_eeg.py``) are drawn. Every sixth recording is an EDF+D with a gap, every fifth has 28 signals
+of which five are dummies, and every third of a person has no seizure. The bytes depend on the settings
+alone, not on the number of workers.
 """
 
 import hashlib
 import json
 import shutil
-import struct
 import tempfile
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,31 +19,14 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from distilclip_eeg.corpora.chbmit import ChbMit
-from distilclip_eeg.corpora.synthetic_eeg import NAMES, SFREQ, draw_person, draw_recording
+from distilclip_eeg.corpora.synthetic_eeg import draw_recording
+from distilclip_eeg.corpora.synthetic_files import edf_bytes, seizure_bytes, summary_text
+from distilclip_eeg.corpora.synthetic_plan import Plan, draw_person, draw_plan
 from distilclip_eeg.schema import ConfigError, DataError, Recording, RecordingRef
 
 GENERATOR_VERSION = 1
 """Raise it with every change of the bytes a setting gives, so that no old tree passes for a new one."""
 MANIFEST = "manifest.json"
-
-LABELS_23 = (
-    "FP1-F7", "F7-T7", "T7-P7", "P7-O1", "FP1-F3", "F3-C3", "C3-P3", "P3-O1",
-    "FP2-F4", "F4-C4", "C4-P4", "P4-O2", "FP2-F8", "F8-T8", "T8-P8", "P8-O2",
-    "FZ-CZ", "CZ-PZ", "P7-T7", "T7-FT9", "FT9-FT10", "FT10-T8", "T8-P8",
-)  # fmt: skip
-LABELS_28 = (
-    *LABELS_23[:4], "-", *LABELS_23[4:8], "-", *LABELS_23[16:18], "-", *LABELS_23[8:12], "-",
-    *LABELS_23[12:16], "-", *LABELS_23[18:],
-)  # fmt: skip
-"""The 28-signal layout of chb14 to chb22: the chains in another order, dummies between them."""
-
-PHYSICAL_UV, DIGITAL = (-800, 800), (-2048, 2047)
-DUMMY_RANGE = -1, 1
-"""Physical and digital range of a dummy signal, as in chb17a_03."""
-GAPS_S = (9, 6, 3)
-"""Lengths tried for the gap of an EDF+D, until one fits beside the seizures."""
-TAL_BYTES = 22
-"""Size of the annotation signal in one record; holds an onset such as ``+1234``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +137,12 @@ def ensure_tree(tree: Path, settings: Settings, workers: int) -> None:
     """
     if _is_complete(tree, settings):
         return
-    _refuse_foreign(tree)
+    if tree.exists():
+        raise DataError(
+            f"{tree}: exists and is not the tree of these settings; expected nothing there, or a {MANIFEST} "
+            "with them. Move it away, or set another dataset.root.",
+            reason="not_ours",
+        )
     try:
         tree.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{tree.name}.", dir=tree.parent))
@@ -172,16 +160,6 @@ def ensure_tree(tree: Path, settings: Settings, workers: int) -> None:
             raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _refuse_foreign(tree: Path) -> None:
-    """For when no complete tree of ours lies at ``tree``: whatever else is there stays untouched."""
-    if tree.exists():
-        raise DataError(
-            f"{tree}: exists and is not the tree of these settings; expected nothing there, or a {MANIFEST} "
-            "with them. Move it away, or set another dataset.root.",
-            reason="not_ours",
-        )
 
 
 def _is_complete(tree: Path, settings: Settings) -> bool:
@@ -205,20 +183,6 @@ def write_tree(folder: Path, settings: Settings, workers: int = 1) -> None:
     (folder / MANIFEST).write_text(json.dumps(settings.manifest(), indent=2, sort_keys=True) + "\n")
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a recording will hold; whole seconds from its start, gap included."""
-
-    case: str
-    file: str
-    length_s: int
-    seizures: tuple[tuple[int, int], ...]
-    gap: tuple[int, int] | None
-    labels: tuple[str, ...]
-    clock_s: int
-    """Time of day at the start, seconds."""
-
-
 def write_person(root: Path, settings: Settings, number: int) -> tuple[str, list[Plan]]:
     """One case folder; gives its row of SUBJECT-INFO and what was written."""
     case = f"chb{number + 1 + (number >= 20):02d}"  # 21 is left out: the reader takes it for case 1's person
@@ -230,7 +194,8 @@ def write_person(root: Path, settings: Settings, number: int) -> tuple[str, list
     plans = []
     for index in range(settings.recordings_per_subject):
         rng = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(number, 1 + index)))
-        plan = draw_plan(rng, case, index, number * settings.recordings_per_subject + index, settings)
+        count = number * settings.recordings_per_subject + index
+        plan = draw_plan(rng, case, index, count, settings.recording_s)
         eeg = draw_recording(rng, person, plan.length_s, list(plan.seizures))
         (folder / plan.file).write_bytes(edf_bytes(plan, eeg))
         if plan.seizures:
@@ -238,130 +203,3 @@ def write_person(root: Path, settings: Settings, number: int) -> tuple[str, list
         plans.append(plan)
     (folder / f"{case}-summary.txt").write_text(summary_text(plans))
     return row, plans
-
-
-def draw_plan(rng: np.random.Generator, case: str, index: int, count: int, settings: Settings) -> Plan:
-    """Lengths, seizures and layout of recording ``index`` of a person, ``count`` of the corpus (from 0)."""
-    length = round(settings.recording_s * rng.uniform(0.85, 1.15))
-    wanted = 0 if index % 3 == 2 else int(rng.integers(1, 3)) if length >= 90 else 1
-    seizures = []
-    for slot in range(wanted):
-        room = length // wanted
-        duration = round(min(rng.triangular(12, 34, 40), 0.6 * room))
-        onset = slot * room + int(rng.integers(3, room - duration - 2))
-        seizures.append((onset, onset + duration))
-    return Plan(
-        case=case,
-        file=f"{case}_{index + 1:02d}.edf",
-        length_s=length,
-        seizures=tuple(seizures),
-        gap=draw_gap(rng, length, seizures) if count % 6 == 1 else None,
-        labels=LABELS_28 if count % 5 == 2 else LABELS_23,
-        clock_s=int(rng.integers(0, 86400)),
-    )
-
-
-def draw_gap(rng: np.random.Generator, length: int, seizures: list) -> tuple[int, int] | None:
-    """A stretch to lose that leaves two seconds about each seizure and at the ends."""
-    for lost in GAPS_S:
-        starts = [
-            s
-            for s in range(2, length - lost - 1)
-            if all(s + lost + 2 <= onset or s >= offset + 2 for onset, offset in seizures)
-        ]
-        if starts:
-            start = int(rng.choice(starts))
-            return start, start + lost
-    return None
-
-
-def edf_bytes(plan: Plan, eeg: np.ndarray) -> bytes:
-    """The recording as EDF, or as EDF+D where it has a gap.
-
-    Args:
-        plan: its gap is left out of the records, its labels are the signals.
-        eeg: potentials in microvolts, (electrode, sample), from the first to the last second.
-    """
-    samples = np.array([_digital(eeg, label) for label in plan.labels])
-    kept = [s for s in range(plan.length_s) if plan.gap is None or not plan.gap[0] <= s < plan.gap[1]]
-    records = samples.reshape(len(plan.labels), plan.length_s, SFREQ)[:, kept].swapaxes(0, 1)
-    body = [record.tobytes() for record in records]
-    if plan.gap is not None:
-        tals = (b"+%d\x14\x14" % second for second in kept)
-        body = [data + tal.ljust(TAL_BYTES, b"\0") for data, tal in zip(body, tals, strict=True)]
-    return _edf_header(plan, len(kept)) + b"".join(body)
-
-
-def _digital(eeg: np.ndarray, label: str) -> np.ndarray:
-    """First electrode minus second in steps of the file, clipped at its rails; a dummy is level."""
-    if label == "-":
-        return np.zeros(eeg.shape[1], "<i2")
-    first, second = label.split("-")
-    low, high = PHYSICAL_UV
-    uv = eeg[NAMES.index(first)] - eeg[NAMES.index(second)]
-    steps = (uv - low) * (DIGITAL[1] - DIGITAL[0]) / (high - low) + DIGITAL[0]
-    return np.clip(np.rint(steps), *DIGITAL).astype("<i2")
-
-
-def _edf_header(plan: Plan, n_records: int) -> bytes:
-    """File and signal headers, field by field; nobody is named in them."""
-    plus = plan.gap is not None
-    n = len(plan.labels) + plus
-    clock = _clock(plan.clock_s % 86400, "{:02d}.{:02d}.{:02d}")
-    fixed = (
-        ("0", 8), ("X X X X", 80), ("Startdate X X X X", 80), ("01.01.85", 8), (clock, 8), (256 * (n + 1), 8),
-        ("EDF+D" if plus else "", 44), (n_records, 8), (1, 8), (n, 4),
-    )  # fmt: skip
-    ranges = [DUMMY_RANGE * 2 if label == "-" else PHYSICAL_UV + DIGITAL for label in plan.labels]
-    ranges += [(-1, 1, -32768, 32767)] * plus
-    fields = [f"{value:<{width}}" for value, width in fixed]
-    fields += [f"{label:<16}" for label in (*plan.labels, *["EDF Annotations"] * plus)]
-    fields += [" " * 80] * n  # transducers
-    fields += [f"{unit:<8}" for unit in ["uV"] * len(plan.labels) + [""] * plus]
-    for column in zip(*ranges, strict=True):
-        fields += [f"{value:<8}" for value in column]
-    fields += [" " * 80] * n  # prefilters
-    fields += [f"{count:<8}" for count in [SFREQ] * len(plan.labels) + [TAL_BYTES // 2] * plus]
-    fields += [" " * 32] * n
-    return "".join(fields).encode("ascii")
-
-
-def seizure_bytes(seizures: tuple[tuple[int, int], ...]) -> bytes:
-    """WFDB annotations: the time resolution, then code 32 at each onset and 33 at each end."""
-
-    def skip(ticks: int) -> bytes:
-        return struct.pack("<HhH", 59 << 10, ticks >> 16, ticks & 0xFFFF)  # high half first
-
-    text = b"## time resolution: 256"
-    out = struct.pack("<HH", 22 << 10, 63 << 10 | len(text)) + text + b"\0" + skip(-1) + struct.pack("<H", 1)
-    now = 0
-    for onset, offset in seizures:
-        for second, code in ((onset, 32), (offset, 33)):
-            out += skip(second * SFREQ - now) + struct.pack("<H", code << 10)
-            now = second * SFREQ
-    return out + b"\0\0"
-
-
-def summary_text(plans: list[Plan]) -> str:
-    """The case's summary; a lone seizure carries no number, as in chb01, several do, as in chb03."""
-    lines = ["Data Sampling Rate: 256 Hz", "*" * 25, "", "Channels in EDF Files:", "*" * 22]
-    lines += [f"Channel {k}: {label}" for k, label in enumerate(plans[0].labels, start=1)]
-    labels = plans[0].labels
-    for plan in plans:
-        if plan.labels != labels:
-            lines += ["", "Channels changed:", "*" * 17]
-            lines += [f"Channel {k}: {label}" for k, label in enumerate(plan.labels, start=1)]
-            labels = plan.labels
-        lines += ["", f"File Name: {plan.file}"]
-        lines += [f"File Start Time: {_clock(plan.clock_s)}"]
-        lines += [f"File End Time: {_clock(plan.clock_s + plan.length_s)}"]
-        lines += [f"Number of Seizures in File: {len(plan.seizures)}"]
-        for k, (onset, offset) in enumerate(plan.seizures, start=1):
-            mark = f"Seizure {k}" if len(plan.seizures) > 1 else "Seizure"
-            lines += [f"{mark} Start Time: {onset} seconds", f"{mark} End Time: {offset} seconds"]
-    return "\n".join(lines) + "\n"
-
-
-def _clock(seconds: int, form: str = "{:d}:{:02d}:{:02d}") -> str:
-    """Time of day; past midnight the hours go on (24:20:11), as in the native summaries."""
-    return form.format(seconds // 3600, seconds // 60 % 60, seconds % 60)

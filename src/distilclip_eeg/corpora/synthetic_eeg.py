@@ -12,126 +12,26 @@ of CHB-MIT have 30 to 90 uV, and two to three times that in seizures.
 Arrays are microvolts, shape (electrode, sample) with electrodes in the order of ``POSITION``.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.fft import irfft, rfft, rfftfreq
 
+from distilclip_eeg.corpora.synthetic_plan import FOCI, N_HARMONICS, NAMES, POSITION, Person, Rhythm
+
 SFREQ = 256
 
-POSITION = {
-    "FP1": (-0.29, 0.90), "FP2": (0.29, 0.90), "F7": (-0.76, 0.55), "F3": (-0.38, 0.47),
-    "FZ": (0.0, 0.45), "F4": (0.38, 0.47), "F8": (0.76, 0.55), "FT9": (-1.08, 0.35),
-    "FT10": (1.08, 0.35), "T7": (-0.95, 0.0), "C3": (-0.45, 0.0), "CZ": (0.0, 0.0),
-    "C4": (0.45, 0.0), "T8": (0.95, 0.0), "P7": (-0.76, -0.55), "P3": (-0.38, -0.47),
-    "PZ": (0.0, -0.45), "P4": (0.38, -0.47), "P8": (0.76, -0.55), "O1": (-0.29, -0.90),
-    "O2": (0.29, -0.90),
-}  # fmt: skip
-"""Electrodes on a flat head of radius one: (to the right, to the front)."""
-
-NAMES = tuple(POSITION)
 PLACE_E2 = np.array(list(POSITION.values()))
 DISTANCE_EE = np.linalg.norm(PLACE_E2[:, None] - PLACE_E2[None], axis=-1)
 
 SMOOTH_EE = np.linalg.cholesky(np.exp(-0.5 * (DISTANCE_EE / 0.5) ** 2) + 0.02 * np.eye(len(NAMES)))
 """Mixes independent noise into noise alike at near electrodes: correlation 0.6 at half a head radius."""
 
-FOCI = ("T7", "F4", "T8", "F3", "F7", "P8", "F8", "P7", "T7", "C4", "T8", "C3")
-"""Where seizures start, dealt out in turn so that each region is several people's; most are temporal."""
-
 STRAY = 0.8
 """Share of harmless bursts at a place and frequency of their own; the others are the person's habit."""
 
 LAG_S = 0.02
 """How much later a wave arrives one head radius further on, seconds (chosen: spikes of 5-10 ms apart)."""
-
-N_HARMONICS = 14
-"""Enough for a spike of 6 % of a cycle; at 10 Hz the last stands at the 140 Hz the recording holds."""
-
-
-@dataclass(frozen=True)
-class Rhythm:
-    """A repeating wave somewhere on the head: a person's seizures, or a harmless look-alike."""
-
-    centre: str
-    reach: float
-    """Standard deviation of its fall with distance, head radii."""
-    start_hz: float
-    end_hz: float
-    amplitude_uv: float
-    harmonics: np.ndarray
-    """Complex weights of harmonics 1..N_HARMONICS; unit power in all."""
-    looseness: float
-    """0: the harmonics keep the wave's shape; 1: each drifts by itself, same spectrum, no spikes."""
-
-
-@dataclass(frozen=True)
-class Person:
-    """What all recordings of one invented person have in common."""
-
-    exponent: float
-    """Power of the background falls as 1 / f**exponent."""
-    background_uv: float
-    electrode_gain: np.ndarray
-    alpha_hz: float
-    alpha_uv: float
-    line_uv: np.ndarray
-    tone_uv: np.ndarray
-    """Muscle tone that never rests, level over frequency."""
-    muscle_uv: float
-    blinks_per_minute: float
-    seizure: Rhythm
-    harmless: tuple[Rhythm, ...]
-    harmless_share: float
-    """Share of the background that carries a harmless rhythm."""
-
-
-def spike_and_wave(spike_width: float, wave_share: float) -> np.ndarray:
-    """Harmonics of a negative spike and the slow positive wave after it, unit power.
-
-    Args:
-        spike_width: standard deviation of the spike as a share of the cycle.
-        wave_share: height of the wave as a share of the spike's.
-    """
-    cycle = np.arange(512) / 512
-    spike = np.exp(-0.5 * ((cycle - 0.2) / spike_width) ** 2)
-    wave = np.where((cycle > 0.3) & (cycle < 0.95), np.sin(np.pi * (cycle - 0.3) / 0.65) ** 2, 0.0)
-    weights = rfft(wave_share * wave - spike)[1 : N_HARMONICS + 1]
-    return weights / np.sqrt(0.5 * np.sum(np.abs(weights) ** 2))
-
-
-def draw_person(rng: np.random.Generator, number: int, difficulty: float) -> Person:
-    """One person; ``difficulty`` in [0, 1] weakens seizures and thickens the harmless rhythms."""
-    background_uv = 30.0 * rng.lognormal(0.0, 0.25)
-    ratio = np.interp(difficulty, [0.0, 0.5, 1.0], [4.4, 3.3, 1.2])  # chosen: seizure over background
-    focus = FOCI[number % len(FOCI)]
-    elsewhere = rng.choice([name for name in sorted(set(FOCI)) if name != focus], size=3, replace=False)
-
-    def rhythm(place: str, hz: tuple[float, float], looseness: float) -> Rhythm:
-        shape = spike_and_wave(rng.uniform(0.03, 0.05), rng.uniform(0.3, 0.6))
-        amplitude = background_uv * ratio * rng.lognormal(0.0, 0.15)
-        return Rhythm(str(place), rng.uniform(0.6, 0.9), *hz, amplitude, shape, looseness)
-
-    start_hz = rng.uniform(6.0, 9.0)
-    seizure = rhythm(focus, (start_hz, start_hz * rng.uniform(0.35, 0.5)), rng.uniform(0.0, 0.04))
-    harmless = []
-    for place in elsewhere:
-        hz = rng.uniform(2.5, 7.5)
-        harmless.append(rhythm(place, (hz, hz * rng.uniform(0.85, 1.05)), rng.uniform(0.8, 1.0)))
-    return Person(
-        exponent=rng.uniform(1.3, 2.0),
-        background_uv=background_uv,
-        electrode_gain=rng.uniform(0.75, 1.25, len(NAMES)),
-        alpha_hz=rng.uniform(8.5, 11.0),
-        alpha_uv=background_uv * rng.uniform(0.5, 0.9),
-        line_uv=rng.uniform(0.2, 2.5, len(NAMES)),
-        tone_uv=background_uv * rng.uniform(0.12, 0.3) * rng.uniform(0.7, 1.3, len(NAMES)),
-        muscle_uv=rng.uniform(8.0, 25.0),
-        blinks_per_minute=rng.uniform(4.0, 14.0),
-        seizure=seizure,
-        harmless=tuple(harmless),
-        harmless_share=float(np.interp(difficulty, [0.0, 1.0], [0.05, 0.90])),
-    )
 
 
 def draw_recording(

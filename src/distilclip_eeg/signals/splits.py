@@ -47,11 +47,6 @@ def make_folds(windows: pd.DataFrame, config: SplitConfig, seed: int) -> pd.Data
             f"split={config.name}: {len(np.unique(groups))} {config.name}s cannot fill split.n_folds="
             f"{config.n_folds} folds. Lower split.n_folds or choose another split."
         )
-    if groups is not None and len(np.unique(groups)) < 3:
-        raise DataError(
-            f"split={config.name}: 2 {config.name}s leave one for the training side, which needs another one to "
-            "validate on. Choose another split; split.n_folds cannot help."
-        )
     columns = {}
     for fold, (train, test) in enumerate(_folds(label, groups, config.n_folds, seed)):
         part = np.full(len(windows), "train", dtype=object)
@@ -77,6 +72,11 @@ def _validation(train: np.ndarray, label: np.ndarray, groups: np.ndarray | None,
     n = max(2, round(1 / share))
     if inner_groups is not None:
         n = min(n, len(np.unique(inner_groups)))
+    if n < 2:
+        raise DataError(
+            "A fold's training side is one group, so nothing is left to choose the epoch on. Use more "
+            "recordings or subjects, another split.n_folds, or another split."
+        )
     n_classes = len(np.unique(label[train]))
     chosen, most = None, (0, 0)
     for k in range(n, 1, -1):

@@ -98,29 +98,36 @@ def prepare(corpus: Corpus, config: SignalConfig, root: Path, *, n_jobs: int = -
                 n_jobs,
                 progress or (lambda items, total, text: items),
             )
-            if (final / "manifest.json").exists():  # another process was faster
-                shutil.rmtree(temporary)
-            else:
-                temporary.rename(final)
+            if final.exists() and not (final / "manifest.json").exists():  # someone damaged it
+                shutil.rmtree(final)
+            temporary.rename(final)
         except OSError as error:
-            raise DataError(
-                f"{root}: the store could not be written ({error}). Free space or set store.root."
-            ) from error
+            if not (final / "manifest.json").exists():  # else another process was faster
+                raise DataError(
+                    f"{root}: the store could not be written ({error}). Free space or set store.root."
+                ) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return open_store(final)
 
 
 def remove_stale(root: Path) -> None:
-    """Delete half-built stores of processes that are gone."""
+    """Delete half-built stores of processes that are gone, or that had our number (as in a container)."""
     for folder in root.glob(".building-*"):
-        pid = int(folder.name.rpartition("-")[2])
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+        pid = folder.name.rpartition("-")[2]
+        if not pid.isdecimal() or int(pid) == os.getpid() or not alive(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
-        except PermissionError:
-            pass
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of this number runs; someone else's counts."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
@@ -189,7 +196,8 @@ def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs:
     if not scales:
         reasons = pd.Series([r["skipped"] for r in rows]).value_counts().to_dict()
         raise DataError(
-            f"{corpus.name}: none of {len(refs)} recordings can be used ({reasons}). First: {rows[0]['detail']}",
+            f"{corpus.name}: none of {len(refs)} recordings can be used ({reasons}). "
+            f"First: {rows[0]['detail']}",
             reason="nothing_usable",
         )
     pd.DataFrame(rows).to_parquet(folder / "recordings.parquet")
@@ -248,9 +256,9 @@ def data_report(store: Store) -> str:
     table = store.recordings
     used = table[table["skipped"] == ""]
     lines = [
-        f"{store.manifest['corpus']}: {len(used)} of {len(table)} recordings used, {used['subject'].nunique()} "
-        f"subjects, {int(used['n_seizures'].sum())} seizures, {used['duration_s'].sum():,.0f} s in "
-        f"{int(used['n_pieces'].sum())} pieces, {store.sfreq:g} Hz, {len(store.ch_names)} channels",
+        f"{store.manifest['corpus']}: {len(used)} of {len(table)} recordings used, "
+        f"{used['subject'].nunique()} subjects, {int(used['n_seizures'].sum())} seizures, "
+        f"{used['duration_s'].sum():,.0f} s in {int(used['n_pieces'].sum())} pieces, {store.sfreq:g} Hz, {len(store.ch_names)} channels",
         f"  counted: {int(used['short_for_filter'].sum())} pieces short_for_filter, "
         f"{int(used['flat_channels'].sum())} flat channels (SD < {FLAT_UV} uV), "
         f"{int(used['rail_samples'].sum()):,} samples at the file's range, "

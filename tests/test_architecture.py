@@ -1,0 +1,164 @@
+"""The architecture as a test: who may import whom, and how long a thing may be."""
+
+import ast
+import io
+import tokenize
+from pathlib import Path
+
+import pytest
+
+import distilclip_eeg
+
+SRC = Path(distilclip_eeg.__file__).parent
+PACKAGE = SRC.name
+
+LAYERS = (
+    {"schema", "progress"},
+    {"corpora", "text", "losses", "metrics", "runs"},
+    {"signals", "models", "report"},
+    {"tasks", "loaders"},
+    {"engine"},
+    {"config"},
+    {"pipeline"},
+    {"cli"},
+)
+"""Lowest first; a part imports only from below. Inside one part the order is free."""
+
+ONLY_IN = {
+    "hydra": {"config", "cli"},
+    "mne": {"corpora", "signals"},
+    "transformers": {"text", "models", "tasks"},
+    "matplotlib": {"report"},
+}
+NEVER_IN = {"torch": {"schema", "progress", "corpora", "signals", "report", "metrics", "runs"}}
+BESIDE = {"tasks": {"loaders"}}
+"""Imports at the same height that are meant: a task names the batch it takes."""
+
+MODULE_LINES = 400
+FUNCTION_LINES = 80
+
+
+def modules():
+    return sorted(p for p in SRC.rglob("*.py"))
+
+
+def part_of(path):
+    return path.relative_to(SRC).parts[0].removesuffix(".py")
+
+
+def imports(tree):
+    """Dotted names of everything imported, wherever it stands in the file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (a.name for a in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield from (f"{node.module}.{a.name}" for a in node.names)
+
+
+def wrong_imports(part, source, layers=LAYERS):
+    """Imports of ``source``, standing in ``part``, that the rules forbid."""
+    rank = {name: i for i, names in enumerate(layers) for name in names}
+    wrong = []
+    for name in imports(ast.parse(source)):
+        top, _, rest = name.partition(".")
+        if top == PACKAGE:
+            target = rest.partition(".")[0]
+            if target in rank and target != part and rank[target] >= rank[part]:
+                if target not in BESIDE.get(part, ()):
+                    wrong.append(name)
+        elif part not in ONLY_IN.get(top, {part}) or part in NEVER_IN.get(top, ()):
+            wrong.append(name)
+    return wrong
+
+
+def test_every_part_has_its_place():
+    ranked = set().union(*LAYERS)
+    found = {part_of(p) for p in modules()} - {"__init__", "__main__"}
+    assert found <= ranked, f"no layer yet for {sorted(found - ranked)}"
+    assert len(ranked) == sum(len(names) for names in LAYERS)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SRC)))
+def test_imports_point_one_way(path):
+    if path.name in ("__init__.py", "__main__.py") and path.parent == SRC:
+        return
+    assert not wrong_imports(part_of(path), path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "part, line, allowed",
+    [
+        ("signals", "from distilclip_eeg.schema import Recording", True),
+        ("signals", "from distilclip_eeg.signals.windows import cut", True),
+        ("signals", "from distilclip_eeg.models.conformer import Conformer", False),  # same height
+        ("corpora", "from distilclip_eeg import engine", False),
+        ("corpora", "import torch", False),
+        ("report", "import torch.nn", False),
+        ("report", "def f():\n    from torch import nn", False),  # hidden in a function
+        ("engine", "from hydra.utils import instantiate", False),
+        ("config", "from hydra.utils import instantiate", True),
+        ("engine", "import mne", False),
+        ("losses", "from transformers import BertModel", False),
+        ("cli", "import distilclip_eeg.pipeline", True),
+        ("config", "import distilclip_eeg.pipeline", False),
+    ],
+)
+def test_the_rules_themselves_catch_what_they_should(part, line, allowed):
+    assert (wrong_imports(part, line) == []) == allowed
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SRC)))
+def test_no_module_is_longer_than_400_lines_and_no_function_than_80(path):
+    source = path.read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= MODULE_LINES
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < FUNCTION_LINES, node.name
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SRC)))
+def test_every_module_and_every_public_class_says_what_it_is(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if tree.body:
+        assert ast.get_docstring(tree)
+    lacking = [
+        n.name
+        for n in tree.body
+        if isinstance(n, ast.ClassDef) and not n.name.startswith("_") and not ast.get_docstring(n)
+    ]
+    assert not lacking
+
+
+def test_nothing_names_a_machine_or_calls_pickle_or_eval():
+    for path in modules():
+        source = path.read_text(encoding="utf-8")
+        strings = [
+            t.string
+            for t in tokenize.generate_tokens(io.StringIO(source).readline)
+            if t.type in (tokenize.STRING, tokenize.COMMENT)
+        ]
+        assert not [s for s in strings if any(m in s for m in ("/home/", "/work/", "/Users/", "/root/"))], (
+            path
+        )
+        for name in imports(ast.parse(source)):
+            assert name.partition(".")[0] not in ("pickle", "dill", "cloudpickle"), path
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Call):
+                assert getattr(node.func, "id", "") not in ("eval", "exec"), path
+                for keyword in node.keywords:
+                    if keyword.arg in ("allow_pickle", "trust_remote_code"):
+                        assert not getattr(keyword.value, "value", True), path
+                    if keyword.arg == "weights_only":
+                        assert getattr(keyword.value, "value", False) is True, path
+
+
+def test_the_launchers_only_start_the_package():
+    root = SRC.parents[1]
+    found = [root / f"{verb}.py" for verb in ("train", "distill", "evaluate")]
+    if not all(p.exists() for p in found):
+        pytest.skip("installed without its checkout")
+    for path in found:
+        names = {n.partition(".")[0] for n in imports(ast.parse(path.read_text(encoding="utf-8")))}
+        assert names <= {PACKAGE, "hydra"}
+        assert len(path.read_text().splitlines()) < 20
