@@ -17,7 +17,7 @@ SHAPES = ((19, 256, 256.0), (23, 256, 256.0), (19, 500, 500.0))
 def main() -> None:
     classes = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     print(f"{classes} classes; one-second windows; weights as float32 safetensors")
-    print(f"pair    channels   Hz      teacher      student    ratio  bytes ratio")
+    print("pair    channels   Hz      teacher      student    ratio  bytes ratio")
     for path in sorted((CONFIG_DIR / "model").glob("teacher*.yaml")):
         for n_chans, n_times, sfreq in SHAPES:
             count, size = [], []

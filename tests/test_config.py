@@ -40,6 +40,9 @@ def test_every_verb_composes_without_arguments(verb):
 def test_every_model_composes(verb, name):
     config = load(verb, [f"model={name}"])
     assert config["model"]["name"] == name
+    given = yaml.safe_load((CONFIG_DIR / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
+    for part in ("model", "trainer", "optim"):  # the preset wins over the base file
+        assert config[part] == given[part]
     assert config["model"]["kind"] in ("teacher", "student", "floor")
     if config["model"]["kind"] != "floor":
         assert read(TrainerConfig, config["trainer"], "trainer").batch_size == 32  # the article's
@@ -49,7 +52,7 @@ def test_every_model_composes(verb, name):
 @pytest.mark.parametrize("name", options("model"))
 @pytest.mark.parametrize("n_chans", [19, 23])
 def test_every_model_is_built_from_the_sizes_of_the_data(name, n_chans):
-    config = load("train", [f"model={name}"])
+    config = yaml.safe_load((CONFIG_DIR / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
     if config["model"]["kind"] == "floor":
         assert build(config["model"]["net"]).kind == config["model"]["net"]["kind"]
     else:
@@ -89,16 +92,6 @@ def test_the_small_text_encoder_is_built():
     config = load("train", ["text_encoder=random_tiny"])
     backend = build(config["text_encoder"], sentences=["Strong slow waves on the left."])
     assert backend.dim == config["text_encoder"]["dim"]
-
-
-@pytest.mark.parametrize("verb", ["train", "distill"])
-def test_a_model_brings_its_own_settings(verb):
-    # `@package _global_` must not let the base file win over the preset.
-    for name in options("model"):
-        given = yaml.safe_load((CONFIG_DIR / "model" / f"{name}.yaml").read_text())
-        config = load(verb, [f"model={name}"])
-        for part in ("model", "trainer", "optim"):
-            assert config[part] == given[part], (name, part)
 
 
 def test_teacher_and_student_of_a_pair_share_what_must_fit():
@@ -258,8 +251,8 @@ def test_a_target_in_any_corner_is_never_called(tmp_path, where):
     canary = tmp_path / "canary"
     evil = {"_target_": "subprocess.run", "args": ["touch", str(canary)]}
     inside = {"settings": evil, "list": [[evil]], "deep": {"a": {"b": [evil]}}}[where]
-    with pytest.raises(ConfigError, match="_target_"):
-        build({"_target_": "distilclip_eeg.models.floors.Floor", "kind": inside, "units": "microvolt"})
+    with pytest.raises(ConfigError, match="_target_='subprocess.run'"):
+        build({"_target_": "distilclip_eeg.models.text_backends.random_tiny", "sentences": inside})
     assert not canary.exists()
 
 
@@ -269,6 +262,8 @@ def test_a_target_in_any_corner_is_never_called(tmp_path, where):
         ("distilclip_eeg.runs.subprocess.run", [["touch"]]),
         ("distilclip_eeg.runs.os.system", ["touch "]),
         ("distilclip_eeg.runs.Path.touch", []),
+        ("distilclip_eeg.runs.Path", []),
+        ("distilclip_eeg.corpora", []),
         ("distilclip_eeg.signals.store.shutil.copy", ["/dev/null"]),
     ],
 )

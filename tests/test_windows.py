@@ -194,10 +194,9 @@ def test_a_piece_shorter_than_a_window_gives_none():
 
 
 def test_a_boundary_that_floats_cannot_hold_is_no_overlap():
-    # 60.1 + 2.9 is 63.00000000000001 in floats; the window [63, 64) starts on that offset.
-    table = cut(
-        pieces_table((0, 63.0, 0, 256)), events_table((0, 60.1, 60.1 + 2.9, "seiz")), CLASSES, 256.0, HALF
-    )
+    # 0.1 + 0.2 is 0.30000000000000004 in floats; the window [0.3, 1.3) starts on that offset.
+    events = events_table((0, 0.1, 0.1 + 0.2, "seiz"))
+    table = cut(pieces_table((0, 0.3, 0, 256)), events, CLASSES, 256.0, HALF)
     assert table["label"].tolist() == [0]
 
 

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from distilclip_eeg.config import CONFIG_DIR, load
+from distilclip_eeg.config import CONFIG_DIR, check_type, load
 from distilclip_eeg.runs import Run, find_runs
 from distilclip_eeg.schema import ConfigError, UserError
 
@@ -65,12 +65,14 @@ DATA_KEYS = ("dataset", "signals", "windows", "split", "seed", "text")
 def each_seed(config: dict) -> list[dict]:
     """One config a seed."""
     seeds = config["seed"] if isinstance(config["seed"], list) else [config["seed"]]
+    for seed in seeds:
+        check_type("seed", seed, int)
     return [{**config, "split": dict(config["split"]), "seed": seed} for seed in seeds]
 
 
 def option(overrides: list[str], key: str) -> str | None:
     """The value of ``key=`` on the command line."""
-    values = [o.partition("=")[2] for o in overrides if o.startswith(f"{key}=")]
+    values = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith(f"{key}=")]
     return values[-1] if values else None
 
 

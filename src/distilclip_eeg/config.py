@@ -35,6 +35,8 @@ CHECKED_ELSEWHERE = (
     "text_encoder",
 )
 """Each of these belongs to a dataclass (``read``) or a constructor (``build``) that refuses what it lacks."""
+PATHS = ("dataset.root", "store.root", "run.root", "root", "run", "teacher", "text_encoder.path")
+"""Settings whose value may be any path, quoted for Hydra by ``quoted``."""
 COMMON = {
     "seed": int | list,
     "fold": int | list | None,
@@ -72,12 +74,21 @@ def load(verb: str, overrides: list[str]) -> dict:
     """Compose ``configs/<verb>.yaml`` with the command line's overrides into plain values."""
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            node = compose(verb, overrides=overrides)
+            node = compose(verb, overrides=[quoted(o) for o in overrides])
             config = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, verb, overrides), reason="bad_config") from None
     check_plain(config, PLAIN[verb])
     return config
+
+
+def quoted(override: str) -> str:
+    """A path as typed, in the quotes that Hydra's grammar wants where it is not plain ASCII."""
+    key, _, value = override.partition("=")
+    plain = re.fullmatch(r"[\w./~-]*", value, re.ASCII) or value[:1] in "'\"" or "${" in value
+    if key.lstrip("+") not in PATHS or plain:
+        return override
+    return f"{key}='{value.replace(chr(39), chr(92) + chr(39))}'"
 
 
 def check_plain(tree: dict, types: dict, prefix: str = "") -> None:

@@ -25,7 +25,6 @@ from distilclip_eeg.loaders import WindowSource, epoch_order
 from distilclip_eeg.metrics import macro_f1
 from distilclip_eeg.runs import write_atomic
 from distilclip_eeg.schema import ConfigError, DataError, check_choice
-from distilclip_eeg.tasks import Task
 
 MIXED = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -229,8 +228,8 @@ class Fit:
             terms = self.task(batch)
         if not torch.isfinite(terms["loss"]):
             raise DataError(
-                f"{self.folder}: the loss is {float(terms['loss'])} at step {self.step} (epoch {self.epoch}, windows "
-                f"{rows[:4].tolist()} …). Lower optim.lr; the last epoch's checkpoint is intact.",
+                f"{self.folder}: the loss is {terms['loss'].item()} at step {self.step} (epoch {self.epoch}, "
+                f"windows {rows[:4].tolist()} …). Lower optim.lr; the last epoch's checkpoint is intact.",
                 reason="non_finite",
             )
         self.optimizer.zero_grad(set_to_none=True)

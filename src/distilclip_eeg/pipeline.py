@@ -209,11 +209,10 @@ def run_folds(config: dict, data: Data, run: Run, make_task) -> None:
     """Train and predict every chosen fold that is not finished; ``metrics.json`` is written last."""
     kind = config["model"]["kind"]
     epochs = config["trainer"].get("epochs")
-    todo = [k for k in chosen_folds(config) if not run.fold_done(k, epochs)]
-    if len(todo) < len(chosen_folds(config)):
-        print(
-            f"{len(chosen_folds(config)) - len(todo)} of {len(chosen_folds(config))} folds are finished already"
-        )
+    chosen = chosen_folds(config)
+    todo = [k for k in chosen if not run.fold_done(k, epochs)]
+    if len(todo) < len(chosen):
+        print(f"{len(chosen) - len(todo)} of {len(chosen)} folds are finished already")
     if todo:
         (run.path / "metrics.json").unlink(missing_ok=True)
     units = len(todo) if kind == "floor" else 0
@@ -443,11 +442,10 @@ def distill(config: dict, teacher: Run) -> Run:
             f"({found[:8]}). Use the teacher's dataset, windows, split and seed.",
             reason="folds_differ",
         )
-    files = [teacher.fold(k) / "model.safetensors" for k in chosen_folds(config)]
+    files = [teacher.fold(k) / "model.safetensors" for k in teacher.folds_done()]
     digests = {f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
-    config["distill"]["teacher_sha256"] = (
-        hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16] if config["fold"] is None else None
-    )
+    # Of all folds, whichever are chosen now: fold=0, fold=1 … fill one run folder.
+    config["distill"]["teacher_sha256"] = hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
     run = open_run(config, data, teacher={"run": teacher.path.name, "weights_sha256": digests})
     print(f"teacher: {teacher.path}\nrun folder: {run.path}")
 
@@ -477,6 +475,7 @@ def cached_text(teacher: Run, fold: int, data: Data) -> dict:
     description, describer = describe_fold(config, data, fold)
     model, bank = make_teacher(config, data, description, describer.vocabulary_sentences())
     _, unexpected = model.load_state_dict(load_file(teacher.fold(fold) / "text.safetensors"), strict=False)
+    unexpected = [k for k in unexpected if k not in dict(model.named_buffers())]  # BERT's position ids
     if unexpected:
         raise DataError(
             f"{teacher.fold(fold)}/text.safetensors does not fit its run's text_encoder ({unexpected[0]}).",

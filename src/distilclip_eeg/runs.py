@@ -15,8 +15,9 @@ import yaml
 
 from distilclip_eeg.schema import DataError
 
-NOT_IN_DIGEST = ("run", "store", "device", "n_jobs", "fold", "verb")
-"""Settings that change where or how fast a run is made, never its numbers."""
+NOT_IN_DIGEST = ("run", "store", "device", "n_jobs", "fold", "teacher")
+"""Settings that never change a run's numbers, only where or how fast it is made; a teacher counts by its
+weights."""
 
 
 def digest_of(config: dict) -> str:

@@ -258,7 +258,8 @@ def data_report(store: Store) -> str:
     lines = [
         f"{store.manifest['corpus']}: {len(used)} of {len(table)} recordings used, "
         f"{used['subject'].nunique()} subjects, {int(used['n_seizures'].sum())} seizures, "
-        f"{used['duration_s'].sum():,.0f} s in {int(used['n_pieces'].sum())} pieces, {store.sfreq:g} Hz, {len(store.ch_names)} channels",
+        f"{used['duration_s'].sum():,.0f} s in {int(used['n_pieces'].sum())} pieces, "
+        f"{store.sfreq:g} Hz, {len(store.ch_names)} channels",
         f"  counted: {int(used['short_for_filter'].sum())} pieces short_for_filter, "
         f"{int(used['flat_channels'].sum())} flat channels (SD < {FLAT_UV} uV), "
         f"{int(used['rail_samples'].sum()):,} samples at the file's range, "
@@ -267,10 +268,11 @@ def data_report(store: Store) -> str:
     ]
     for reason, group in table[table["skipped"] != ""].groupby("skipped"):
         lines.append(f"  skipped {len(group)} ({reason}): {group['detail'].iloc[0]}")
-    odd = used[used["detail"] != ""]
-    if len(odd):
+    warnings = used.set_index("recording")["detail"].str.split("; ").explode()
+    kinds = warnings.str.extract(r"^([a-z_]+): ", expand=False)
+    for kind, group in warnings.groupby(kinds):
         lines.append(
-            f"  {len(odd)} recordings with warnings, the first: {odd['recording'].iloc[0]}: "
-            f"{odd['detail'].iloc[0]}"
+            f"  {group.index.nunique()} recordings with {kind}, the first: {group.index[0]}: "
+            f"{group.iloc[0].partition(': ')[2]}"
         )
     return "\n".join(lines)

@@ -1,0 +1,84 @@
+"""A tiny synthetic corpus that is made once, and the launchers as a user starts them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[1]
+SIZES = [
+    *("model.net.dim=8", "model.net.heads=2", "model.net.embed=8", "model.net.depth=1"),
+    *("model.net.filters=4", "model.net.n_prompts=1", "trainer.epochs=2", "trainer.batch_size=32"),
+    *("device=cpu", "n_jobs=1"),
+]
+"""For teacher and student alike: seconds for five folds."""
+
+
+def environment() -> dict[str, str]:
+    """The caller's, with one thread and none of our own switches."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("DISTILCLIP_EEG_")}
+    return kept | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory) -> Path:
+    """Folder of the tiny corpus and of its store, filled on first use."""
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tiny_root) -> list[str]:
+    """Overrides that choose the tiny corpus: five people, one recording of 40 s each."""
+    return [
+        *("split=subject", "dataset.corpus.n_subjects=5", "+dataset.corpus.recordings_per_subject=1"),
+        *("+dataset.corpus.recording_s=40", f"dataset.root={tiny_root / 'data'}"),
+        f"store.root={tiny_root / 'store'}",
+    ]
+
+
+@pytest.fixture(scope="session")
+def sizes() -> list[str]:
+    """Overrides that make any network and its training tiny."""
+    return list(SIZES)
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_data) -> list[str]:
+    """Overrides for a training of seconds on the tiny corpus."""
+    return [*tiny_data, *SIZES, "text_encoder.dim=8", "text_encoder.depth=1", "text_encoder.n_prompts=1"]
+
+
+@pytest.fixture(scope="session")
+def command():
+    """``command("train", "key=value")``: the launcher's command line."""
+    return lambda verb, *argv: [sys.executable, str(REPO / f"{verb}.py"), *argv]
+
+
+@pytest.fixture(scope="session")
+def launch(command):
+    """``launch("train", "key=value", cwd=folder)``: the launcher in a process of its own."""
+
+    def start(verb: str, *argv: str, cwd: Path) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            command(verb, *argv), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=900
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def child(command):
+    """``child("train", "key=value", cwd=folder)``: the same, left running."""
+
+    def start(verb: str, *argv: str, cwd: Path) -> subprocess.Popen:
+        return subprocess.Popen(
+            command(verb, *argv),
+            cwd=cwd,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    return start

@@ -1,0 +1,306 @@
+"""Tasks: which terms they have, what they train, and that a text is encoded once."""
+
+import copy
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from distilclip_eeg import pipeline
+from distilclip_eeg.config import load
+from distilclip_eeg.engine import Fit, OptimConfig, TrainerConfig, make_accelerator
+from distilclip_eeg.loaders import Batch
+from distilclip_eeg.losses import LOGIT_SCALE_MAX
+from distilclip_eeg.models.clip import DistilCLIP
+from distilclip_eeg.models.conformer import Conformer
+from distilclip_eeg.models.text_backends import random_tiny
+from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, TextBank
+
+SENTENCES = ["Slow waves.", "Rhythmic sharp waves of high amplitude on the left side of the head.", "Flat."]
+DESCRIPTION = [SENTENCES[k] for k in (0, 1, 0, 2, 1, 0, 0, 1, 2, 2, 1, 0)]
+CHANS, TIMES = 3, 64
+
+
+class Windows:
+    """A source of random windows whose class shows in their size."""
+
+    def __init__(self, n=12, seed=0):
+        rng = np.random.default_rng(seed)
+        self.label = np.arange(n) % 2
+        eeg = rng.standard_normal((n, CHANS, TIMES)) * (1 + 2 * self.label[:, None, None])
+        self.eeg = torch.from_numpy(eeg.astype(np.float32))
+
+    def batch(self, rows, device="cpu"):
+        rows = np.asarray(rows)
+        return Batch(self.eeg[rows], torch.from_numpy(self.label[rows]), torch.from_numpy(rows))
+
+
+def conformer(seed=0, dropout=0.2, **settings):
+    torch.manual_seed(seed)
+    sizes = {"dim": 8, "depth": 1, "heads": 2, "n_prompts": 2, "embed": 6, "filters": 4} | settings
+    return Conformer(n_chans=CHANS, n_times=TIMES, sfreq=64.0, n_outputs=2, dropout=dropout, **sizes)
+
+
+def teacher(seed=0, alpha=0.5, dropout=0.2):
+    eeg = conformer(seed, dropout)
+    backend = random_tiny(SENTENCES, dim=8, depth=2, heads=2, n_prompts=2, dropout=dropout)
+    model = DistilCLIP(eeg, backend.encoder)
+    return ClipTask(model, TextBank(backend.tokenizer, DESCRIPTION), alpha=alpha, targets="multi_positive")
+
+
+def distillation(net, teacher_NK, **settings):
+    return DistillTask(
+        net, teacher_NK, **({"alpha": 0.5, "temperature": 1.0, "direction": "forward"} | settings)
+    )
+
+
+def fit(task, folder, epochs=2, **optim):
+    source, rows = Windows(), np.arange(12)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Fit(
+        task,
+        source,
+        rows[:8],
+        rows[8:],
+        folder,
+        trainer=TrainerConfig(epochs=epochs, batch_size=3),
+        optim=OptimConfig(**({"lr": 1e-2} | optim)),
+        seed=5,
+        accelerator=make_accelerator("fp32", "cpu"),
+    )
+
+
+# ------------------------------------------------------------------------------------- terms
+
+
+def test_a_classifier_has_cross_entropy_alone():
+    task, batch = ClassifyTask(conformer(dropout=0.0)), Windows().batch(range(4))
+    terms = task(batch)
+    assert set(terms) == {"loss", "ce", "logits"}
+    torch.testing.assert_close(terms["loss"], F.cross_entropy(terms["logits"], batch.label_B))
+
+
+def test_the_teachers_loss_is_the_weighted_sum_of_its_terms():
+    terms = teacher(alpha=0.25)(Windows().batch(range(6)))
+    expected = {"loss", "ce", "contrastive", "eeg_to_text", "text_to_eeg", "logits", "unique_texts"}
+    assert set(terms) == expected
+    assert terms["loss"].item() == pytest.approx(
+        0.25 * terms["contrastive"].item() + 0.75 * terms["ce"].item(), rel=1e-6
+    )
+    both = (terms["eeg_to_text"] + terms["text_to_eeg"]) / 2
+    assert terms["contrastive"].item() == pytest.approx(both.item(), rel=1e-6)
+    assert terms["unique_texts"] == 3
+
+
+def test_a_distillation_with_contrast_adds_that_term():
+    model = teacher().eval().model
+    bank = TextBank(random_tiny(SENTENCES, dim=8, heads=2).tokenizer, DESCRIPTION)
+    text_UE = model.encode_text(bank.input_ids, bank.attention_mask).detach()
+    extra = {"text_UE": text_UE, "bank": bank, "logit_scale": model.logit_scale.detach()}
+    net, batch, logits = conformer(dropout=0.0), Windows().batch(range(6)), torch.randn(12, 2)
+    plain = distillation(net, logits)(batch)
+    terms = distillation(net, logits, contrast=0.3, **extra)(batch)
+    assert set(plain) == {"loss", "ce", "kl", "logits"}
+    assert set(terms) == {"loss", "ce", "kl", "contrastive", "logits"}
+    # The running means of batch norm moved in between; in training mode they are not used.
+    assert terms["loss"].item() == pytest.approx(
+        plain["loss"].item() + 0.3 * terms["contrastive"].item(), rel=1e-5
+    )
+
+
+# --------------------------------------------------------------------------------- the text bank
+
+
+@pytest.fixture
+def bank():
+    return TextBank(random_tiny(SENTENCES, dim=8, heads=2).tokenizer, DESCRIPTION)
+
+
+def test_the_bank_holds_each_distinct_sentence_once(bank):
+    assert sorted(bank.sentences) == sorted(SENTENCES)
+    assert bank.input_ids.shape == bank.attention_mask.shape and len(bank.input_ids) == 3
+
+
+@pytest.mark.parametrize("rows", [[0], [0, 2, 5], [1, 0, 3, 1], list(range(12))])
+def test_every_window_maps_to_its_own_sentence_padded_to_the_batchs_longest(bank, rows):
+    ids, mask, text_id_B = bank.of(torch.tensor(rows))
+    assert len(ids) == len({DESCRIPTION[r] for r in rows})
+    assert ids.shape[1] == mask.sum(1).max()  # no column of padding alone
+    for row, place in zip(rows, text_id_B, strict=True):
+        full = list(bank.sentences).index(DESCRIPTION[row])
+        n = int(mask[place].sum())
+        assert n == int(bank.attention_mask[full].sum())
+        assert ids[place, :n].tolist() == bank.input_ids[full, :n].tolist()
+        assert not mask[place, n:].any() and not ids[place, n:].any()  # [PAD] is 0
+
+
+def test_a_text_is_encoded_once_for_all_windows_that_carry_it():
+    task, calls = teacher(), []
+    task.model.text.register_forward_hook(lambda module, args, out: calls.append(args[0]))
+    terms = task(Windows().batch([0, 2, 5, 6, 1]))  # four windows of one sentence, one of another
+    assert [len(ids) for ids in calls] == [2]
+    assert terms["unique_texts"] == 2
+
+
+def test_encoding_once_gives_what_encoding_every_window_gives():
+    task, rows = teacher(dropout=0.0).eval(), list(range(12))
+    ids, mask, text_id_B = task.bank.of(torch.tensor(rows))
+    once = task.model.encode_text(ids, mask)[text_id_B]
+    each = torch.cat(
+        [task.model.encode_text(i, m) for i, m, _ in (task.bank.of(torch.tensor([r])) for r in rows)]
+    )
+    torch.testing.assert_close(once, each, atol=1e-5, rtol=1e-5)
+
+
+# ------------------------------------------------------------------------------------ what is trained
+
+
+def test_every_trainable_parameter_of_a_teacher_gets_a_gradient():
+    task = teacher(dropout=0.0)
+    task(Windows().batch(range(8)))["loss"].backward()
+    missing = [n for n, p in task.named_parameters() if p.requires_grad and p.grad is None]
+    zero = [
+        n for n, p in task.named_parameters() if p.requires_grad and n not in missing and not p.grad.any()
+    ]
+    # Adding one vector to all keys shifts every score of a query alike, so key biases never learn.
+    assert missing == []
+    assert [n for n in zero if not n.endswith("key.bias")] == []
+    assert any("text" in n for n, _ in task.named_parameters())
+
+
+def test_only_the_students_parameters_get_gradients():
+    made, source = teacher(), Windows()
+    bank = made.bank
+    text_UE = made.model.encode_text(bank.input_ids, bank.attention_mask).detach()
+    scale = made.model.logit_scale.detach()
+    with torch.no_grad():
+        logits = made.eval().net(source.eeg)
+    student = conformer(1)
+    task = distillation(student, logits, contrast=0.5, text_UE=text_UE, bank=bank, logit_scale=scale)
+    task(source.batch(range(8)))["loss"].backward()
+    assert {id(p) for p in task.parameters()} == {id(p) for p in student.parameters()}
+    assert all(p.grad is not None for p in student.parameters())
+    assert all(p.grad is None for p in made.parameters())
+    assert not logits.requires_grad and logits.grad is None and text_UE.grad is None and scale.grad is None
+
+
+def test_the_logit_scale_is_held_at_its_limit_after_a_step(tmp_path):
+    task = teacher(alpha=1.0)
+    with torch.no_grad():
+        task.model.logit_scale.fill_(LOGIT_SCALE_MAX + 1)
+    training = fit(task, tmp_path)
+    training.train_step(np.arange(4))
+    assert task.model.logit_scale.item() == pytest.approx(LOGIT_SCALE_MAX)
+    with torch.no_grad():
+        task.model.logit_scale.fill_(1.0)
+    task.after_step()
+    assert task.model.logit_scale.item() == 1.0
+
+
+# ------------------------------------------------------------------------------------- Algorithm 2
+
+
+def test_alpha_one_and_temperature_one_is_plain_cross_entropy_bit_for_bit(tmp_path):
+    plain = fit(ClassifyTask(conformer(3)), tmp_path / "plain").run()
+    distilled = fit(
+        distillation(conformer(3), 5 * torch.randn(12, 2), alpha=1.0, temperature=1.0), tmp_path / "distilled"
+    ).run()
+    for (name, a), b in zip(plain.net.state_dict().items(), distilled.net.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+    assert not torch.equal(plain.net.state_dict()["classifier.weight"], conformer(3).classifier.weight)
+
+
+class Two(torch.nn.Module):
+    """A network that answers (0.5, 0.5) whatever it is shown."""
+
+    def encode(self, eeg_BCT):
+        return eeg_BCT.flatten(1)
+
+    def classifier(self, features):
+        return torch.zeros(len(features), 2)
+
+
+@pytest.mark.parametrize(
+    "direction, kl",
+    [
+        # Teacher (0.8, 0.2), student (0.5, 0.5).
+        ("forward", 0.8 * math.log(1.6) + 0.2 * math.log(0.4)),  # 0.1927: the teacher is the target
+        ("reverse", 0.5 * math.log(0.5 / 0.8) + 0.5 * math.log(0.5 / 0.2)),  # 0.2231
+        ("jeffreys", (0.19274475702175746 + 0.22314355131420976) / 2),
+    ],
+)
+def test_the_divergence_runs_from_the_student_to_the_teacher(direction, kl):
+    logits = torch.full((12, 2), float("nan"))  # rows that are not asked for stay unknown
+    logits[[3, 7]] = torch.log(torch.tensor([0.8, 0.2]))
+    terms = distillation(Two(), logits, direction=direction, alpha=0.25)(Windows().batch([3, 7]))
+    assert terms["kl"].item() == pytest.approx(kl, abs=1e-6)
+    assert terms["loss"].item() == pytest.approx(0.25 * math.log(2) + 0.75 * kl, abs=1e-6)
+
+
+def test_temperature_softens_both_and_scales_by_its_square():
+    logits = torch.log(torch.tensor([[0.9, 0.1]])).repeat(12, 1)
+    # At temperature 2: (3, 1) / 4 against (0.5, 0.5).
+    kl = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    terms = distillation(Two(), logits, alpha=0.0, temperature=2.0)(Windows().batch([0]))
+    assert terms["kl"].item() == pytest.approx(kl, abs=1e-6)
+    assert terms["loss"].item() == pytest.approx(4 * kl, abs=1e-6)
+
+
+# --------------------------------------------------------------- on a real (synthetic) run's pieces
+
+
+def digests(run: Path):
+    return {p.relative_to(run): p.read_bytes() for p in sorted(run.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("contrast", [0.0, 0.5])
+def test_a_distillation_leaves_the_teacher_bit_equal_in_memory_and_on_disk(
+    contrast, tiny, tmp_path, monkeypatch
+):
+    common = [*tiny, "fold=0", f"run.root={tmp_path}"]
+    made = pipeline.train(load("train", common))
+    before, nets = digests(made.path), []
+    original = pipeline.build
+
+    def spy(values, **runtime):
+        built = original(values, **runtime)
+        if isinstance(built, Conformer) and built.classifier.weight.device.type == "cpu":
+            nets.append(built)
+        return built
+
+    loaded = []
+    monkeypatch.setattr(pipeline, "build", spy)
+    freeze = torch.nn.Module.requires_grad_
+
+    def note(module, flag=True):
+        if isinstance(module, Conformer) and not flag:
+            loaded.append((module, copy.deepcopy(module.state_dict())))
+        return freeze(module, flag)
+
+    monkeypatch.setattr(torch.nn.Module, "requires_grad_", note)
+    config = load("distill", [*common, f"distill.contrast={contrast}"])
+    pipeline.distill(config, made)
+    assert digests(made.path) == before
+    (teacher_net, state), student = loaded[0], nets[-1]
+    assert teacher_net is not student and not teacher_net.training
+    assert any("running_mean" in name for name in state)
+    for name, value in teacher_net.state_dict().items():
+        assert torch.equal(value, state[name]), name
+    assert all(p.grad is None for p in teacher_net.parameters())
+    assert any(p.grad is not None for p in student.parameters())
+
+
+def test_other_labels_change_no_description(tiny):
+    config = load("train", tiny)
+    data = pipeline.load_data(config)
+    told, _ = pipeline.describe_fold(config, data, 0)
+    shuffled = pipeline.load_data(load("train", tiny))
+    for column in ("label", "event"):
+        values = shuffled.windows[column].to_numpy()
+        shuffled.windows[column] = np.random.default_rng(0).permutation(values)
+    assert (shuffled.windows["label"] != data.windows["label"]).any()
+    again, _ = pipeline.describe_fold(config, shuffled, 0)
+    assert again == told and len(set(told)) > 1
