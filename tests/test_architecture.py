@@ -19,6 +19,8 @@ LAYERS = (
     {"tasks", "loaders"},
     {"engine"},
     {"config"},
+    {"data"},
+    {"crossval"},
     {"pipeline"},
     {"cli"},
 )

@@ -129,7 +129,7 @@ def read_checkpoint(path: Path) -> dict:
 
 
 class Fit:
-    """One fold's training: ``run()`` goes from the newest checkpoint to the last epoch.
+    """One fold's training; it begins at the newest checkpoint and ``run()`` goes to the last epoch.
 
     Args:
         task: see ``tasks``; ``task.net`` maps (B, C, T) to logits.
@@ -167,6 +167,8 @@ class Fit:
         self.history: list[dict] = []
         self.best: dict | None = None
         self.checkpoint = folder / "checkpoint.pt"
+        if self.checkpoint.exists():
+            self.resume()
 
     @property
     def total_steps(self) -> int:
@@ -180,9 +182,6 @@ class Fit:
 
     def run(self) -> nn.Module:
         """Train; returns the task with the weights of the best epoch, in eval mode."""
-        if self.checkpoint.exists():
-            self.resume()
-            self.tick(self.step, "resumed")
         while not self.finished():
             terms = self.train_epoch()
             self.close_epoch(terms)

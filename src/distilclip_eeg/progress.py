@@ -45,9 +45,9 @@ class Ticker:
                 flush=True,
             )
 
-    def skip(self, n: int) -> None:
-        """Work that turned out to be done already does not count."""
-        self.total -= n
+    def expect(self, left: int) -> None:
+        """``left`` units are still to do; what was planned before is forgotten."""
+        self.total = self.done + left
         if self.bar:
             self.bar.update(self.task, total=self.total)
 

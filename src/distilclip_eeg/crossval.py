@@ -1,0 +1,201 @@
+"""Cross-validation: the run folder, every fold of it, one model a fold, predictions and metrics.
+
+Networks go through ``engine.Fit``, floors through scikit-learn; both leave the same files.
+"""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from accelerate.utils import set_seed
+
+from distilclip_eeg import engine
+from distilclip_eeg.config import build, read
+from distilclip_eeg.data import CHUNK, Data, describe_data, test_rows, train_rows
+from distilclip_eeg.engine import Fit, OptimConfig, Timed, TrainerConfig
+from distilclip_eeg.metrics import window_metrics
+from distilclip_eeg.models.floors import band_features
+from distilclip_eeg.progress import Ticker
+from distilclip_eeg.runs import (
+    Run,
+    digest_of,
+    provenance,
+    read_json,
+    write_json,
+    write_predictions,
+    write_yaml,
+)
+from distilclip_eeg.schema import ConfigError, DataError, check_choice
+from distilclip_eeg.signals import splits
+
+
+def open_run(config: dict, data: Data, **extra) -> Run:
+    """The run's folder, with config, provenance and folds written; continued where it already stands."""
+    name = config["run"]["name"] or "-".join(
+        (config["model"]["name"], config["split"]["name"], f"s{config['seed']}", digest_of(config))
+    )
+    if Path(name).name != name:
+        raise ConfigError(
+            f"run.name={name!r} must be a plain folder name, without a path.", reason="unsafe_path"
+        )
+    run = Run(Path(config["run"]["root"]) / config["dataset"]["name"] / name)
+    if config["run"]["fresh"] and run.path.exists():
+        shutil.rmtree(run.path)
+    found = splits.folds_hash(data.windows)
+    info = {
+        "folds_sha256": found,
+        "store_digest": data.store.manifest["digest"],
+        "audit": data.audit,
+        "leak_note": splits.audit_line(config["split"]["name"], data.audit),
+        "windows": asdict(data.cut),
+        **extra,
+    }
+    if (run.path / "data.json").exists():
+        before = read_json(run.path / "data.json")
+        if before["folds_sha256"] != found or before["store_digest"] != info["store_digest"]:
+            raise DataError(
+                f"{run.path}: was made from other data or folds than are there now. Add run.fresh=true to "
+                "start anew, or run.name=… to keep both.",
+                reason="data_changed",
+            )
+    run.path.mkdir(parents=True, exist_ok=True)
+    write_yaml(run.path / "config.yaml", config)
+    write_json(run.path / "data.json", info)
+    if not (run.path / "provenance.json").exists():
+        (run.path / "data_report.txt").write_text(describe_data(data) + "\n")
+        data.windows.to_parquet(run.path / "folds.parquet")
+        write_json(run.path / "provenance.json", provenance())  # last: with it, the other two are whole
+    return run
+
+
+def chosen_folds(config: dict) -> list[int]:
+    """``fold=`` as a list, checked."""
+    n = config["split"]["n_folds"]
+    fold = config["fold"]
+    folds = list(range(n)) if fold is None else fold if isinstance(fold, list) else [fold]
+    for k in folds:
+        check_choice("fold", k, range(n))
+    return folds
+
+
+def run_folds(config: dict, data: Data, run: Run, make_task) -> None:
+    """Train and predict every chosen fold that is not finished; ``metrics.json`` is written last."""
+    kind = config["model"]["kind"]
+    epochs = config["trainer"].get("epochs")
+    chosen = chosen_folds(config)
+    todo = [k for k in chosen if not run.fold_done(k, epochs)]
+    if len(todo) < len(chosen):
+        print(f"{len(chosen) - len(todo)} of {len(chosen)} folds are finished already")
+    if todo:
+        (run.path / "metrics.json").unlink(missing_ok=True)
+    units = len(todo) if kind == "floor" else 0
+    with Ticker(units, run.path.name) as ticker:
+        for done, fold in enumerate(todo):
+            with Timed() as timed:
+                if kind == "floor":
+                    floor_fold(config, data, run, fold)
+                    ticker.advance(1)
+                else:
+                    network_fold(config, data, run, fold, make_task, ticker, len(todo) - done)
+            run.add_time(f"fold{fold}_s", timed.seconds)
+            row = read_json(run.fold(fold) / "metrics.json")["test"]
+            print(
+                f"fold {fold}: test accuracy {row['accuracy']:.3f}, f1 {row['f1']:.3f}, "
+                f"auroc {row['auroc']:.3f} ({timed.seconds:.0f} s)",
+                flush=True,
+            )
+    if len(run.folds_done()) == config["split"]["n_folds"]:
+        rows = [read_json(run.fold(k) / "metrics.json")["test"] for k in run.folds_done()]
+        summary = {
+            name: {
+                "mean": float(np.mean([r[name] for r in rows])),
+                "sd": float(np.std([r[name] for r in rows], ddof=1)),
+            }
+            for name in rows[0]
+            if name not in ("n",)
+        }
+        write_json(run.path / "metrics.json", {"folds": len(rows), "test": summary})
+
+
+def finish_fold(
+    data: Data, run: Run, fold: int, rows: dict[str, np.ndarray], logits: dict[str, np.ndarray], **info
+) -> None:
+    """Write predictions, then metrics: a fold that has metrics is finished."""
+    order = list(rows)
+    windows = data.windows.iloc[np.concatenate([rows[p] for p in order])]
+    part = np.repeat(order, [len(rows[p]) for p in order])
+    write_predictions(
+        run.fold(fold) / "predictions.npz",
+        windows,
+        part,
+        np.concatenate([logits[p] for p in order]),
+        data.store.classes,
+    )
+    saved = run.predictions(fold)
+    metrics = {
+        p: window_metrics(saved["label"][saved["part"] == p], saved["probability_NK"][saved["part"] == p])
+        for p in order
+    }
+    write_json(run.fold(fold) / "metrics.json", {**metrics, **info})
+
+
+def floor_fold(config: dict, data: Data, run: Run, fold: int) -> None:
+    """Fit a classic classifier; it has no epoch to choose, so it trains on train and validation windows."""
+    run.fold(fold).mkdir(exist_ok=True)
+    floor = build(config["model"]["net"])
+    fit = np.sort(np.concatenate([train_rows(data, fold, config["seed"], p) for p in ("train", "val")]))
+    source = data.source(fit)
+    test = test_rows(data, fold, config["seed"])
+
+    def features(rows: np.ndarray) -> np.ndarray:
+        chunks = np.array_split(rows, -(-len(rows) // CHUNK))
+        get = source.microvolts if floor.units == "microvolt" else lambda r: source.batch(r).eeg_BCT.numpy()
+        return np.concatenate([band_features(get(c), data.store.sfreq) for c in chunks])
+
+    label = data.windows["label"].to_numpy()
+    logits = floor.fit_predict(
+        features(fit), label[fit], features(test), len(data.store.classes), config["seed"]
+    )
+    finish_fold(data, run, fold, {"test": test}, {"test": logits})
+
+
+def network_fold(config: dict, data: Data, run: Run, fold: int, make_task, ticker: Ticker, left: int) -> None:
+    """Train one network on one fold and predict its validation and test windows."""
+    folder = run.fold(fold)
+    folder.mkdir(exist_ok=True)
+    (folder / "metrics.json").unlink(missing_ok=True)
+    for left_by_a_kill in folder.glob(".*.tmp.*"):
+        left_by_a_kill.unlink()
+    trainer = read(TrainerConfig, config["trainer"], "trainer")
+    optim = read(OptimConfig, config["optim"], "optim")
+    accelerator = engine.make_accelerator(trainer.precision, config["device"])
+    seed = config["seed"]
+    rows = {
+        "train": train_rows(data, fold, seed),
+        "val": data.rows(fold, "val"),
+        "test": test_rows(data, fold, seed),
+    }
+    source = data.source(rows["train"])
+    set_seed(seed * 1000 + fold)
+    task, saver = make_task(fold, source, accelerator)
+    fit = Fit(
+        task,
+        source,
+        rows["train"],
+        rows["val"],
+        folder,
+        trainer=trainer,
+        optim=optim,
+        seed=seed * 1000 + fold,
+        accelerator=accelerator,
+        tick=lambda n, text: ticker.advance(n, f"fold {fold}, {text}"),
+    )
+    ticker.expect(fit.total_steps - fit.step + fit.total_steps * (left - 1))
+    task = fit.run()
+    parts = {p: rows[p] for p in ("val", "test")}
+    logits = {p: engine.predict(task.net, source, r, accelerator) for p, r in parts.items()}
+    saver(folder, task)
+    finish_fold(
+        data, run, fold, parts, logits, epochs=trainer.epochs, best_epoch=fit.best["epoch"], steps=fit.step
+    )

@@ -1,0 +1,107 @@
+"""A corpus as the models see it: store, window index, folds, and the rows of each part."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from distilclip_eeg.config import build, read
+from distilclip_eeg.loaders import WindowSource
+from distilclip_eeg.progress import track
+from distilclip_eeg.signals import splits
+from distilclip_eeg.signals.preprocess import SignalConfig
+from distilclip_eeg.signals.splits import SplitConfig
+from distilclip_eeg.signals.store import Store, data_report, prepare
+from distilclip_eeg.signals.windows import WindowConfig, balanced, cut
+from distilclip_eeg.text.measures import measure
+
+CHUNK = 512
+"""Windows that are measured at a time."""
+
+
+@dataclass
+class Data:
+    """A corpus as the models see it."""
+
+    store: Store
+    windows: pd.DataFrame
+    """The index with recording_name, subject and a ``fold<k>`` column a fold."""
+    length: int
+    signals: SignalConfig
+    cut: WindowConfig
+    audit: dict[str, float]
+    _measures: pd.DataFrame | None = None
+
+    def rows(self, fold: int, part: str) -> np.ndarray:
+        return np.flatnonzero(self.windows[f"fold{fold}"] == part)
+
+    def source(self, fit_rows: np.ndarray) -> WindowSource:
+        """Windows normalised as configured; ``fit_rows`` are training rows."""
+        return WindowSource(self.store, self.windows, self.length, self.signals.normalize, fit_rows)
+
+    def measures(self) -> pd.DataFrame:
+        """What the descriptions are made of, for every window: from its own microvolts, no label in reach."""
+        if self._measures is None:
+            source = WindowSource(self.store, self.windows, self.length, "recording")
+            parts = np.array_split(np.arange(len(self.windows)), -(-len(self.windows) // CHUNK))
+            self._measures = pd.concat(
+                [
+                    measure(source.microvolts(rows), self.store.sfreq, self.store.ch_names)
+                    for rows in track(parts, len(parts), "describing windows")
+                ],
+                ignore_index=True,
+            )
+        return self._measures
+
+    def sizes(self) -> dict:
+        """The four sizes every model takes from the data."""
+        return {
+            "n_chans": len(self.store.ch_names),
+            "n_times": self.length,
+            "sfreq": self.store.sfreq,
+            "n_outputs": len(self.store.classes),
+        }
+
+
+def load_data(config: dict) -> Data:
+    """Store, window index and folds of ``config``; settings are checked before any file is read."""
+    signals = read(SignalConfig, config["signals"], "signals")
+    windows_config = read(WindowConfig, config["windows"], "windows")
+    corpus = build(config["dataset"]["corpus"])
+    store = prepare(corpus, signals, Path(config["store"]["root"]), n_jobs=config["n_jobs"], progress=track)
+    windows = cut(store.pieces, store.events, store.classes, store.sfreq, windows_config)
+    used = store.recordings[store.recordings["skipped"] == ""].set_index("number")
+    windows["recording_name"] = used["recording"].loc[windows["recording"]].to_numpy()
+    windows["subject"] = used["subject"].loc[windows["recording"]].to_numpy()
+    if config["split"]["name"] == "auto":
+        config["split"]["name"] = "subject" if windows["subject"].nunique() >= 5 else "recording"
+    split = read(SplitConfig, config["split"], "split")
+    length = round(windows_config.length_s * store.sfreq)
+    folds = splits.make_folds(windows, split, config["seed"])
+    shares = splits.audit(folds, length)
+    splits.check_audit(shares, split.name)
+    return Data(store, folds, length, signals, windows_config, shares)
+
+
+def describe_data(data: Data) -> str:
+    """The data report, with windows by class."""
+    counts = data.windows["label"].value_counts().sort_index()
+    names = ", ".join(f"{data.store.classes[k]} {n:,}" for k, n in counts.items())
+    return f"{data_report(data.store)}\n  windows of {data.cut.length_s:g} s: {names}"
+
+
+def train_rows(data: Data, fold: int, seed: int, part: str = "train") -> np.ndarray:
+    """Training rows of a fold, balanced where configured; a pure function of the seed."""
+    rows = data.rows(fold, part)
+    if data.cut.balance_train:
+        rows = rows[balanced(data.windows["label"].to_numpy()[rows], np.random.default_rng([seed, fold]))]
+    return rows
+
+
+def test_rows(data: Data, fold: int, seed: int) -> np.ndarray:
+    """Test rows of a fold, balanced only where configured."""
+    rows = data.rows(fold, "test")
+    if data.cut.balance_test:
+        rows = rows[balanced(data.windows["label"].to_numpy()[rows], np.random.default_rng([seed, fold, 1]))]
+    return rows
