@@ -13,7 +13,7 @@ SRC = Path(distilclip_eeg.__file__).parent
 PACKAGE = SRC.name
 
 LAYERS = (
-    {"schema", "progress"},
+    {"schema", "progress", "augment"},
     {"corpora", "text", "losses", "metrics", "runs"},
     {"signals", "models", "report"},
     {"tasks", "loaders"},

@@ -41,6 +41,7 @@ COMMON = {
     "seed": int | list,
     "fold": int | list | None,
     "device": str,
+    "augment": str,
     "n_jobs": int,
     "text.source": str,
     "text.detail": str,

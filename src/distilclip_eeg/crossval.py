@@ -5,12 +5,14 @@ Networks go through ``engine.Fit``, floors through scikit-learn; both leave the 
 
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from accelerate.utils import set_seed
 
 from distilclip_eeg import engine
+from distilclip_eeg.augment import standard
 from distilclip_eeg.config import build, read
 from distilclip_eeg.data import CHUNK, Data, describe_data, test_rows, train_rows
 from distilclip_eeg.engine import Fit, OptimConfig, Timed, TrainerConfig
@@ -189,6 +191,7 @@ def network_fold(config: dict, data: Data, run: Run, fold: int, make_task, ticke
         optim=optim,
         seed=seed * 1000 + fold,
         accelerator=accelerator,
+        augment=partial(standard, sfreq=source.store.sfreq) if config["augment"] == "standard" else None,
         tick=lambda n, text: ticker.advance(n, f"fold {fold}, {text}"),
     )
     ticker.expect(fit.total_steps - fit.step + fit.total_steps * (left - 1))

@@ -9,7 +9,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +135,7 @@ class Fit:
         task: see ``tasks``; ``task.net`` maps (B, C, T) to logits.
         train_rows, val_rows: rows of the window index.
         folder: checkpoint, history.csv and tensorboard go here.
+        augment: varies the EEG of a training batch, or None.
         tick: called as ``tick(steps, text)`` while working.
     """
 
@@ -150,11 +151,12 @@ class Fit:
         optim: OptimConfig,
         seed: int,
         accelerator: Accelerator,
+        augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
         tick: Callable[[int, str], None] = lambda steps, text: None,
     ):
         self.source, self.train_rows, self.val_rows = source, train_rows, val_rows
         self.folder, self.trainer, self.optim, self.seed, self.tick = folder, trainer, optim, seed, tick
-        self.accelerator = accelerator
+        self.accelerator, self.augment = accelerator, augment
         self.task, self.optimizer = accelerator.prepare(task, make_optimizer(task, optim))
         self.plain = accelerator.unwrap_model(self.task)
         self.averaged = (
@@ -219,10 +221,14 @@ class Fit:
         return {k: v / seen for k, v in sums.items()} | {"accuracy": hits / seen}
 
     def train_step(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        torch.manual_seed(hash((self.seed, self.step)) % 2**31)  # dropout depends on the step alone
+        torch.manual_seed(
+            hash((self.seed, self.step)) % 2**31
+        )  # dropout and augmentation depend on the step alone
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * min(1.0, (self.step + 1) / (self.optim.warmup_steps + 1))
         batch = self.source.batch(rows, self.accelerator.device)
+        if self.augment:
+            batch = replace(batch, eeg_BCT=self.augment(batch.eeg_BCT))
         with self.accelerator.autocast():
             terms = self.task(batch)
         if not torch.isfinite(terms["loss"]):

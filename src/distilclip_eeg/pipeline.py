@@ -11,7 +11,7 @@ import torch
 from accelerate.utils import set_seed
 from safetensors.torch import load_file, save
 
-from distilclip_eeg import engine
+from distilclip_eeg import augment, engine
 from distilclip_eeg.config import build, read
 from distilclip_eeg.crossval import chosen_folds, open_run, run_folds
 from distilclip_eeg.data import Data, describe_data, load_data, train_rows
@@ -43,6 +43,7 @@ def check(config: dict) -> None:
     chosen_folds(config)
     check_choice("text.source", config["text"]["source"], ("descriptors", "none"))
     Describer(config["text"]["detail"])
+    check_choice("augment", config["augment"], augment.KINDS)
     check_alpha("loss.alpha", config["loss"]["alpha"])
     check_targets(config["loss"]["targets"])
     corpus = build(config["dataset"]["corpus"])
@@ -140,6 +141,11 @@ def check_distill(config: dict, teacher: Run) -> None:
     settings = {k: config["distill"][k] for k in ("alpha", "temperature", "direction")}
     distillation_loss(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), **settings)
     contrast, made = config["distill"]["contrast"], teacher.config
+    if config["augment"] != "none":
+        raise ConfigError(
+            f"augment={config['augment']}: the teacher's logits are cached for the windows as they are. "
+            "Leave augment out when distilling."
+        )
     if contrast < 0:
         raise ConfigError(f"distill.contrast={contrast} must be 0 or more.")
     if contrast > 0 and not uses_text(made):

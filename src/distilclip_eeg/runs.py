@@ -23,6 +23,8 @@ weights."""
 def digest_of(config: dict) -> str:
     """Eight characters that stand for every setting that can change a number."""
     body = {k: v for k, v in config.items() if k not in NOT_IN_DIGEST}
+    if body.get("augment") == "none":  # a run without it is the same run as before there was a choice
+        del body["augment"]
     body["dataset"] = {k: v for k, v in body["dataset"].items() if k != "root"}
     body["dataset"]["corpus"] = {k: v for k, v in body["dataset"].get("corpus", {}).items() if k != "root"}
     body["trainer"] = {k: v for k, v in body.get("trainer", {}).items() if k != "epochs"}

@@ -24,7 +24,7 @@ from distilclip_eeg.corpora.synthetic_files import edf_bytes, seizure_bytes, sum
 from distilclip_eeg.corpora.synthetic_plan import Plan, draw_person, draw_plan
 from distilclip_eeg.schema import ConfigError, DataError, Recording, RecordingRef
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raise it with every change of the bytes a setting gives, so that no old tree passes for a new one."""
 MANIFEST = "manifest.json"
 

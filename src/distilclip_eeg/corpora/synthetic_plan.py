@@ -94,12 +94,12 @@ class Plan:
 def draw_person(rng: np.random.Generator, number: int, difficulty: float) -> Person:
     """One person; ``difficulty`` in [0, 1] weakens seizures and thickens the harmless rhythms."""
     background_uv = 30.0 * rng.lognormal(0.0, 0.25)
-    ratio = np.interp(difficulty, [0.0, 0.5, 1.0], [4.4, 3.3, 1.2])  # chosen: seizure over background
+    ratio = np.interp(difficulty, [0.0, 0.5, 1.0], [4.6, 3.5, 1.3])  # chosen: seizure over background
     focus = FOCI[number % len(FOCI)]
     elsewhere = rng.choice([name for name in sorted(set(FOCI)) if name != focus], size=3, replace=False)
 
     def rhythm(place: str, hz: tuple[float, float], looseness: float) -> Rhythm:
-        shape = spike_and_wave(rng.uniform(0.03, 0.05), rng.uniform(0.3, 0.6))
+        shape = spike_and_wave(rng.uniform(0.03, 0.05), rng.uniform(0.1, 0.3))
         amplitude = background_uv * ratio * rng.lognormal(0.0, 0.15)
         return Rhythm(str(place), rng.uniform(0.6, 0.9), *hz, amplitude, shape, looseness)
 
@@ -121,7 +121,7 @@ def draw_person(rng: np.random.Generator, number: int, difficulty: float) -> Per
         blinks_per_minute=rng.uniform(4.0, 14.0),
         seizure=seizure,
         harmless=tuple(harmless),
-        harmless_share=float(np.interp(difficulty, [0.0, 1.0], [0.05, 0.90])),
+        harmless_share=float(np.interp(difficulty, [0.0, 0.5, 1.0], [0.05, 0.55, 0.90])),
     )
 
 

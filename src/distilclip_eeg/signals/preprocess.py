@@ -38,7 +38,7 @@ class SignalConfig:
     """Artifact rule: filtered samples beyond this are set to it and counted."""
     normalize: str = "recording"
     """``recording``: z-score per channel over the recording. ``running``: over the past of the
-    recording only. ``train``: over the training windows. Applied at load, never stored."""
+    recording only. ``train``: over the recordings of the training windows. Applied at load, never stored."""
 
     def __post_init__(self) -> None:
         check_choice("signals.phase", self.phase, ("zero", "causal"))

@@ -79,7 +79,7 @@ def prepare(corpus: Corpus, config: SignalConfig, root: Path, *, n_jobs: int = -
         progress: called as ``progress(iterable, total, text)``; returns the iterable.
 
     Raises:
-        DataError: nothing usable, or more than one recording in twenty was skipped without a known reason.
+        DataError: no recording is usable, or the store cannot be written.
     """
     refs = corpus.recordings()
     digest = store_digest(corpus, refs, config)
