@@ -26,8 +26,8 @@ from distilclip_eeg.signals.windows import WindowConfig, cut
 # ## The corpus
 #
 # These are the settings you would type after `python train.py`. An empty list is the synthetic
-# corpus: invented people, written to `data/` on first use. For your own copy of CHB-MIT write
-# `["dataset=chbmit", "dataset.root=FOLDER"]`.
+# corpus: invented people, written to `data/` in the working folder on first use. For your own copy
+# of CHB-MIT write `["dataset=chbmit", "dataset.root=FOLDER"]`.
 
 # %% tags=["parameters"]
 overrides = []
@@ -91,7 +91,7 @@ for k, channel in enumerate(uv_CT):
 axes.set_yticks([-k * spacing for k in range(len(uv_CT))], store.ch_names, fontsize=8)
 axes.set_xlim(0, seconds)
 axes.set_xlabel(f"seconds from {start:g} s of the recording")
-axes.set_title(f"{seizure['label']}; one channel spacing is {spacing:.0f} µV")
+axes.set_title(f"{seizure['label']} (shaded); channels stand {spacing:.0f} µV apart")
 plt.show()
 
 # %% [markdown]

@@ -1,4 +1,4 @@
-"""`make demo`: synthetic recordings in; teacher, student and floor out, honest and leaky protocol beside.
+"""`make demo`: synthetic recordings in; teacher, student and floor out, under two protocols side by side.
 
 One process, about 150 optimiser steps a fit, minutes on two CPU cores. Prints the time of every stage.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from distilclip_eeg import cli, pipeline
 from distilclip_eeg.config import load
+from distilclip_eeg.data import describe_data, load_data
 from distilclip_eeg.progress import clock
 from distilclip_eeg.report.tables import run_table
 from distilclip_eeg.runs import write_atomic
@@ -28,13 +29,13 @@ def main() -> None:
 
     print(cli.NOTE)
     runs = []
-    pipeline.load_data(load("train", ["split=subject"]))
+    print(describe_data(load_data(load("train", ["split=subject"]))))
     stage("write and prepare the synthetic corpus")
     for split in PROTOCOLS:
         common = [f"split={split}"]
-        runs.append(pipeline.train(load("train", [*common, "model=logreg_bandpower"])))
+        runs.append(pipeline.train(load("train", [*common, "model=logreg_bandpower"]), report=False))
         stage(f"{split}: floor")
-        teacher = pipeline.train(load("train", [*common, f"trainer.max_steps={STEPS}"]))
+        teacher = pipeline.train(load("train", [*common, f"trainer.max_steps={STEPS}"]), report=False)
         runs.append(teacher)
         stage(f"{split}: teacher")
         config = load("distill", [f"trainer.max_steps={STEPS}"])

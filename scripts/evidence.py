@@ -22,13 +22,17 @@ from distilclip_eeg.runs import Run, commit, digest_of, provenance, read_json, w
 
 SPLITS = ("window", "recording", "subject")
 MODELS = ("random_forest", "logreg_bandpower", "teacher_small", "student_small")
+AUGMENTED = " + augment"
+"""Behind the name of a model that was trained, or whose teacher was trained, with augment=standard."""
 SHARED = "DISTILCLIP_EEG_SHARED"
 
 
 def configs(split: str, model: str, overrides: list[str]) -> tuple[str, dict]:
     """The verb and config of a cell."""
-    common = [o for o in overrides if not (o.startswith("trainer.") and model in MODELS[:2])]
+    network_only = ("trainer.", "augment=") if model in MODELS[:2] else ()
+    common = [o for o in overrides if not o.startswith(network_only)]
     if model.startswith("student"):
+        common = [o for o in common if not o.startswith("augment=")]  # the teacher's alone
         return "distill", load("distill", [f"split={split}", f"model={model}", *common])
     return "train", load("train", [f"split={split}", f"model={model}", *common])
 
@@ -36,7 +40,7 @@ def configs(split: str, model: str, overrides: list[str]) -> tuple[str, dict]:
 def command(verb: str, split: str, model: str, overrides: list[str], teacher: Run | None) -> str:
     """What to type to get this cell alone; the shared folder by its variable."""
     if verb == "distill":
-        kept = [o for o in overrides if not o.startswith("dataset")]
+        kept = [o for o in overrides if not o.startswith(("dataset", "augment="))]
         words = [f"teacher={teacher.path}", f"model={model}", *kept]
     else:
         words = [f"split={split}", f"model={model}", *overrides]
@@ -61,6 +65,8 @@ def run_cell(split: str, model: str, overrides: list[str]) -> dict:
     seconds = sum(v for k, v in read_json(run.path / "timing.json").items() if k.startswith("fold"))
     audit = read_json(run.path / "data.json")["audit"]
     machine = provenance()["machine"]
+    if (teacher or run).config["augment"] != "none":
+        row["model"] += AUGMENTED
     return row | {
         **{f"always_{c}": always[c] for c in COLUMNS},
         **{f"shares_{k}": v for k, v in audit.items()},
@@ -89,9 +95,10 @@ def table(path: Path) -> str:
         "| protocol | model | Acc % | Pre % | Rec % | Spe % | F1 % | AUROC % | pooled Acc / AUROC | min |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
+    named = [*MODELS[:2], *(m + a for a in ("", AUGMENTED) for m in MODELS[2:])]
     for split in SPLITS:
         of_split = rows[rows["split"] == split]
-        for model in MODELS:
+        for model in named:
             row = of_split[of_split["model"] == model]
             if row.empty:
                 lines.append(f"| {split} | {model} | " + " | ".join(["not run"] * 8) + " |")

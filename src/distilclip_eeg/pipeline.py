@@ -106,11 +106,12 @@ def describe_fold(config: dict, data: Data, fold: int) -> tuple[list[str], Descr
     return describer.describe(data.measures()), describer
 
 
-def train(config: dict) -> Run:
-    """``python train.py``: cross-validate one model."""
+def train(config: dict, *, report: bool = True) -> Run:
+    """``python train.py``: cross-validate one model; ``report`` prints what the data are first."""
     check(config)
     data = load_data(config)
-    print(describe_data(data))
+    if report:
+        print(describe_data(data))
     print(f"split={config['split']['name']}: {splits.audit_line(config['split']['name'], data.audit)}")
     run = open_run(config, data)
     print(f"run folder: {run.path}")

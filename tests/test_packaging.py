@@ -1,0 +1,183 @@
+"""What is installed: the wheel's contents, declared and pinned dependencies, nothing tied to one machine."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPO = Path(__file__).parents[1]
+PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+SOURCES = [p for top in ("src", "scripts", "notebooks") for p in sorted((REPO / top).rglob("*.py"))] + sorted(
+    REPO.glob("*.py")
+)
+REGISTRY = re.compile(
+    r"--(?:extra-)?index[-_ ]url|(?:extra-)?index[-]url\s*=|--find[-]links|--trusted[-]host"
+    r"|pypi[.]org|python[h]osted|registry[.]npmjs|deb[.]debian|download[.]pytorch"
+)
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(r).name) for r in requirements}
+
+
+def constraints() -> dict[str, Requirement]:
+    lines = [x.partition("#")[0].strip() for x in (REPO / "constraints.txt").read_text().splitlines()]
+    found = [Requirement(line) for line in lines if line]
+    return {canonicalize_name(r.name): r for r in found}
+
+
+# ------------------------------------------------------------------------------------------- the wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Built as pip builds it from a checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), str(REPO)]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("unpacked")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_every_module_every_config_and_the_licence(unpacked):
+    inside = {p.relative_to(unpacked).as_posix() for p in unpacked.rglob("*") if p.is_file()}
+    package = {p.relative_to(REPO / "src").as_posix() for p in (REPO / "src").rglob("*.py")}
+    configs = {f"distilclip_eeg/{p.relative_to(REPO)}" for p in (REPO / "configs").rglob("*.yaml")}
+    assert {"distilclip_eeg/configs/train.yaml", "distilclip_eeg/configs/model/teacher.yaml"} <= configs
+    assert package | configs <= inside, sorted((package | configs) - inside)
+    others = {name for name in inside - package - configs if ".dist-info/" not in name}
+    assert others == set()
+    (licence,) = unpacked.glob("*.dist-info/licenses/LICENSE")
+    assert licence.read_text() == (REPO / "LICENSE").read_text()
+
+
+@pytest.mark.slow
+def test_the_wheel_says_what_it_needs_and_starts_the_command(unpacked):
+    (points,) = unpacked.glob("*.dist-info/entry_points.txt")
+    assert "distilclip-eeg = distilclip_eeg.cli:main" in points.read_text().splitlines()
+    (metadata,) = unpacked.glob("*.dist-info/METADATA")
+    text = metadata.read_text(encoding="utf-8")
+    needed = re.findall(r"(?m)^Requires-Dist: (.*)$", text)
+    assert names([r for r in needed if "extra ==" not in r]) == names(PROJECT["dependencies"])
+    assert set(re.findall(r"(?m)^Provides-Extra: (.*)$", text)) == set(EXTRAS)
+    assert "not a medical device" in text
+
+
+@pytest.mark.slow
+def test_the_unpacked_wheel_composes_its_own_configs(unpacked, tmp_path):
+    code = (
+        "from distilclip_eeg.config import CONFIG_DIR, load\n"
+        "for verb in ('train', 'distill', 'evaluate'): load(verb, [])\n"
+        "load('train', ['dataset=chbmit', 'model=teacher_small', 'split=recording'])\n"
+        "print(CONFIG_DIR)"
+    )
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("DISTILCLIP_EEG_")}
+    env = kept | {"PYTHONPATH": str(unpacked), "OMP_NUM_THREADS": "1"}
+
+    def python(*argv):
+        return subprocess.run(
+            [sys.executable, *argv], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
+        )
+
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).resolve() == (unpacked / "distilclip_eeg" / "configs").resolve()
+    done = python("-c", "from distilclip_eeg.cli import main; main()", "train", "--help")
+    assert done.returncode == 0 and "model=" in done.stdout, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------------------------- dependencies
+
+
+def test_every_dependency_is_pinned_within_what_is_asked_for():
+    pins = constraints()
+    asked = [*PROJECT["dependencies"], *(r for extra in EXTRAS.values() for r in extra)]
+    assert not names(asked) - set(pins)
+    for requirement in map(Requirement, asked):
+        pin = pins[canonicalize_name(requirement.name)]
+        (one,) = pin.specifier
+        assert one.operator == "==" and "*" not in one.version, pin
+        assert requirement.specifier.contains(one.version), f"{pin} is not within {requirement}"
+
+
+def test_torch_is_pinned_without_a_local_suffix():
+    """So that a CPU build and a CUDA build both satisfy it."""
+    assert str(constraints()["torch"]) == "torch==2.13.0"
+    assert "torch==2.13.0" in PROJECT["dependencies"]
+    assert "torch==2.13.0+" not in (REPO / "Makefile").read_text()
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of every absolute import in a file, wherever it stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names - {"distilclip_eeg"}
+
+
+def test_every_import_is_declared():
+    """No module leans on what another dependency happens to bring along."""
+    declared, owners = names(PROJECT["dependencies"]), packages_distributions()
+    missing = {
+        f"{path.relative_to(REPO)}: {name}"
+        for path in SOURCES
+        for name in imported(path)
+        if not declared & {canonicalize_name(d) for d in owners.get(name, [name])}
+    }
+    assert not missing
+    assert {"torch", "sklearn", "hydra", "yaml"} <= set().union(*map(imported, SOURCES))
+
+
+# ------------------------------------------------------------------------------------------- any machine
+
+
+def tracked() -> list[Path]:
+    done = subprocess.run(["git", "-C", str(REPO), "ls-files", "-z"], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return [REPO / name for name in done.stdout.split("\0") if name and (REPO / name).is_file()]
+
+
+def test_no_tracked_file_names_an_index_or_a_host():
+    for line in ("pip install --index" + "-url x", "--extra-index" + "-url=x", "https://pypi" + ".org/x"):
+        assert REGISTRY.search(line), line
+    files = tracked()
+    assert REPO / "pyproject.toml" in files
+    found = [p.relative_to(REPO) for p in files if REGISTRY.search(p.read_text("utf-8", errors="replace"))]
+    assert not found
+
+
+def test_no_tracked_file_names_a_place_on_one_machine():
+    machine = re.compile(r"(?:^|[^.\w/~-])/(?:home|work|root|farm|Users)/[\w.-]+")
+    assert machine.search("cd /wo" + "rk/x") and not machine.search("the ~/work/x of a user")
+    found = [
+        f"{p.relative_to(REPO)}: {line.strip()}"
+        for p in tracked()
+        for line in p.read_text("utf-8", errors="replace").splitlines()
+        if machine.search(line)
+    ]
+    assert not found

@@ -1,0 +1,94 @@
+"""The whole data route on the 56 real CHB-MIT recordings, where the shared folder is at hand."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distilclip_eeg import crossval, pipeline
+from distilclip_eeg.config import load
+from distilclip_eeg.data import load_data
+from distilclip_eeg.report.tables import pooled
+from distilclip_eeg.signals.splits import audit
+
+pytestmark = [
+    pytest.mark.shared,
+    pytest.mark.skipif(
+        "DISTILCLIP_EEG_SHARED" not in os.environ, reason="DISTILCLIP_EEG_SHARED names no shared folder"
+    ),
+]
+SPLITS = ("window", "recording", "subject")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("real")
+
+
+def settings(root: Path, *more: str) -> dict:
+    shared = Path(os.environ["DISTILCLIP_EEG_SHARED"]) / "data" / "chbmit"
+    common = ["dataset=chbmit", f"dataset.root={shared}", f"store.root={root}/store", f"run.root={root}/runs"]
+    return load("train", [*common, *more])
+
+
+@pytest.fixture(scope="module")
+def data(root):
+    return load_data(settings(root, "split=subject"))
+
+
+def test_every_recording_is_used_and_the_totals_are_those_of_the_summaries(data):
+    used = data.store.recordings
+    assert (used["skipped"] == "").all()
+    assert len(used) == 56
+    assert used["subject"].nunique() == 10  # chb21 is chb01 again
+    assert used["n_seizures"].sum() == 63
+    assert used["duration_s"].sum() == 7214
+    assert (used["n_pieces"] > 1).sum() == 30  # the EDF+D ones
+    assert used["n_pieces"].sum() == 97
+    assert used["flat_channels"].sum() == 0
+
+
+def test_windows_are_as_many_as_an_independent_cut_finds_and_none_spans_a_gap(data):
+    """11,414 windows, 8,434 of them ictal: what the reference script for the floors counts."""
+    assert np.bincount(data.windows["label"]).tolist() == [2980, 8434]
+    pieces = data.store.pieces.sort_values("first")
+    first = data.windows["first"].to_numpy()
+    at = np.searchsorted(pieces["first"], first, side="right") - 1
+    end = (pieces["first"] + pieces["n_samples"]).to_numpy()[at]
+    assert (first + data.length <= end).all()
+    offset_s = (first - pieces["first"].to_numpy()[at]) / data.store.sfreq
+    np.testing.assert_allclose(data.windows["start_s"], pieces["start_s"].to_numpy()[at] + offset_s)
+    assert (data.windows["recording"] == pieces["recording"].to_numpy()[at]).all()
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_audit_finds_in_each_split_what_its_name_says(root, split):
+    found = load_data(settings(root, f"split={split}"))
+    shares = audit(found.windows, found.length)
+    assert (shares["samples"] > 0.6) == (split == "window")
+    assert (shares["recording"] == 1.0) == (split == "window")
+    assert (shares["subject"] == 0.0) == (split == "subject")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "split, accuracy, area",
+    [("window", 0.847, 0.922), ("recording", 0.814, 0.892), ("subject", 0.747, 0.804)],
+)
+def test_logistic_regression_agrees_with_the_reference_floor_within_two_points(root, split, accuracy, area):
+    run = pipeline.train(settings(root, f"split={split}", "model=logreg_bandpower"))
+    found = pooled(run)
+    assert found["accuracy"] == pytest.approx(accuracy, abs=0.02)
+    assert found["auroc"] == pytest.approx(area, abs=0.02)
+
+
+@pytest.mark.slow
+def test_a_small_teacher_trains_on_them(root):
+    config = settings(root, "model=teacher_small", "split=recording", "fold=0", "trainer.max_steps=3")
+    run = pipeline.train(config)
+    assert run.fold_done(0)
+    assert crossval.chosen_folds(config) == [0]
+    saved = run.predictions(0)
+    assert np.isfinite(saved["logits_NK"]).all()
+    assert set(saved["recording"]) <= set(load_data(config).windows["recording_name"])
