@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from distilclip_eeg.models.bert_lp import BertLP, trainable_state
+from distilclip_eeg.models.bert_lp import BertLP
 from distilclip_eeg.models.text_backends import minilm, pretrained, random_tiny
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.text.descriptors import Describer
@@ -121,6 +121,10 @@ def test_every_parameter_that_trains_gets_a_gradient(train, attention):
         if not name.endswith("key.bias"):
             assert parameter.grad.abs().sum() > 0, name
     assert (encoder.prompts.grad.flatten(1).abs().sum(1) > 0).all()
+
+
+def trainable_state(module):
+    return {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
 
 
 def test_what_trains_is_what_the_setting_says():

@@ -32,6 +32,7 @@ class Fake:
     name = "fake"
     classes = ("bckg", "seiz")
     ch_names = NAMES
+    missing = ()
 
     def __init__(self, root: Path, n: int = 4, skip: dict[str, str] | None = None):
         self.root, self.skip, self.reads = root, skip or {}, []
@@ -503,3 +504,9 @@ def test_a_recording_without_events_still_gives_typed_tables(tmp_path, root):
     assert len(store.events) == 0
     assert pd.api.types.is_integer_dtype(store.events["recording"])
     assert (index_of(store)["label"] == 0).all()
+
+
+def test_files_that_the_corpus_lists_and_the_disk_lacks_stand_in_the_data_report(corpus, root):
+    corpus.missing = ("gone_01.edf", "gone_02.edf")
+    store = prepare(corpus, CONFIG, root, n_jobs=1)
+    assert "2 listed files are not on disk, the first: gone_01.edf" in data_report(store)

@@ -114,6 +114,9 @@ class Corpus(Protocol):
     ch_names: tuple[str, ...]
     """The montage, in the order of the rows of every signal."""
 
+    missing: tuple[str, ...]
+    """Files that the corpus's own lists name and the disk lacks; known after ``recordings``."""
+
     def recordings(self) -> list[RecordingRef]:
         """All recordings, sorted by name; raises ``DataError`` where there are none."""
         ...

@@ -109,8 +109,3 @@ class BertLP(nn.Module):
             position_ids=torch.cat([positions[:1], positions.new_zeros(p), positions[1:]])[None],
         ).last_hidden_state
         return torch.cat([out[:, :1], out[:, 1 + p :]], dim=1)
-
-
-def trainable_state(module: nn.Module) -> dict[str, Tensor]:
-    """Name and value of every parameter that trains, detached: what a small checkpoint must hold."""
-    return {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}

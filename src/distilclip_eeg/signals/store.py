@@ -217,6 +217,7 @@ def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs:
         "ch_names": list(corpus.ch_names),
         "classes": list(corpus.classes),
         "n_samples": at,
+        "missing": list(corpus.missing),
         "signals": {k: v for k, v in asdict(config).items() if k != "normalize"},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
@@ -266,6 +267,9 @@ def data_report(store: Store) -> str:
         f"{int(used['clipped_samples'].sum()):,} clipped at {store.manifest['signals']['clip_uv']:g} uV, "
         f"{int(used['loud_seconds'].sum()):,} s above {AMPLITUDE_UV:g} uV (kept)",
     ]
+    missing = store.manifest.get("missing", ())
+    if missing:
+        lines.append(f"  {len(missing)} listed files are not on disk, the first: {missing[0]}")
     for reason, group in table[table["skipped"] != ""].groupby("skipped"):
         lines.append(f"  skipped {len(group)} ({reason}): {group['detail'].iloc[0]}")
     warnings = used.set_index("recording")["detail"].str.split("; ").explode()
