@@ -9,7 +9,9 @@ the table may be filled over several evenings; ``--table`` prints what there is,
 
 import argparse
 import os
+import sys
 import time
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +21,7 @@ from distilclip_eeg.config import load
 from distilclip_eeg.metrics import COLUMNS
 from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
 from distilclip_eeg.runs import Run, commit, digest_of, provenance, read_json, write_atomic
+from distilclip_eeg.schema import UserError, check_choice
 
 SPLITS = ("window", "recording", "subject")
 MODELS = ("random_forest", "logreg_bandpower", "teacher_small", "student_small")
@@ -119,14 +122,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--name", default="chbmit_excerpts", help="results/NAME.csv")
-    parser.add_argument("--splits", nargs="+", default=SPLITS, choices=SPLITS)
-    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--splits", default=",".join(SPLITS), help="separated by commas")
+    parser.add_argument("--models", default=",".join(MODELS), help="separated by commas")
     parser.add_argument("--budget-min", type=float, default=60, help="start no further cell after this")
     parser.add_argument("--table", action="store_true", help="print the table and stop")
     args, overrides = parser.parse_known_args()
+    for split in args.splits.split(","):
+        check_choice("--splits", split, SPLITS)
     path = Path(__file__).parents[1] / "results" / f"{args.name}.csv"
     start = time.monotonic()
-    cells = [] if args.table else [(s, m) for s in args.splits for m in args.models]
+    cells = [] if args.table else list(product(args.splits.split(","), args.models.split(",")))
     for split, model in cells:
         done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["digest"])
         if cell_digest(split, model, overrides) in set(done["digest"]):
@@ -143,4 +148,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
