@@ -93,18 +93,21 @@ def cell_digest(split: str, model: str, overrides: list[str]) -> str:
 def table(path: Path) -> str:
     """Markdown: protocols and models in a fixed order, 'not run' where a cell is empty."""
     rows = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["split", "model"])
-    shown = ("accuracy", "precision", "recall", "specificity", "f1", "auroc")
+    shown = ("accuracy", "precision", "recall", "specificity", "f1", "balanced_accuracy", "auroc")
     lines = [
-        "| protocol | model | Acc % | Pre % | Rec % | Spe % | F1 % | AUROC % | pooled Acc / AUROC | min |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| protocol | model | Acc % | Pre % | Rec % | Spe % | F1 % | BAcc % | AUROC % "
+        "| pooled Acc / AUROC | min |",
+        "|" + "---|" * 11,
     ]
     named = [*MODELS[:2], *(m + a for a in ("", AUGMENTED) for m in MODELS[2:])]
     for split in SPLITS:
         of_split = rows[rows["split"] == split]
         for model in named:
             row = of_split[of_split["model"] == model]
+            if row.empty and model.endswith(AUGMENTED):
+                continue
             if row.empty:
-                lines.append(f"| {split} | {model} | " + " | ".join(["not run"] * 8) + " |")
+                lines.append(f"| {split} | {model} | " + " | ".join(["not run"] * 9) + " |")
                 continue
             row = row.iloc[-1]
             cells = [cell(row[c], row[f"{c}_sd"]) for c in shown]
