@@ -320,7 +320,7 @@ def test_a_file_absent_from_the_summary_is_seizure_free_only_without_a_seizure_f
 def test_a_recording_has_23_named_channels_in_montage_order_in_volts(tmp_path):
     recording = only(put(tmp_path, "chb99", block("chb99_01.edf", (5, 8)), chb99_01=edf_bytes()))
     (piece,) = recording.pieces
-    assert recording.ch_names == CHBMIT_23 == ChbMit.ch_names and ChbMit.classes == ("bckg", "seiz")
+    assert recording.ch_names == CHBMIT_23 and ChbMit.classes == ("bckg", "seiz")
     assert (piece.eeg_CT.shape, recording.sfreq, recording.duration_s) == ((23, 5120), 256.0, 20.0)
     digital = np.random.default_rng([0, 3]).integers(-500, 500, 5120)  # P7-O1 is the fourth label
     assert np.abs(piece.eeg_CT[3] * 1e6 - ((digital + 2048) * 1600 / 4095 - 800)).max() < 1e-4
@@ -418,9 +418,9 @@ def test_sex_and_age_band_come_from_subject_info_by_folder(tmp_path):
     put(tmp_path, "chb24", block("chb24_01.edf"), chb24_01=edf_bytes())
     corpus = ChbMit(root=tmp_path)
     found = [dict(corpus.read(ref).metadata) for ref in corpus.recordings()]
-    assert found[0] == {"sex": "F", "age_band": "child", "montage": "bipolar"}
-    assert found[1] == {"sex": "F", "age_band": "adolescent", "montage": "bipolar"}  # two years later
-    assert found[2] == {"montage": "bipolar"}  # quirk 12: chb24 is not in the list
+    assert found[0] == {"sex": "F", "age_band": "child", "montage": "native"}
+    assert found[1] == {"sex": "F", "age_band": "adolescent", "montage": "native"}  # two years later
+    assert found[2] == {"montage": "native"}  # quirk 12: chb24 is not in the list
     people = read_subject_info(tmp_path / "SUBJECT-INFO")
     assert (people["chb06"], people["chb30"]) == ({"sex": "F", "age_band": "infant"}, {})
 

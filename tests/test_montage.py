@@ -6,13 +6,22 @@ from distilclip_eeg.corpora.montage import (
     CHBMIT_18,
     CHBMIT_23,
     STANDARD_19,
+    Montage,
     canonical,
     copies,
     montage_warnings,
-    pick_channels,
+    plan_channels,
     split_reference,
 )
 from distilclip_eeg.schema import SkipRecording
+
+
+def pick(labels, names, source):
+    """Positions of the signals that serve the channels as they stand."""
+    plan = plan_channels(labels, Montage("native", tuple(names)), source)
+    assert plan.plain
+    return list(plan.picks)
+
 
 CHBMIT_28 = (
     "FP1-F7 F7-T7 T7-P7 P7-O1 - FP1-F3 F3-C3 C3-P3 P3-O1 - FZ-CZ CZ-PZ - FP2-F4 F4-C4 C4-P4 P4-O2 - "
@@ -70,34 +79,34 @@ def test_t8_p8_stands_twice_in_the_chbmit_montage_at_rows_15_and_23():
 
 
 def test_the_28_signal_layout_gives_the_23_channels_in_montage_order_without_the_dummies():
-    picks = pick_channels(CHBMIT_28, CHBMIT_23, "x.edf")
+    picks = pick(CHBMIT_28, CHBMIT_23, "x.edf")
     # By hand, 0-based places in the 28: F-Z and right-hand chains stand elsewhere, T8-P8 at 20 and 27.
     assert picks == [0, 1, 2, 3, 5, 6, 7, 8, 13, 14, 15, 16, 18, 19, 20, 21, 10, 11, 23, 24, 25, 26, 27]
 
 
 def test_a_file_with_one_t8_p8_serves_both_rows_with_it():
     labels = list(CHBMIT_23[:22])
-    assert pick_channels(labels, CHBMIT_23, "x.edf") == [*range(22), 14]
+    assert pick(labels, CHBMIT_23, "x.edf") == [*range(22), 14]
 
 
 def test_an_18_channel_montage_takes_the_first_t8_p8():
-    assert pick_channels(CHBMIT_28, CHBMIT_18, "x.edf")[14] == 20
+    assert pick(CHBMIT_28, CHBMIT_18, "x.edf")[14] == 20
 
 
 def test_a_permuted_file_gives_the_same_signals_in_the_same_order():
     labels = [f"EEG {name}-REF" for name in reversed(STANDARD_19)]
-    assert pick_channels(labels, STANDARD_19, "x.edf") == list(range(18, -1, -1))
+    assert pick(labels, STANDARD_19, "x.edf") == list(range(18, -1, -1))
 
 
 def test_ecg_vns_and_other_extras_never_match():
     extras = "ECG,VNS,-,.,LOC-ROC,EKG1-CHIN,LUE-RAE,PHOTIC-REF,EEG EKG1-REF,PZ-OZ".split(",")
-    assert pick_channels([*extras, *STANDARD_19], STANDARD_19, "x.edf") == list(range(10, 29))
+    assert pick([*extras, *STANDARD_19], STANDARD_19, "x.edf") == list(range(10, 29))
 
 
 def test_missing_channels_are_named_with_what_the_file_has_in_one_line():
     labels = [name for name in STANDARD_19 if name not in ("T3", "T4")] + ["", "S\xfc\n\xdf"]
     with pytest.raises(SkipRecording) as caught:
-        pick_channels(labels, STANDARD_19, "a.edf")
+        pick(labels, STANDARD_19, "a.edf")
     message = str(caught.value)
     assert caught.value.reason == "missing_channels"
     assert message.startswith("a.edf: 2 of 19 montage channels are missing: T3, T4;")
@@ -106,26 +115,26 @@ def test_missing_channels_are_named_with_what_the_file_has_in_one_line():
 
 def test_a_repeated_missing_channel_is_named_once():
     with pytest.raises(SkipRecording, match="1 of 2 montage channels are missing: O1;"):
-        pick_channels(["O2"], ("O1", "O2"), "a.edf")
+        pick(["O2"], ("O1", "O2"), "a.edf")
 
 
 @pytest.mark.parametrize("label", ["F7-CS2", "F7", "01"])
 def test_referential_names_do_not_serve_a_bipolar_montage(label):
     with pytest.raises(SkipRecording):  # chb12_27 to chb12_29
-        pick_channels([label], CHBMIT_18, "chb12_27.edf")
+        pick([label], CHBMIT_18, "chb12_27.edf")
 
 
 def test_a_copy_is_paired_with_the_first_that_was_picked():
     labels = ["O1", "O2", "o1.", "ECG", "-", "ECG", "-"]
-    assert copies(labels, pick_channels(labels, ("O2", "O1"), "x")) == [(0, 2)]
-    assert copies(labels, pick_channels(labels, ("O2", "O1", "O1"), "x")) == [(0, 2)]
+    assert copies(labels, pick(labels, ("O2", "O1"), "x")) == [(0, 2)]
+    assert copies(labels, pick(labels, ("O2", "O1", "O1"), "x")) == [(0, 2)]
 
 
 def test_the_two_t8_p8_of_chbmit_are_a_pair_and_nothing_to_report():
-    picks = pick_channels(CHBMIT_28, CHBMIT_23, "x")
+    picks = pick(CHBMIT_28, CHBMIT_23, "x")
     assert (copies(CHBMIT_28, picks), montage_warnings(CHBMIT_28, picks)) == ([(20, 27)], ())
     one = list(CHBMIT_23[:22])
-    assert copies(one, pick_channels(one, CHBMIT_23, "x")) == []
+    assert copies(one, pick(one, CHBMIT_23, "x")) == []
 
 
 def test_a_linked_ear_reference_is_reported():

@@ -32,7 +32,10 @@ class Fake:
     name = "fake"
     classes = ("bckg", "seiz")
     ch_names = NAMES
+    identified = True
+    options = {}
     missing = ()
+    warnings = ()
 
     def __init__(self, root: Path, n: int = 4, skip: dict[str, str] | None = None):
         self.root, self.skip, self.reads = root, skip or {}, []
@@ -61,7 +64,9 @@ class Fake:
             for start, x in zip(self.starts[ref.recording], self.signals[ref.recording], strict=True)
         ]
         events = tuple(Event(a, b, "seiz") for a, b in self.events[ref.recording])
-        return Recording(ref, SFREQ, NAMES, tuple(pieces), events, {"sex": "F"}, ("odd",), 5)
+        return Recording(
+            ref, SFREQ, NAMES, tuple(pieces), events, (), {"sex": "F"}, (), ("odd",), clipped_samples=5
+        )
 
 
 @pytest.fixture
@@ -165,7 +170,7 @@ def test_the_bytes_on_disk_are_the_recorded_ones(corpus, root):
     """Where this fails and the change is meant: raise ``VERSION`` and record the numbers anew."""
     config = SignalConfig(l_freq=1.0, h_freq=30.0, sfreq=80.0)
     store = prepare(corpus, config, root, n_jobs=1)
-    assert store_module.VERSION == 1
+    assert store_module.VERSION == 2
     assert store.signal_TC.shape == (3487, 3)
     found = np.asarray(store.signal_TC[[300, 1000, 2500, 3400]], dtype=int)
     assert np.abs(found - np.array(GOLDEN)).max() <= 1, found.tolist()
@@ -180,6 +185,7 @@ OTHER = {
     "phase": "causal",
     "clip_uv": 99.0,
     "normalize": "train",
+    "montage": "bipolar18",
 }
 
 

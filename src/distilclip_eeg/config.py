@@ -53,6 +53,7 @@ COMMON = {
     "run.fresh": bool,
     "dataset.name": str,
     "dataset.root": str,
+    "dataset.missing_channels": str,
     "model.name": str,
     "model.kind": str,
 }

@@ -112,7 +112,7 @@ def run_folds(config: dict, data: Data, run: Run, make_task) -> None:
         summary = {
             name: {
                 "mean": float(np.mean([r[name] for r in rows])),
-                "sd": float(np.std([r[name] for r in rows], ddof=1)),
+                "sd": float(np.std([r[name] for r in rows], ddof=1)) if len(rows) > 1 else None,
             }
             for name in rows[0]
             if name not in ("n",)

@@ -9,11 +9,12 @@ import pandas as pd
 from distilclip_eeg.config import build, read
 from distilclip_eeg.loaders import WindowSource
 from distilclip_eeg.progress import track
+from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.signals import splits
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.store import Store, data_report, prepare
-from distilclip_eeg.signals.windows import WindowConfig, balanced, cut
+from distilclip_eeg.signals.windows import WindowConfig, balanced, cut, without
 from distilclip_eeg.text.measures import measure
 
 CHUNK = 512
@@ -70,18 +71,32 @@ def load_data(config: dict) -> Data:
     windows_config = read(WindowConfig, config["windows"], "windows")
     corpus = build(config["dataset"]["corpus"])
     store = prepare(corpus, signals, Path(config["store"]["root"]), n_jobs=config["n_jobs"], progress=track)
-    windows = cut(store.pieces, store.events, store.classes, store.sfreq, windows_config)
+    pieces = without(store.pieces, store.excluded, store.sfreq)
+    windows = cut(pieces, store.events, store.classes, store.sfreq, windows_config)
     used = store.recordings[store.recordings["skipped"] == ""].set_index("number")
     windows["recording_name"] = used["recording"].loc[windows["recording"]].to_numpy()
     windows["subject"] = used["subject"].loc[windows["recording"]].to_numpy()
+    windows["part"] = used["part"].loc[windows["recording"]].to_numpy()
     if config["split"]["name"] == "auto":
-        config["split"]["name"] = "subject" if windows["subject"].nunique() >= 5 else "recording"
+        config["split"]["name"] = auto_split(store, windows)
     split = read(SplitConfig, config["split"], "split")
+    if split.name != "window" and not store.manifest["identified"]:
+        raise ConfigError(
+            f"split={split.name}: the windows of {store.manifest['corpus']} carry neither recording nor "
+            "subject. Use split=window, or the recordings themselves."
+        )
     length = round(windows_config.length_s * store.sfreq)
     folds = splits.make_folds(windows, split, config["seed"])
-    shares = splits.audit(folds, length)
+    shares = splits.audit(folds, length) if store.manifest["identified"] else splits.UNKNOWN
     splits.check_audit(shares, split.name)
     return Data(store, folds, length, signals, windows_config, shares)
+
+
+def auto_split(store: Store, windows: pd.DataFrame) -> str:
+    """``split=auto``: the strictest protocol that the corpus allows."""
+    if not store.manifest["identified"]:
+        return "window"
+    return "subject" if windows["subject"].nunique() >= 5 else "recording"
 
 
 def describe_data(data: Data) -> str:

@@ -54,6 +54,8 @@ class WindowSource:
             self.mean, self.sd = running_statistics(store, windows, length)
             self.stat = np.arange(len(windows))
         self.sd = np.where(self.sd < FLAT_UV, np.float32(np.inf), self.sd)  # flat channels become zero
+        # A channel that is not in the file is zero whatever the training recordings' mean is.
+        self.there = (~store.filled_RC | (np.abs(store.sd_RC) > 0)).astype(np.float32)
 
     def __len__(self) -> int:
         return len(self.first)
@@ -68,8 +70,9 @@ class WindowSource:
         """The windows at ``rows``, normalised on ``device``."""
         raw_BTC = torch.from_numpy(self.store.signal_TC[self.first[rows][:, None] + self.within]).to(device)
         stat = self.stat[rows]
-        gain = torch.from_numpy(self.store.gain_RC[self.recording[rows]] / self.sd[stat]).to(device)
-        shift = torch.from_numpy(self.mean[stat] / self.sd[stat]).to(device)
+        there = self.there[self.recording[rows]]
+        gain = torch.from_numpy(self.store.gain_RC[self.recording[rows]] * there / self.sd[stat]).to(device)
+        shift = torch.from_numpy(self.mean[stat] * there / self.sd[stat]).to(device)
         eeg_BTC = raw_BTC.float() * gain[:, None] - shift[:, None]
         return Batch(
             eeg_BTC.transpose(1, 2).contiguous(),
@@ -81,7 +84,8 @@ class WindowSource:
 def train_statistics(store: Store, windows: pd.DataFrame, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and SD per channel over the recordings of the training windows, weighted by their windows."""
     used, count = np.unique(windows["recording"].to_numpy()[rows], return_counts=True)
-    weight = (count / count.sum())[:, None]
+    weight = count[:, None] * ~store.filled_RC[used]
+    weight = weight / np.maximum(weight.sum(0), 1)
     mean = (weight * store.mean_RC[used]).sum(0)
     second = (weight * (store.sd_RC[used] ** 2 + store.mean_RC[used] ** 2)).sum(0)
     sd = np.sqrt(np.maximum(second - mean**2, 0))

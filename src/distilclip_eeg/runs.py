@@ -20,13 +20,26 @@ NOT_IN_DIGEST = ("run", "store", "device", "n_jobs", "fold", "teacher")
 weights."""
 
 
+ADDED_LATER = (
+    (None, "augment", "none"),
+    ("signals", "montage", "native"),
+    ("corpus", "montage", "native"),
+    ("corpus", "missing_channels", "skip"),
+    ("corpus", "rebuild_bipolar", False),
+)
+"""A run at these defaults is the same run as before there was a choice."""
+
+
 def digest_of(config: dict) -> str:
     """Eight characters that stand for every setting that can change a number."""
     body = {k: v for k, v in config.items() if k not in NOT_IN_DIGEST}
-    if body.get("augment") == "none":  # a run without it is the same run as before there was a choice
-        del body["augment"]
-    body["dataset"] = {k: v for k, v in body["dataset"].items() if k != "root"}
+    body["dataset"] = {k: v for k, v in body["dataset"].items() if k in ("name", "corpus")}
     body["dataset"]["corpus"] = {k: v for k, v in body["dataset"].get("corpus", {}).items() if k != "root"}
+    body["signals"] = dict(body.get("signals", {}))
+    for part, key, default in ADDED_LATER:
+        section = body if part is None else body["dataset"]["corpus"] if part == "corpus" else body[part]
+        if section.get(key) == default:
+            del section[key]
     body["trainer"] = {k: v for k, v in body.get("trainer", {}).items() if k != "epochs"}
     body["text_encoder"] = {k: v for k, v in (body.get("text_encoder") or {}).items() if k != "path"}
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:8]

@@ -80,6 +80,22 @@ class RecordingRef:
     session: str = ""
     files: tuple[Path, ...] = ()
     """Every file whose change must rebuild the store (signal, annotations)."""
+    part: str = ""
+    """``train``, ``val`` or ``test`` where the corpus itself says so (TUSZ), for ``split=official``."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the annotations of one recording say, on the axis whose zero is its first sample."""
+
+    events: tuple[Event, ...] = ()
+    """Ictal events only, sorted, not overlapping, clipped to the recording."""
+    excluded: tuple[Event, ...] = ()
+    """Stretches that are neither seizure nor background; the label says why. No window holds any of it."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Allow-listed facts only: age_band, sex. Nothing else leaves a file header or a table of persons."""
+    warnings: tuple[str, ...] = ()
+    """``"code: words"`` for everything odd but tolerated."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +107,13 @@ class Recording:
     ch_names: tuple[str, ...]
     pieces: tuple[Piece, ...]
     events: tuple[Event, ...]
-    """Ictal events only, sorted, not overlapping, clipped to the recording."""
+    excluded: tuple[Event, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Allow-listed facts only: age_band, sex, montage. Nothing else leaves a file header."""
+    """Events, excluded stretches and metadata as in :class:`Labels`, with the montage's name."""
+    filled: tuple[str, ...] = ()
+    """Channels of the montage that the file lacks: all zero, or interpolated (``missing_channels``)."""
     warnings: tuple[str, ...] = ()
-    """What was odd but tolerated; the data report shows it."""
+    """What was odd but tolerated, of signal and labels; the data report shows it."""
     clipped_samples: int = 0
     """Samples that stood at the rails of the digital range."""
 
@@ -114,8 +132,18 @@ class Corpus(Protocol):
     ch_names: tuple[str, ...]
     """The montage, in the order of the rows of every signal."""
 
+    identified: bool
+    """Whether recording and subject of every window are known; without, only ``split=window`` is possible
+    and no audit can say what it lets through (the ready-made arrays of AUBMC)."""
+
+    options: Mapping[str, object]
+    """Settings that change what is read from the same files; part of the store's key."""
+
     missing: tuple[str, ...]
     """Files that the corpus's own lists name and the disk lacks; known after ``recordings``."""
+
+    warnings: tuple[str, ...]
+    """What is odd about the corpus as a whole; known after ``recordings``."""
 
     def recordings(self) -> list[RecordingRef]:
         """All recordings, sorted by name; raises ``DataError`` where there are none."""

@@ -14,35 +14,46 @@ from distilclip_eeg.corpora.chbmit_files import (
     read_subject_info,
     read_summary,
 )
-from distilclip_eeg.corpora.edf import read_eeg
+from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder
 from distilclip_eeg.corpora.edf_header import EdfHeader
-from distilclip_eeg.corpora.montage import CHBMIT_23
-from distilclip_eeg.schema import BACKGROUND, DataError, Event, Recording, RecordingRef, SkipRecording
+from distilclip_eeg.corpora.intervals import settle
+from distilclip_eeg.corpora.montage import CHBMIT_23, montage_of
+from distilclip_eeg.schema import BACKGROUND, DataError, Event, Labels, RecordingRef, SkipRecording
 
-SEIZURE = "seiz"
 SAME_PERSON = {"chb21": "chb01"}
 """chb21 is chb01 a year and a half later: one child, never on both sides of a split."""
 CROSS_CHECK_S = 1.0
 """Summary and ``.edf.seizures`` may differ by the summary's rounding to whole seconds."""
 
 
-class ChbMit:
+class ChbMit(EdfCorpus):
     """The CHB-MIT corpus as PhysioNet ships it; any subset of its folders and files will do.
 
     Recordings are 23 bipolar channels at 256 Hz in volts. A recording that lacks one of the 23 (at least
-    28 files do), or has other derivations (chb12_27 to chb12_29), is skipped as ``missing_channels``.
+    28 files do) is skipped as ``missing_channels`` unless ``missing_channels=zero``; so are chb12_27 to
+    chb12_29, which are referential, unless their derivations are rebuilt.
+
+    Args:
+        root: the folder that holds chb01, chb02, ...
+        montage: ``native`` (the 23) or ``bipolar18``.
+        missing_channels: ``skip`` or ``zero``.
+        rebuild_bipolar: subtract electrodes where a file is referential. FT9 and FT10 were not recorded
+            there, so the native montage needs ``missing_channels=zero``, too.
     """
 
     name = "chbmit"
     classes = (BACKGROUND, SEIZURE)
-    ch_names = CHBMIT_23
 
-    def __init__(self, *, root: str | Path):
-        self.root = Path(root)
-        self.missing: tuple[str, ...] = ()
-        """Files that a summary lists and the disk lacks; known after :meth:`recordings`."""
-        self.warnings: tuple[str, ...] = ()
-        """What is odd about the corpus as a whole; known after :meth:`recordings`."""
+    def __init__(
+        self,
+        *,
+        root: str | Path,
+        montage: str = "native",
+        missing_channels: str = "skip",
+        rebuild_bipolar: bool = False,
+    ):
+        chosen = montage_of(montage, CHBMIT_23, missing=missing_channels, derive=rebuild_bipolar)
+        super().__init__(root=root, montage=chosen)
         self._summaries: dict[Path, dict[str, list[Span]]] = {}
         self._people: dict[str, dict[str, str]] | None = None
 
@@ -81,28 +92,17 @@ class ChbMit:
         self.warnings = tuple(f"listed_file_missing: {name} is in a summary, not on disk" for name in missing)
         return sorted(refs, key=lambda ref: ref.recording)
 
-    def read(self, ref: RecordingRef) -> Recording:
-        """Signal of the 23 channels and its seizures.
+    def labels(self, ref: RecordingRef, header: EdfHeader) -> Labels:
+        """Seizures by the summary, sex and age band by ``SUBJECT-INFO``.
 
         Raises:
             SkipRecording: ``unknown_seizures`` where a seizure file exists and the summary is silent;
-                ``annotation_outside`` where a seizure lies wholly past an undamaged file; see also
-                :func:`~distilclip_eeg.corpora.edf.read_eeg`.
-            DataError: the EDF or the summary cannot be used.
+                ``annotation_outside`` where a seizure lies wholly past an undamaged file.
+            DataError: the summary cannot be used.
         """
         spans, warnings = self._spans(ref)
-        eeg = read_eeg(ref.path, self.ch_names)
-        events, odd = _events(ref.path, spans, eeg.header)
-        return Recording(
-            ref=ref,
-            sfreq=eeg.sfreq,
-            ch_names=self.ch_names,
-            pieces=eeg.pieces,
-            events=events,
-            metadata={**self._person(ref.session), "montage": "bipolar"},
-            warnings=(*eeg.warnings, *warnings, *odd),
-            clipped_samples=eeg.clipped_samples,
-        )
+        events, odd = settle(ref.path, [Event(*span, SEIZURE) for span in spans], header)
+        return Labels(events, metadata=self._person(ref.session), warnings=(*warnings, *odd))
 
     def _spans(self, ref: RecordingRef) -> tuple[list[Span], list[str]]:
         """Seizures by the summary, checked against the binary file where there is one."""
@@ -135,14 +135,10 @@ class ChbMit:
 def _case_folders(root: Path) -> list[Path]:
     """The ``chbNN`` folders, sorted."""
     expected = "the folder that holds chb01, chb02, ... of CHB-MIT 1.0.0"
-    if not root.is_dir():
-        found = "not a folder" if root.exists() else "no such folder"
-        do = "Set dataset.root=... or fetch the corpus."
-        raise DataError(f"{root}: {found}; expected {expected}. {do}", reason="missing_root")
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and CASE.fullmatch(p.name))
+    entries = list_folder(root, expected)
+    folders = [p for p in entries if p.is_dir() and CASE.fullmatch(p.name)]
     if not folders:
-        entries = sorted(path.name for path in root.iterdir())
-        found = f"no chbNN folder among {len(entries)} entries" if entries else "an empty folder"
+        found = f"no chbNN folder among {len(entries)} entries"
         do = "Set dataset.root=... to it."
         if _summary_of(root):
             do = f"This is one case; set dataset.root={root.parent}"
@@ -183,41 +179,3 @@ def _cross_check(binary: Path, spans: Sequence[Span]) -> list[str]:
         for a, b in zip(sorted(spans), other, strict=True)
         if max(abs(a[0] - b[0]), abs(a[1] - b[1])) > CROSS_CHECK_S
     ]
-
-
-def _events(path: Path, spans: Sequence[Span], header: EdfHeader) -> tuple[tuple[Event, ...], list[str]]:
-    """Spans as sorted events that do not overlap, inside the recording, each with some signal under it.
-
-    Summary seconds count from the first record's onset, across the gaps of an EDF+D.
-    """
-    end_s, warnings, kept = header.span_s, [], []
-    for first, last in sorted(spans):
-        words = f"seizure {first:g} to {last:g} s"
-        if first >= end_s:
-            if not header.lost_s:
-                raise SkipRecording(
-                    f"{path}: {words} lies past the end at {end_s:g} s; expected it inside. The file and its "
-                    "summary do not belong together; fetch both again.",
-                    reason="annotation_outside",
-                )
-            warnings.append(f"annotation_outside: {words} lies in the part that was lost")
-            continue
-        if last > end_s:
-            warnings.append(f"annotation_outside: {words} is cut at the end, {end_s:g} s")
-        if not _has_signal(header, first, last):
-            warnings.append(f"annotation_outside: {words} lies in a gap of the recording")
-        elif kept and first < kept[-1][1]:
-            warnings.append(f"overlapping_events: {words} is joined to the one before")
-            kept[-1] = (kept[-1][0], max(kept[-1][1], min(last, end_s)))
-        else:
-            kept.append((first, min(last, end_s)))
-    return tuple(Event(first, last, SEIZURE) for first, last in kept), warnings
-
-
-def _has_signal(header: EdfHeader, first_s: float, last_s: float) -> bool:
-    """Whether any stretch of signal overlaps ``[first_s, last_s)``."""
-    for first, last in header.stretches:
-        begin = header.onsets_s[first]
-        if first_s < begin + (last - first) * header.record_duration_s and last_s > begin:
-            return True
-    return False

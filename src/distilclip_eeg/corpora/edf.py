@@ -1,17 +1,20 @@
-"""Our own reader of EDF, EDF+C and EDF+D: only the signals asked for, in volts, and what is odd about them.
+"""Our own reader of EDF, EDF+C, EDF+D and BDF: only the signals asked for, in volts, and what is odd.
 
 The header is checked before a sample is touched (``corpora/edf_header.py``).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from scipy.signal import resample_poly
 
 from distilclip_eeg.corpora.edf_fields import EdfSignal, edf_error, number
-from distilclip_eeg.corpora.edf_header import EdfHeader, map_records, read_header
-from distilclip_eeg.corpora.montage import copies, montage_warnings, pick_channels, printable
+from distilclip_eeg.corpora.edf_header import EdfHeader, map_records, read_header, samples
+from distilclip_eeg.corpora.montage import Montage, copies, montage_warnings, plan_channels, printable
+from distilclip_eeg.corpora.rereference import arrange
 from distilclip_eeg.schema import Piece, SkipRecording
 
 MIN_DURATION_S = 1.0
@@ -28,38 +31,52 @@ UNITS = {"uv": 1e-6, "\xb5v": 1e-6, "\xe2\xb5v": 1e-6, "\xee\xbcv": 1e-6, "mv": 
 
 @dataclass(frozen=True)
 class EdfEeg:
-    """The chosen signals of one file and everything odd about them."""
+    """A montage's channels out of one file, and everything odd about them."""
 
     header: EdfHeader
     pieces: tuple[Piece, ...]
     sfreq: float
     clipped_samples: int
+    filled: tuple[str, ...]
+    """Channels that the file lacks: zero, or interpolated."""
     warnings: tuple[str, ...]
 
 
-def read_eeg(path: str | Path, montage: Sequence[str]) -> EdfEeg:
+def read_eeg(path: str | Path, montage: Montage | Sequence[str], header: EdfHeader | None = None) -> EdfEeg:
     """Check a file, pick a montage, decode it and judge the signal: what a corpus calls.
+
+    Args:
+        montage: or the names of channels wanted as they stand in the file.
+        header: of the same file, where it has been read already.
 
     Raises:
         DataError: see :func:`read_header` and :func:`read_pieces`; also another signal under the name
             of a chosen one (``duplicate_channel``), an amplitude no EEG has (``implausible_amplitude``).
-        SkipRecording: also ``missing_channels``, ``too_short``, ``all_flat``.
+        SkipRecording: also ``missing_channels``, ``mixed_references``, ``too_short``, ``all_flat``.
     """
     path = Path(path)
-    header = read_header(path)
-    picks = pick_channels(header.labels, montage, str(path))
-    pieces, sfreq, clipped_C, odd = read_pieces(path, header, picks)
-    warnings = [*header.warnings, *montage_warnings(header.labels, picks), *odd]
-    warnings += _compare_copies(path, header, picks)
-    names = [printable(header.labels[index]) for index in picks]
+    if not isinstance(montage, Montage):
+        montage = Montage("native", tuple(montage))
+    header = header or read_header(path)
+    plan = plan_channels(header.labels, montage, str(path))
+    pieces, sfreq, clipped_C, odd = read_pieces(path, header, plan.picks)
+    warnings = [*header.warnings, *montage_warnings(header.labels, plan.picks), *odd]
+    warnings += _compare_copies(path, header, plan.picks)
+    names = [printable(header.labels[index]) for index in plan.picks]
     warnings += _judge_signal(path, pieces, sfreq, names, clipped_C)
-    return EdfEeg(header, pieces, sfreq, int(clipped_C.sum()), tuple(warnings))
+    pieces = arrange(pieces, sfreq, plan, montage)
+    if plan.filled:
+        how = "all zero" if montage.missing == "zero" else "interpolated"
+        warnings.append(f"filled_channels: not in the file, {how}: {', '.join(plan.filled)}")
+    return EdfEeg(header, pieces, sfreq, int(clipped_C.sum()), plan.filled, tuple(warnings))
 
 
 def read_pieces(
     path: str | Path, header: EdfHeader, picks: Sequence[int]
 ) -> tuple[tuple[Piece, ...], float, np.ndarray, list[str]]:
     """Decode the chosen signals, nothing else, to float32 volts.
+
+    Signals slower than the fastest one are brought to its rate (polyphase filter) and reported.
 
     Args:
         header: of the same file, from :func:`read_header`.
@@ -70,19 +87,23 @@ def read_pieces(
         each signal stood at the digital minimum or maximum, (C,); and what is odd about the scaling.
 
     Raises:
-        SkipRecording: the chosen signals have no common rate, or one has no samples, range or unit.
+        SkipRecording: a chosen signal has no samples, range, unit or usable rate.
         DataError: a range of a chosen signal is not a number.
     """
     path = Path(path)
     table, sfreq, warnings = _scaling(path, header, picks)
     raw = map_records(path, header)
-    per_record = header.signals[picks[0]].samples_per_record
+    per_record = max(header.signals[index].samples_per_record for index in picks)
     pieces, clipped_C = [], np.zeros(len(picks), np.int64)
     for first, last in header.stretches:
         eeg_CT = np.empty((len(picks), (last - first) * per_record), np.float32)
         for row, (index, (gain, offset, dmin, dmax)) in enumerate(zip(picks, table, strict=True)):
-            digital = raw[first:last, header.signals[index].columns].reshape(-1)
-            eeg_CT[row] = digital * gain + offset  # in float64: float32 arithmetic would cost a digit
+            digital = samples(raw[first:last], header.signals[index].columns).reshape(-1)
+            volts = digital * gain + offset  # in float64: float32 arithmetic would cost a digit
+            if len(volts) < eeg_CT.shape[1]:
+                change = Fraction(per_record, header.signals[index].samples_per_record)
+                volts = resample_poly(volts, change.numerator, change.denominator, padtype="line")
+            eeg_CT[row] = volts
             clipped_C[row] += np.count_nonzero((digital == dmin) | (digital == dmax))
         pieces.append(Piece(start_s=float(header.onsets_s[first]), eeg_CT=eeg_CT))
     return tuple(pieces), sfreq, clipped_C, warnings
@@ -97,29 +118,28 @@ def _scaling(
     if empty:
         found = f"no samples in {', '.join(empty)}"
         raise edf_error(path, "empty_channel", found, "samples in every chosen signal", "", SkipRecording)
-    if len(rates) != 1:
-        found = f"chosen signals at {', '.join(f'{rate:g}' for rate in rates)} Hz"
-        raise edf_error(
-            path, "mixed_eeg_rates", found, "one common rate", "Resample the file.", SkipRecording
-        )
-    if not 1 <= rates[0] <= 1e5:
-        found = f"a sampling rate of {rates[0]:g} Hz"
-        raise edf_error(path, "bad_sampling_rate", found, "1 to 100000 Hz", "", SkipRecording)
+    for rate in rates:
+        if not 1 <= rate <= 1e5:
+            found = f"a sampling rate of {rate:g} Hz"
+            raise edf_error(path, "bad_sampling_rate", found, "1 to 100000 Hz", "", SkipRecording)
     warnings, table = [], []
-    if rates[0] != int(rates[0]):
-        warnings.append(f"odd_sampling_rate: {rates[0]:g} Hz is not a whole number")
+    if len(rates) > 1:
+        found = ", ".join(f"{rate:g}" for rate in rates)
+        warnings.append(f"mixed_eeg_rates: signals at {found} Hz, all brought to {rates[-1]:g} Hz")
+    if rates[-1] != int(rates[-1]):
+        warnings.append(f"odd_sampling_rate: {rates[-1]:g} Hz is not a whole number")
     signals = [header.signals[index] for index in picks]
     if blank := [printable(s.label) for s in signals if not s.unit]:
         warnings.append(f"unknown_unit: no unit given, taken as uV: {', '.join(blank)}")
     for signal in signals:
-        gain, offset, dmin, dmax = _scale_of(path, signal)
+        gain, offset, dmin, dmax = _scale_of(path, signal, header.sample_bytes)
         if gain < 0:
             warnings.append(f"inverted_polarity: physical range of {printable(signal.label)} runs downwards")
         table.append((gain, offset, dmin, dmax))
-    return table, float(rates[0]), warnings
+    return table, float(rates[-1]), warnings
 
 
-def _scale_of(path: Path, signal: EdfSignal) -> tuple[float, float, float, float]:
+def _scale_of(path: Path, signal: EdfSignal, width: int) -> tuple[float, float, float, float]:
     """``volts = digital * gain + offset``; refuses a range that would give silence, NaN or nonsense."""
     name = printable(signal.label)
     for what, limits in (("physical", signal.physical), ("digital", signal.digital)):
@@ -138,8 +158,8 @@ def _scale_of(path: Path, signal: EdfSignal) -> tuple[float, float, float, float
     volts = UNITS[signal.unit.lower() or "uv"]
     gain = (pmax - pmin) / (dmax - dmin) * volts
     offset = pmin * volts - dmin * gain
-    # The widest 16-bit sample must still be a float32, else the signal turns into inf or NaN.
-    if gain == 0 or not abs(gain) * 65536 + abs(offset) < float(np.finfo(np.float32).max):
+    # The widest sample must still be a float32, else the signal turns into inf or NaN.
+    if gain == 0 or not abs(gain) * 2 ** (8 * width) + abs(offset) < float(np.finfo(np.float32).max):
         found = f"physical range {signal.physical[0]} to {signal.physical[1]} of signal {name}"
         raise edf_error(
             path, "bad_physical_range", found, "two different limits of EEG size", "", SkipRecording

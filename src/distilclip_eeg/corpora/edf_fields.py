@@ -1,10 +1,10 @@
-"""The header of an EDF, EDF+C or EDF+D: its fields, checked against each other and the file's size.
+"""The header of an EDF, EDF+C, EDF+D or BDF: its fields, checked against each other and the file's size.
 
 No reader is trusted with a damaged file (several return wrong values in silence), so the header's
 256 + 256 * signals bytes are parsed here and compared with the file before a sample is touched.
 
 Format: Kemp et al. (1992), Electroencephalogr Clin Neurophysiol 82:391-393; EDF+: Kemp & Olivan (2003),
-Clin Neurophysiol 114:1755-1761.
+Clin Neurophysiol 114:1755-1761. BDF is EDF with samples of 24 bits and another first byte.
 """
 
 import re
@@ -15,6 +15,8 @@ from distilclip_eeg.corpora.montage import printable
 from distilclip_eeg.schema import DataError, SkipRecording
 
 ANNOTATIONS = "EDF Annotations"
+ANNOTATION_LABELS = (ANNOTATIONS, "BDF Annotations")
+BDF_VERSION = b"\xffBIOSEMI"
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -31,7 +33,7 @@ class EdfSignal:
     digital: tuple[str, str]
     samples_per_record: int
     first: int
-    """Place of its first sample in a record, in 16-bit words."""
+    """Place of its first sample in a record, in samples."""
 
     @property
     def columns(self) -> slice:
@@ -50,7 +52,9 @@ class EdfFields:
     lost_s: float
     """Seconds that the header claims and the file lacks."""
     discontinuous: bool
-    """Marked ``EDF+D``: only the records themselves say when they start."""
+    """Marked ``EDF+D`` or ``BDF+D``: only the records themselves say when they start."""
+    sample_bytes: int
+    """2 in EDF, 3 in BDF."""
     patient: str = field(repr=False)
     """Free text, never to be printed or stored."""
     warnings: tuple[str, ...]
@@ -73,14 +77,16 @@ def read_fields(path: Path) -> EdfFields:
     signals = _parse_signals(path, per_signal)
     duration = _record_duration(path, duration_field)
     data_bytes = size - len(fixed) - len(per_signal)
-    record_bytes = 2 * sum(signal.samples_per_record for signal in signals)
+    sample_bytes = 3 if fixed.startswith(BDF_VERSION) else 2
+    record_bytes = sample_bytes * sum(signal.samples_per_record for signal in signals)
     n_records, lost_s, size_warnings = _count_records(path, claim, data_bytes, record_bytes, duration)
     return EdfFields(
         signals=signals,
         n_records=n_records,
         record_duration_s=duration,
         lost_s=lost_s,
-        discontinuous=reserved.startswith("EDF+D"),
+        discontinuous=reserved.startswith(("EDF+D", "BDF+D")),
+        sample_bytes=sample_bytes,
         patient=patient,
         warnings=(*warnings, *size_warnings),
     )
@@ -109,10 +115,10 @@ def _read_bytes(path: Path) -> tuple[int, bytes, bytes]:
             fixed = stream.read(256)
             if not fixed:
                 raise edf_error(path, "empty_file", "0 bytes", "an EDF header", "Fetch the file again.")
-            if fixed[:8].strip(b" \0") != b"0":
-                raise edf_error(
-                    path, "not_edf", _guess_kind(fixed), "an EDF file (version '0')", "Replace it."
-                )
+            bdf = path.suffix.lower() == ".bdf" and fixed.startswith(BDF_VERSION)
+            if fixed[:8].strip(b" \0") != b"0" and not bdf:
+                expected = "an EDF file (version '0'), or a BDF named .bdf"
+                raise edf_error(path, "not_edf", _guess_kind(fixed), expected, "Replace it.")
             cut = "The download or copy is incomplete; fetch the file again."
             if len(fixed) < 256:
                 raise edf_error(path, "header_truncated", f"{len(fixed)} bytes", "256 or more", cut)
@@ -150,7 +156,7 @@ def _text(raw: bytes) -> str:
 def _guess_kind(start: bytes) -> str:
     """Words for a file that is no EDF."""
     known = {
-        b"\xffBIOSEMI": "a BDF file (24-bit data)",
+        BDF_VERSION: "a BDF file (24-bit data)",
         b"\x1f\x8b": "a gzip archive",
         b"PK": "a zip archive",
         b"<": "a web page",
@@ -182,7 +188,7 @@ def _parse_signals(path: Path, raw: bytes) -> tuple[EdfSignal, ...]:
             raise edf_error(path, "bad_samples_per_record", found, "a whole number above 0", "")
         signals.append(EdfSignal(label, unit, (pmin, pmax), (dmin, dmax), int(count), first))
         first += int(count)
-    if all(signal.label == ANNOTATIONS for signal in signals) or first == 0:
+    if all(signal.label in ANNOTATION_LABELS for signal in signals) or first == 0:
         found = "annotations only" if first else "no samples in any signal"
         raise edf_error(path, "no_signals", found, "at least one signal", "Leave it out.", SkipRecording)
     return tuple(signals)

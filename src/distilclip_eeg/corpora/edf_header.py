@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distilclip_eeg.corpora.edf_fields import ANNOTATIONS, EdfFields, EdfSignal, edf_error, read_fields
+from distilclip_eeg.corpora.edf_fields import ANNOTATION_LABELS, EdfFields, EdfSignal, edf_error, read_fields
 from distilclip_eeg.schema import Event
 
 ONSET_TOLERANCE_S = 0.002
@@ -45,6 +45,7 @@ class EdfHeader:
     annotations: tuple[Event, ...] = field(default=(), repr=False)
     """EDF+ annotations inside the recording; free text, so never print or store it unseen."""
     warnings: tuple[str, ...] = ()
+    sample_bytes: int = 2
     sex: str = ""
     """``F``, ``M`` or empty."""
     age_band: str = ""
@@ -94,6 +95,7 @@ def read_header(path: str | Path) -> EdfHeader:
         lost_s=fields.lost_s,
         annotations=annotations,
         warnings=(*fields.warnings, *warnings),
+        sample_bytes=fields.sample_bytes,
         sex=sex,
         age_band=age,
     )
@@ -105,10 +107,19 @@ def age_band(years: float) -> str:
 
 
 def map_records(path: Path, header: EdfFields | EdfHeader) -> np.ndarray:
-    """All records as little-endian int16, shape (n_records, words), mapped, not read."""
-    words = sum(signal.samples_per_record for signal in header.signals)
+    """All records, mapped, not read: bytes of shape (n_records, samples of a record, bytes of a sample)."""
+    count = sum(signal.samples_per_record for signal in header.signals)
     offset = 256 * (len(header.signals) + 1)
-    return np.memmap(path, "<i2", mode="r", offset=offset, shape=(header.n_records, words))
+    return np.memmap(path, "u1", "r", offset, (header.n_records, count, header.sample_bytes))
+
+
+def samples(raw: np.ndarray, columns: slice) -> np.ndarray:
+    """Digital values of one signal out of mapped records, (records, samples in each)."""
+    chosen = raw[:, columns]
+    if chosen.shape[-1] == 2:
+        return chosen.view("<i2")[..., 0]
+    low, middle, high = np.moveaxis(chosen, -1, 0)
+    return low | middle.astype(np.int32) << 8 | high.view("i1").astype(np.int32) << 16
 
 
 def _sex_and_age(patient: str) -> tuple[str, str]:
@@ -123,11 +134,12 @@ def _read_times(path: Path, fields: EdfFields) -> tuple[np.ndarray, tuple[Event,
     """Record onsets and annotations on the axis whose zero is the first record, and what was odd."""
     n_records, duration_s = fields.n_records, fields.record_duration_s
     regular = np.arange(n_records) * duration_s
-    columns = [s.columns for s in fields.signals if s.label == ANNOTATIONS]
+    columns = [s.columns for s in fields.signals if s.label in ANNOTATION_LABELS]
     if not columns:
         if fields.discontinuous:
             found = "EDF+D without an annotation signal"
-            raise edf_error(path, "bad_annotations", found, f"onsets in {ANNOTATIONS!r}", "Export it again.")
+            expected = f"onsets in {ANNOTATION_LABELS[0]!r}"
+            raise edf_error(path, "bad_annotations", found, expected, "Export it again.")
         return regular, (), []
     onsets, notes, unreadable = _parse_tals(map_records(path, fields), columns)
     warnings = [f"bad_annotations: {unreadable} unreadable entries left out"] if unreadable else []

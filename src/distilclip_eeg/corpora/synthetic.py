@@ -12,7 +12,6 @@ import json
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -76,11 +75,12 @@ class Synthetic:
         difficulty: 0 (strong seizures, hardly a look-alike) to 1.
         seed: another seed gives other people.
         workers: processes that write; the bytes are the same for any number.
+        montage, missing_channels: see ``ChbMit``.
     """
 
     name = "synthetic"
     classes = ChbMit.classes
-    ch_names = ChbMit.ch_names
+    identified = True
 
     def __init__(
         self,
@@ -92,6 +92,8 @@ class Synthetic:
         difficulty: float = 0.5,
         seed: int = 0,
         workers: int = 1,
+        montage: str = "native",
+        missing_channels: str = "skip",
     ):
         self.settings = Settings(
             n_subjects=int(n_subjects),
@@ -103,11 +105,8 @@ class Synthetic:
         self.root = Path(root)
         self.tree = self.root / f"synthetic-{self.settings.digest}"
         self.workers = workers
-
-    @cached_property
-    def _corpus(self) -> ChbMit:
-        ensure_tree(self.tree, self.settings, self.workers)
-        return ChbMit(root=self.tree)
+        self._corpus = ChbMit(root=self.tree, montage=montage, missing_channels=missing_channels)
+        self.ch_names, self.options = self._corpus.ch_names, self._corpus.options
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -121,6 +120,7 @@ class Synthetic:
 
     def recordings(self) -> list[RecordingRef]:
         """All recordings, sorted by name; generates them where they are not there yet."""
+        ensure_tree(self.tree, self.settings, self.workers)
         return self._corpus.recordings()
 
     def read(self, ref: RecordingRef) -> Recording:

@@ -18,7 +18,7 @@ HEADS = {
     "balanced_accuracy": "BAcc %",
     "auroc": "AUROC %",
 }
-ORDER = {"window": 0, "recording": 1, "subject": 2}
+ORDER = {"window": 0, "recording": 1, "subject": 2, "official": 3}
 ALWAYS = "always seizure"
 
 

@@ -34,8 +34,11 @@ class SignalConfig:
     sfreq: float = 256.0
     phase: str = "zero"
     """``zero``: FIR, looks 16 s ahead at 0.1 Hz. ``causal``: Butterworth of order 4, for live use."""
-    clip_uv: float = 1000.0
-    """Artifact rule: filtered samples beyond this are set to it and counted."""
+    clip_uv: float | None = 1000.0
+    """Artifact rule: filtered samples beyond this are set to it and counted. Null: none (unit unknown)."""
+    montage: str = "native"
+    """``native``: what the corpus records. ``bipolar18``, ``car19``: the same for every corpus, so that a
+    model carries over (``corpora/montage.py``). Made when a file is read."""
     normalize: str = "recording"
     """``recording``: z-score per channel over the recording. ``running``: over the past of the
     recording only. ``train``: over the recordings of the training windows. Applied at load, never stored."""
@@ -54,7 +57,7 @@ class SignalConfig:
                 f"signals.notch_hz={self.notch_hz} must be null or in (1, {self.sfreq / 2:g}), below half of "
                 "signals.sfreq."
             )
-        if self.clip_uv <= 0:
+        if self.clip_uv is not None and self.clip_uv <= 0:
             raise ConfigError(f"signals.clip_uv={self.clip_uv} must be positive.")
 
 
@@ -77,7 +80,7 @@ def preprocess(recording: Recording, config: SignalConfig) -> list[CleanPiece]:
     pieces = []
     for piece in recording.pieces:
         uv, short = path(piece.eeg_CT * np.float32(1e6), recording.sfreq, config)
-        clipped = int((np.abs(uv) > config.clip_uv).sum())
+        clipped = int((np.abs(uv) > config.clip_uv).sum()) if config.clip_uv else 0
         if clipped:
             np.clip(uv, -config.clip_uv, config.clip_uv, out=uv)
         pieces.append(CleanPiece(piece.start_s, uv, short, clipped))

@@ -1,7 +1,8 @@
 """Folds, and the audit that says what a split lets through.
 
 ``window`` is the article's protocol (overlapping windows shuffled into folds: nearly every test window
-of a seizure shares samples with training); ``recording`` and ``subject`` keep groups together.
+of a seizure shares samples with training); ``recording`` and ``subject`` keep groups together; ``official``
+is the one split that the corpus itself publishes (TUSZ: train, dev, eval).
 """
 
 import hashlib
@@ -13,8 +14,12 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from distilclip_eeg.schema import ConfigError, DataError, check_choice
 
-KINDS = ("window", "recording", "subject")
+KINDS = ("window", "recording", "subject", "official")
 PARTS = ("train", "val", "test")
+SHARED = ("samples", "event", "recording", "subject")
+"""What test windows may share with training, as an audit counts it."""
+UNKNOWN = dict.fromkeys(SHARED, None)
+"""The audit of windows that carry neither recording nor subject."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +33,9 @@ class SplitConfig:
 
     def __post_init__(self) -> None:
         check_choice("split", self.name, KINDS)
-        if self.n_folds < 2:
+        if self.name == "official" and self.n_folds != 1:
+            raise ConfigError(f"split.n_folds={self.n_folds}: the official split is one fold. Leave it out.")
+        if self.n_folds < 2 and self.name != "official":
             raise ConfigError(f"split.n_folds={self.n_folds} must be 2 or more.")
         if not 0 < self.val_share < 0.5:
             raise ConfigError(f"split.val_share={self.val_share} must be in (0, 0.5).")
@@ -40,6 +47,8 @@ def make_folds(windows: pd.DataFrame, config: SplitConfig, seed: int) -> pd.Data
     Args:
         windows: needs recording, subject and label; one row a window.
     """
+    if config.name == "official":
+        return pd.concat([windows, _official(windows)], axis=1)
     label = windows["label"].to_numpy()
     groups = None if config.name == "window" else windows[config.name].to_numpy()
     if groups is not None and len(np.unique(groups)) < config.n_folds:
@@ -54,6 +63,18 @@ def make_folds(windows: pd.DataFrame, config: SplitConfig, seed: int) -> pd.Data
         part[_validation(train, label, groups, config.val_share, seed + 1000 + fold)] = "val"
         columns[f"fold{fold}"] = pd.Categorical(part, categories=PARTS)
     return pd.concat([windows, pd.DataFrame(columns, index=windows.index)], axis=1)
+
+
+def _official(windows: pd.DataFrame) -> pd.DataFrame:
+    """The corpus's own parts as ``fold0``."""
+    found = set(windows["part"])
+    if found != set(PARTS):
+        raise DataError(
+            f"split=official: the corpus gives the parts {sorted(p for p in found if p)}, expected "
+            f"{', '.join(PARTS)} (TUSZ: the folders train, dev, eval). Choose another split.",
+            reason="no_official_split",
+        )
+    return pd.DataFrame({"fold0": pd.Categorical(windows["part"], categories=PARTS)}, index=windows.index)
 
 
 def _folds(label: np.ndarray, groups: np.ndarray | None, n: int, seed: int):
@@ -107,7 +128,7 @@ def audit(folds: pd.DataFrame, length: int) -> dict[str, float]:
     Training side means train and val: both steer the model. Two windows share samples when their rows
     of the store overlap (``first``, ``length`` in samples).
     """
-    found: dict[str, list[float]] = {"samples": [], "event": [], "recording": [], "subject": []}
+    found: dict[str, list[float]] = {name: [] for name in SHARED}
     for column in [c for c in folds.columns if c.startswith("fold")]:
         test = folds[folds[column] == "test"]
         train = folds[folds[column] != "test"]
@@ -123,12 +144,13 @@ def audit(folds: pd.DataFrame, length: int) -> dict[str, float]:
     return {k: float(np.mean(v)) if v else 0.0 for k, v in found.items()}
 
 
-def check_audit(shares: dict[str, float], split: str) -> None:
+def check_audit(shares: dict[str, float | None], split: str) -> None:
     """Stop when the audit contradicts the protocol's promise."""
     promised = {
         "window": (),
         "recording": ("samples", "event", "recording"),
-        "subject": ("samples", "event", "recording", "subject"),
+        "subject": SHARED,
+        "official": SHARED,
     }[split]
     broken = {k: shares[k] for k in promised if shares[k] > 0}
     if broken:
@@ -139,8 +161,13 @@ def check_audit(shares: dict[str, float], split: str) -> None:
         )
 
 
-def audit_line(split: str, shares: dict[str, float]) -> str:
+def audit_line(split: str, shares: dict[str, float | None]) -> str:
     """The leak note every table carries."""
+    if shares == UNKNOWN:
+        return (
+            "test windows sharing with training: unknown, the windows carry neither recording nor subject. "
+            "Neighbouring seconds of one seizure may be on both sides; not an estimate for new patients"
+        )
     text = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
     note = "test windows sharing with training: " + text
     if split == "window":

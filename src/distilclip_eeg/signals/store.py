@@ -19,7 +19,9 @@ import pandas as pd
 from distilclip_eeg.schema import Corpus, DataError, RecordingRef, SkipRecording
 from distilclip_eeg.signals.preprocess import AMPLITUDE_UV, FLAT_UV, SignalConfig, preprocess
 
-VERSION = 1
+MOST_WARNINGS = 5
+"""Of a corpus as a whole, in the report; the manifest has them all."""
+VERSION = 2
 """Raise it when the numbers in the store would change; a test compares a golden output."""
 
 
@@ -38,6 +40,10 @@ class Store:
     mean_RC: np.ndarray
     sd_RC: np.ndarray
     """Microvolts, over the whole recording."""
+    filled_RC: np.ndarray
+    """True where the file lacked the channel (zero, or interpolated)."""
+    excluded: pd.DataFrame
+    """Stretches that are neither seizure nor background: recording, onset_s, offset_s, label (why)."""
 
     @property
     def sfreq(self) -> float:
@@ -66,8 +72,12 @@ def fingerprint(path: Path) -> list:
 def store_digest(corpus: Corpus, refs: list[RecordingRef], config: SignalConfig) -> str:
     """Key of the store: settings, files and code version; not where the files lie."""
     settings = {k: v for k, v in asdict(config).items() if k != "normalize"}
-    files = [[ref.recording, ref.subject, *(fingerprint(p) for p in (ref.path, *ref.files))] for ref in refs]
-    body = [VERSION, corpus.name, list(corpus.classes), list(corpus.ch_names), settings, files]
+    files = [
+        [ref.recording, ref.subject, ref.part, *(fingerprint(p) for p in (ref.path, *ref.files))]
+        for ref in refs
+    ]
+    names = [corpus.name, list(corpus.classes), list(corpus.ch_names)]
+    body = [VERSION, *names, dict(corpus.options), settings, files]
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
@@ -147,13 +157,21 @@ def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
         "skipped": "",
         "detail": "; ".join(recording.warnings),
         "signal": np.rint(uv / gain[:, None]).astype("<i2").T,
-        "scale": (gain, uv.mean(axis=1, dtype=np.float64), uv.std(axis=1, dtype=np.float64)),
+        "scale": (
+            gain,
+            uv.mean(axis=1, dtype=np.float64),
+            uv.std(axis=1, dtype=np.float64),
+            [name in recording.filled for name in recording.ch_names],
+        ),
         "pieces": [(p.start_s, p.uv_CT.shape[1]) for p in pieces],
         "events": [(e.onset_s, e.offset_s, e.label) for e in recording.events],
+        "excluded": [(e.onset_s, e.offset_s, e.label) for e in recording.excluded],
         "row": {
             "duration_s": recording.duration_s,
             "n_pieces": len(pieces),
             "n_seizures": len(recording.events),
+            "excluded_s": sum(e.offset_s - e.onset_s for e in recording.excluded),
+            "filled": ", ".join(recording.filled),
             "short_for_filter": sum(p.short_for_filter for p in pieces),
             "flat_channels": int((uv.std(axis=1) < FLAT_UV).sum()),
             "rail_samples": recording.clipped_samples,
@@ -166,9 +184,10 @@ def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
 
 def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs: int, progress) -> None:
     """Write every table of the store into ``folder``, the manifest last."""
-    rows, pieces, events, scales, at = [], [], [], [], 0
-    # Threads: the FFTs and the file reads release the interpreter lock, and nothing has to be copied.
-    results = joblib.Parallel(n_jobs=n_jobs, backend="threading", return_as="generator")(
+    rows, pieces, events, excluded, scales, at = [], [], [], [], [], 0
+    # Threads: the FFTs and the file reads release the interpreter lock, and nothing has to be copied. Only
+    # preferred, so that joblib.parallel_config may put Dask or Ray in their place.
+    results = joblib.Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
         joblib.delayed(ingest)(corpus, ref, config) for ref in refs
     )
     with (folder / "signal.i16").open("wb") as file:
@@ -178,6 +197,7 @@ def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs:
                 "recording": ref.recording,
                 "subject": ref.subject,
                 "session": ref.session,
+                "part": ref.part,
                 "skipped": got["skipped"],
                 "detail": got["detail"],
             } | got.get("row", {})
@@ -188,6 +208,7 @@ def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs:
                     pieces.append((number, start_s, at, n))
                     at += n
                 events += [(number, *event) for event in got["events"]]
+                excluded += [(number, *event) for event in got["excluded"]]
                 scales.append(got["scale"])
                 file.write(got["signal"].tobytes())
             rows.append(row)
@@ -204,11 +225,12 @@ def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs:
     pd.DataFrame(pieces, columns=["recording", "start_s", "first", "n_samples"]).to_parquet(
         folder / "pieces.parquet"
     )
-    pd.DataFrame(events, columns=["recording", "onset_s", "offset_s", "label"]).astype(
-        {"recording": int, "onset_s": float, "offset_s": float, "label": str}
-    ).to_parquet(folder / "events.parquet")
-    gain, mean, sd = (np.array(s) for s in zip(*scales, strict=True))
-    np.savez(folder / "scale.npz", gain=gain, mean=mean, sd=sd)
+    for name, table in (("events", events), ("excluded", excluded)):
+        pd.DataFrame(table, columns=["recording", "onset_s", "offset_s", "label"]).astype(
+            {"recording": int, "onset_s": float, "offset_s": float, "label": str}
+        ).to_parquet(folder / f"{name}.parquet")
+    gain, mean, sd, filled = (np.array(s) for s in zip(*scales, strict=True))
+    np.savez(folder / "scale.npz", gain=gain, mean=mean, sd=sd, filled=filled)
     manifest = {
         "digest": digest,
         "version": VERSION,
@@ -218,6 +240,8 @@ def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs:
         "classes": list(corpus.classes),
         "n_samples": at,
         "missing": list(corpus.missing),
+        "warnings": list(corpus.warnings),
+        "identified": corpus.identified,
         "signals": {k: v for k, v in asdict(config).items() if k != "normalize"},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
@@ -240,6 +264,7 @@ def open_store(path: Path) -> Store:
             scale["gain"].astype(np.float32),
             scale["mean"].astype(np.float32),
             scale["sd"].astype(np.float32),
+            scale["filled"],
         )
     return Store(
         path,
@@ -249,6 +274,7 @@ def open_store(path: Path) -> Store:
         pd.read_parquet(path / "pieces.parquet"),
         pd.read_parquet(path / "events.parquet"),
         *tables,
+        pd.read_parquet(path / "excluded.parquet"),
     )
 
 
@@ -264,12 +290,20 @@ def data_report(store: Store) -> str:
         f"  counted: {int(used['short_for_filter'].sum())} pieces short_for_filter, "
         f"{int(used['flat_channels'].sum())} flat channels (SD < {FLAT_UV} uV), "
         f"{int(used['rail_samples'].sum()):,} samples at the file's range, "
-        f"{int(used['clipped_samples'].sum()):,} clipped at {store.manifest['signals']['clip_uv']:g} uV, "
+        f"{int(used['clipped_samples'].sum()):,} clipped{clip_limit(store)}, "
         f"{int(used['loud_seconds'].sum()):,} s above {AMPLITUDE_UV:g} uV (kept)",
     ]
-    missing = store.manifest.get("missing", ())
+    if len(store.excluded):
+        lengths = (store.excluded["offset_s"] - store.excluded["onset_s"]).groupby(store.excluded["label"])
+        words = ", ".join(f"{label} {seconds:,.0f} s" for label, seconds in lengths.sum().items())
+        lines.append(f"  excluded, neither seizure nor background: {words}")
+    if filled := int((used["filled"] != "").sum()):
+        total = int(store.filled_RC.sum())
+        lines.append(f"  {filled} recordings with filled channels, {total} channels in all")
+    missing = store.manifest["missing"]
     if missing:
         lines.append(f"  {len(missing)} listed files are not on disk, the first: {missing[0]}")
+    lines += [f"  {warning}" for warning in store.manifest["warnings"][:MOST_WARNINGS]]
     for reason, group in table[table["skipped"] != ""].groupby("skipped"):
         lines.append(f"  skipped {len(group)} ({reason}): {group['detail'].iloc[0]}")
     warnings = used.set_index("recording")["detail"].str.split("; ").explode()
@@ -280,3 +314,8 @@ def data_report(store: Store) -> str:
             f"{group.iloc[0].partition(': ')[2]}"
         )
     return "\n".join(lines)
+
+
+def clip_limit(store: Store) -> str:
+    limit = store.manifest["signals"]["clip_uv"]
+    return "" if limit is None else f" at {limit:g} uV"

@@ -60,6 +60,22 @@ def overlaps(starts: np.ndarray, length: int, events: np.ndarray) -> np.ndarray:
     return np.maximum(last - first, 0.0)
 
 
+def without(pieces: pd.DataFrame, excluded: pd.DataFrame, sfreq: float) -> pd.DataFrame:
+    """Pieces less the excluded stretches: each is cut there, so that no window holds any of it."""
+    rows = []
+    by_recording = dict(list(excluded.groupby("recording")))
+    for piece in pieces.itertuples():
+        at, end = 0, piece.n_samples
+        spans = by_recording.get(piece.recording, excluded[:0])[["onset_s", "offset_s"]].to_numpy(float)
+        for onset, offset in np.round((np.sort(spans, axis=0) - piece.start_s) * sfreq, 6):
+            first, last = max(int(np.floor(onset)), at), min(int(np.ceil(offset)), end)
+            if last > first:
+                rows.append((piece.recording, piece.start_s + at / sfreq, piece.first + at, first - at))
+                at = last
+        rows.append((piece.recording, piece.start_s + at / sfreq, piece.first + at, end - at))
+    return pd.DataFrame([row for row in rows if row[3] > 0], columns=list(pieces.columns))
+
+
 def cut(
     pieces: pd.DataFrame, events: pd.DataFrame, classes: tuple[str, ...], sfreq: float, config: WindowConfig
 ) -> pd.DataFrame:

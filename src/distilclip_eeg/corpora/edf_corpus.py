@@ -1,0 +1,95 @@
+"""What corpora of EDF or BDF files have in common: one way from a file and its annotations to a recording."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from distilclip_eeg.corpora.edf import read_eeg
+from distilclip_eeg.corpora.edf_header import EdfHeader, read_header
+from distilclip_eeg.corpora.montage import Montage
+from distilclip_eeg.schema import DataError, Labels, Recording, RecordingRef
+
+SEIZURE = "seiz"
+"""The class of a seizure whose type is not told."""
+
+
+class EdfCorpus:
+    """Base of the corpora that are folders of EDF files; a subclass says where they lie and what they mean.
+
+    It sets ``name`` and ``classes``, and gives ``recordings`` and ``labels``. Signals come out in volts, in
+    the montage's channels and order.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    identified = True
+
+    def __init__(self, *, root: str | Path, montage: Montage):
+        self.root = Path(root)
+        self.montage = montage
+        self.options: dict[str, object] = {"missing_channels": montage.missing, "derive": montage.derive}
+        """Settings that change what is read from the same files; a subclass adds its own."""
+        self.missing: tuple[str, ...] = ()
+        """Files that the corpus's own lists name and the disk lacks; known after :meth:`recordings`."""
+        self.warnings: tuple[str, ...] = ()
+        """What is odd about the corpus as a whole; known after :meth:`recordings`."""
+
+    @property
+    def ch_names(self) -> tuple[str, ...]:
+        """The montage's channels, the rows of every signal."""
+        return self.montage.ch_names
+
+    def recordings(self) -> list[RecordingRef]:
+        """All recordings, sorted by name; raises ``DataError`` where there are none."""
+        raise NotImplementedError
+
+    def labels(self, ref: RecordingRef, header: EdfHeader) -> Labels:
+        """What the annotations of one recording say, checked against its header; no signal is read."""
+        raise NotImplementedError
+
+    def read(self, ref: RecordingRef) -> Recording:
+        """The recording's signal and events.
+
+        Raises:
+            SkipRecording, DataError: see ``labels`` of the corpus and
+                :func:`~distilclip_eeg.corpora.edf.read_eeg`.
+        """
+        header = read_header(ref.path)
+        labels = self.labels(ref, header)
+        eeg = read_eeg(ref.path, self.montage, header)
+        return Recording(
+            ref=ref,
+            sfreq=eeg.sfreq,
+            ch_names=self.ch_names,
+            pieces=eeg.pieces,
+            events=labels.events,
+            excluded=labels.excluded,
+            metadata={**labels.metadata, "montage": self.montage.name},
+            filled=eeg.filled,
+            warnings=(*eeg.warnings, *labels.warnings),
+            clipped_samples=eeg.clipped_samples,
+        )
+
+
+def list_folder(root: Path, expected: str) -> list[Path]:
+    """What lies in ``root``, sorted, hidden entries left out.
+
+    Raises:
+        DataError: ``missing_root`` or ``empty_root``; ``expected`` says what should be there.
+    """
+    if not root.is_dir():
+        found = "not a folder" if root.exists() else "no such folder"
+        do = "Set dataset.root=... or fetch the corpus."
+        raise DataError(f"{root}: {found}; expected {expected}. {do}", reason="missing_root")
+    entries = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    if not entries:
+        raise DataError(
+            f"{root}: an empty folder; expected {expected}. Set dataset.root=... to it.", reason="empty_root"
+        )
+    return entries
+
+
+def find_edfs(root: Path, suffixes: tuple[str, ...] = (".edf",)) -> Iterator[Path]:
+    """Every EDF below ``root``, in no order; hidden copies (``._x.edf``) and folders left out."""
+    for path in root.rglob("*"):
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file():
+            yield path
