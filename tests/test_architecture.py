@@ -14,14 +14,14 @@ PACKAGE = SRC.name
 
 LAYERS = (
     {"schema", "progress", "augment"},
-    {"corpora", "text", "losses", "metrics", "runs"},
-    {"signals", "models", "report"},
+    {"corpora", "download", "text", "losses", "metrics", "runs"},
+    {"signals", "models", "report", "survey", "filecheck"},
     {"tasks", "loaders"},
     {"engine"},
     {"config"},
     {"data"},
     {"crossval"},
-    {"pipeline"},
+    {"pipeline", "transfer"},
     {"cli"},
 )
 """Lowest first; a part imports only from below. Inside one part the order is free."""

@@ -9,6 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from distilclip_eeg.config import read
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals.splits import (
+    UNKNOWN,
     SplitConfig,
     audit,
     audit_line,
@@ -313,3 +314,47 @@ def test_a_placebo_fools_the_window_split_and_not_the_subject_split(model):
         accuracy[name] = np.mean(scores)
     assert accuracy["window"] > 0.9
     assert abs(accuracy["subject"] - 0.5) < 0.15
+
+
+# ------------------------------------------------------------------------------------ the official split
+
+
+def official(parts):
+    table = corpus()
+    subjects = sorted(table["subject"].unique())
+    part = {s: parts[k % len(parts)] for k, s in enumerate(subjects)}
+    return table.assign(part=table["subject"].map(part))
+
+
+def test_the_official_split_is_one_fold_of_the_corpus_s_own_parts():
+    table = official(["train", "val", "test"])
+    folds = make_folds(table, SplitConfig(name="official", n_folds=1), seed=0)
+    assert folds["fold0"].tolist() == table["part"].tolist() and "fold1" not in folds
+    shares = audit(folds, LENGTH)
+    assert set(shares.values()) == {0.0}
+    check_audit(shares, "official")
+
+
+def test_an_official_split_whose_parts_share_a_person_is_stopped():
+    table = official(["train", "val", "test"])
+    table.loc[table["recording"] == 0, "part"] = "test"  # of s00, who trains
+    folds = make_folds(table, SplitConfig(name="official", n_folds=1), seed=0)
+    with pytest.raises(DataError, match="subject"):
+        check_audit(audit(folds, LENGTH), "official")
+
+
+@pytest.mark.parametrize("parts", [["train", "test"], [""]])
+def test_a_corpus_without_all_three_parts_has_no_official_split(parts):
+    with pytest.raises(DataError) as caught:
+        make_folds(official(parts), SplitConfig(name="official", n_folds=1), seed=0)
+    assert caught.value.reason == "no_official_split"
+
+
+def test_the_official_split_cannot_be_five_folds():
+    with pytest.raises(ConfigError, match="official split is one fold"):
+        SplitConfig(name="official", n_folds=5)
+
+
+def test_an_audit_that_nobody_can_make_says_unknown_not_zero():
+    line = audit_line("window", UNKNOWN)
+    assert "unknown" in line and "0 %" not in line

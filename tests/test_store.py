@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -516,3 +517,63 @@ def test_files_that_the_corpus_lists_and_the_disk_lacks_stand_in_the_data_report
     corpus.missing = ("gone_01.edf", "gone_02.edf")
     store = prepare(corpus, CONFIG, root, n_jobs=1)
     assert "2 listed files are not on disk, the first: gone_01.edf" in data_report(store)
+
+
+# -------------------------------------------------------- excluded time, filled channels, joblib backends
+
+
+class Odd(Fake):
+    """The second recording lacks channel B and has two seconds that are neither."""
+
+    options = {"consensus": "unanimous"}
+
+    def read(self, ref):
+        recording = super().read(ref)
+        if ref.recording != "r1":
+            return recording
+        pieces = [Piece(p.start_s, p.eeg_CT * np.float32([[1], [0], [1]])) for p in recording.pieces]
+        stretch = (Event(5.0, 7.0, "disagreement"),)
+        return dataclasses.replace(recording, pieces=tuple(pieces), filled=("B",), excluded=stretch)
+
+
+def test_excluded_time_and_filled_channels_are_kept_and_reported(tmp_path, root):
+    store = prepare(Odd(tmp_path / "data"), CONFIG, root, n_jobs=1)
+    assert store.excluded.values.tolist() == [[1, 5.0, 7.0, "disagreement"]]
+    assert store.filled_RC.tolist() == [[False] * 3, [False, True, False], [False] * 3, [False] * 3]
+    report = data_report(store)
+    assert "excluded, neither seizure nor background: disagreement 2 s" in report
+    assert "1 recordings with filled channels, 1 channels in all" in report
+
+
+@pytest.mark.parametrize("normalize", ["recording", "running", "train"])
+def test_a_channel_the_file_lacks_is_zero_whatever_the_normalisation(tmp_path, root, normalize):
+    store = prepare(Odd(tmp_path / "data"), CONFIG, root, n_jobs=1)
+    windows = cut(store.pieces, store.events, store.classes, store.sfreq, WindowConfig())
+    rows = np.flatnonzero(windows["recording"] == 1)
+    source = WindowSource(store, windows, 64, normalize, np.arange(len(windows)))
+    eeg = source.batch(rows).eeg_BCT.numpy()
+    assert (eeg[:, 1] == 0).all() and (eeg[:, [0, 2]].std(axis=-1) > 0.3).all()
+
+
+def test_training_statistics_leave_out_what_was_not_recorded(tmp_path, root):
+    store = prepare(Odd(tmp_path / "data"), CONFIG, root, n_jobs=1)
+    windows = cut(store.pieces, store.events, store.classes, store.sfreq, WindowConfig())
+    rows = np.flatnonzero(windows["recording"] == 0)
+    alone = WindowSource(store, windows, 64, "train", rows)
+    both = WindowSource(store, windows, 64, "train", np.flatnonzero(windows["recording"] <= 1))
+    assert both.sd[0, 1] == pytest.approx(alone.sd[0, 1]) and both.sd[0, 0] != pytest.approx(alone.sd[0, 0])
+
+
+def test_an_option_that_changes_labels_is_part_of_the_key(tmp_path):
+    corpus = Odd(tmp_path / "data")
+    before = store_digest(corpus, corpus.recordings(), CONFIG)
+    corpus.options = {"consensus": "any"}
+    assert store_digest(corpus, corpus.recordings(), CONFIG) != before
+
+
+def test_another_joblib_backend_may_take_over_and_the_bytes_are_the_same(corpus, tmp_path):
+    by_threads = prepare(corpus, CONFIG, tmp_path / "a", n_jobs=2).path
+    with joblib.parallel_config(backend="loky", n_jobs=2):
+        by_processes = prepare(corpus, CONFIG, tmp_path / "b", n_jobs=None).path
+    assert len(corpus.reads) == 4, "the second time, other processes read"
+    assert folder_bytes(by_threads) == folder_bytes(by_processes)

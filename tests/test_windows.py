@@ -6,7 +6,7 @@ import pytest
 
 from distilclip_eeg.config import read
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.signals.windows import WindowConfig, balanced, cut, cut_piece, overlaps
+from distilclip_eeg.signals.windows import WindowConfig, balanced, cut, cut_piece, overlaps, without
 
 CLASSES = ("bckg", "seiz")
 HALF = WindowConfig(seizure_overlap=0.5)
@@ -247,3 +247,40 @@ def test_balancing_leaves_alone_what_it_cannot_balance(label):
 def test_a_bad_setting_is_refused_by_name(values, key):
     with pytest.raises(ConfigError, match=key):
         read(WindowConfig, values, "windows")
+
+
+# --------------------------------------------------------------------------------- time that is neither
+
+
+def test_pieces_are_cut_at_excluded_time_and_keep_their_place_in_the_store():
+    pieces = pieces_table((0, 0.0, 0, 1000), (0, 20.0, 1000, 500), (1, 0.0, 1500, 300))
+    # At 100 Hz: 2.004 to 3.001 s touches samples 200 to 300; the others stick out at the ends of pieces.
+    excluded = events_table((0, 2.004, 3.001, "mysz"), (0, 9.0, 21.0, "gap"), (0, 24.5, 99.0, "tail"))
+    left = without(pieces, excluded, 100.0)
+    assert left.to_numpy().tolist() == [
+        [0, 0.0, 0, 200],
+        [0, 3.01, 301, 599],
+        [0, 21.0, 1100, 350],
+        [1, 0.0, 1500, 300],
+    ]
+
+
+def test_a_piece_that_is_excluded_throughout_leaves_nothing():
+    assert len(without(pieces_table((0, 5.0, 0, 100)), events_table((0, 0.0, 99.0, "x")), 100.0)) == 0
+
+
+def test_no_window_holds_excluded_time_whatever_the_draw():
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        n = int(rng.integers(100, 3000))
+        start_s = float(rng.integers(0, 50))
+        spans = start_s + random_events(rng, n, grid=False) / 100
+        excluded = events_table(*((0, a, b, "x") for a, b in spans))
+        events = events_table(*((0, a, b, "seiz") for a, b in start_s + random_events(rng, n, False) / 100))
+        table = cut(without(pieces_table((0, start_s, 7, n)), excluded, 100.0), events, CLASSES, 100.0, HALF)
+        starts = table["start_s"].to_numpy()
+        for onset, offset in spans:
+            touching = (starts < offset - 1e-9) & (starts + 1.0 > onset + 1e-9)
+            assert not touching.any()
+        assert (table["first"] - 7 == np.round((starts - start_s) * 100)).all()
+        assert ((table["first"] >= 7) & (table["first"] + 100 <= 7 + n)).all()

@@ -3,6 +3,7 @@
 import re
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import hydra
@@ -42,11 +43,14 @@ def distill(overrides: list[str]) -> None:
 
 
 def evaluate(overrides: list[str]) -> None:
-    """Metric tables from saved predictions: ``python evaluate.py run=RUN``."""
+    """Metric tables from saved predictions: ``python evaluate.py run=RUN [dataset=OTHER]``."""
     from distilclip_eeg.report.tables import write_evaluation
 
     config = load("evaluate", overrides)
     root = Path(config["root"])
+    if "dataset" in config:
+        print(write_evaluation([transfer(config, overrides)], root))
+        return
     if config["run"] == "all":
         runs = find_runs(root)
         if not runs:
@@ -58,7 +62,75 @@ def evaluate(overrides: list[str]) -> None:
     print(write_evaluation(runs, root))
 
 
-VERBS = {"train": train, "distill": distill, "evaluate": evaluate}
+def transfer(config: dict, overrides: list[str]) -> Run:
+    """``evaluate run=RUN dataset=OTHER``: the run's models on another corpus, in the run's own montage."""
+    from distilclip_eeg import transfer
+
+    if config["run"] == "all":
+        raise ConfigError(f"dataset={config['dataset']['name']}: say which model to test on it, run=RUN.")
+    run = open_finished(Path(config["run"]))
+    for said in overrides:
+        if said.startswith(("signals.", "windows.", "split")):
+            raise ConfigError(f"{said}: a model is tested as it was trained; leave it out.")
+    montage = run.config["signals"].get("montage", "native")
+    config = load("evaluate", [*overrides, f"signals.montage={montage}"])
+    places = Path(config["store"]["root"]), Path(config["root"])
+    target = transfer.Target(config["dataset"], *places, config["device"], config["n_jobs"])
+    return transfer.transfer(run, target)
+
+
+def prepare(overrides: list[str]) -> None:
+    """Recordings to the store only, with a report: ``python scripts/prepare.py dataset=tusz``."""
+    import joblib
+
+    from distilclip_eeg.config import build, read
+    from distilclip_eeg.progress import track
+    from distilclip_eeg.runs import write_atomic
+    from distilclip_eeg.signals import store
+    from distilclip_eeg.signals.preprocess import SignalConfig
+
+    config = load("prepare", overrides)
+    signals = read(SignalConfig, config["signals"], "signals")
+    corpus, root = build(config["dataset"]["corpus"]), Path(config["store"]["root"])
+    workers = {"backend": config["backend"], "n_jobs": config["n_jobs"]}
+    with joblib.parallel_config(**workers) if config["backend"] else nullcontext():
+        made = store.prepare(corpus, signals, root, n_jobs=config["n_jobs"], progress=track)
+    table = made.path / "recordings.csv"
+    write_atomic(table, made.recordings.to_csv(index=False).encode())
+    print(f"{store.data_report(made)}\nstore: {made.path}\nevery recording: {table}")
+
+
+def describe(overrides: list[str]) -> None:
+    """What is on disk, beside the published totals: ``python scripts/describe.py dataset=chbmit``."""
+    from distilclip_eeg import survey
+    from distilclip_eeg.config import build
+    from distilclip_eeg.progress import track
+
+    config = load("describe", overrides)
+    corpus = build(config["dataset"]["corpus"])
+    print(survey.describe(corpus, survey.survey(corpus, n_jobs=config["n_jobs"], progress=track)))
+
+
+def check(overrides: list[str]) -> None:
+    """One JSON line a file, by the reader that training uses: ``python scripts/check.py path=FOLDER``."""
+    import json
+
+    from distilclip_eeg import filecheck
+
+    config = load("check", overrides)
+    recording = config["recording"]
+    for line in filecheck.check(Path(config["path"]), Path(recording) if recording else None):
+        print(json.dumps(line), flush=True)
+
+
+VERBS = {
+    "train": train,
+    "distill": distill,
+    "evaluate": evaluate,
+    "prepare": prepare,
+    "describe": describe,
+    "check": check,
+}
 DATA_KEYS = ("dataset", "signals", "windows", "split", "seed", "text")
 
 

@@ -35,7 +35,18 @@ CHECKED_ELSEWHERE = (
     "text_encoder",
 )
 """Each of these belongs to a dataclass (``read``) or a constructor (``build``) that refuses what it lacks."""
-PATHS = ("dataset.root", "store.root", "run.root", "root", "run", "teacher", "text_encoder.path")
+PATHS = (
+    "dataset.root",
+    "dataset.table",
+    "path",
+    "recording",
+    "store.root",
+    "run.root",
+    "root",
+    "run",
+    "teacher",
+    "text_encoder.path",
+)
 """Settings whose value may be any path, quoted for Hydra by ``quoted``."""
 COMMON = {
     "seed": int | list,
@@ -54,10 +65,20 @@ COMMON = {
     "dataset.name": str,
     "dataset.root": str,
     "dataset.missing_channels": str,
+    "dataset.labels": str,
+    "dataset.unit": str,
+    "dataset.consensus": str,
+    "dataset.table": str | None,
+    "dataset.label_column": str,
+    "dataset.unlabelled": str,
+    "dataset.background": str | list,
+    "dataset.classes": list | None,
+    "dataset.channels": list | None,
     "model.name": str,
     "model.kind": str,
 }
 """Type of every other setting."""
+DATA = {k: v for k, v in COMMON.items() if k.startswith(("dataset.", "store.")) or k == "n_jobs"}
 PLAIN = {
     "train": COMMON,
     "distill": COMMON
@@ -68,7 +89,10 @@ PLAIN = {
         "distill.direction": str,
         "distill.contrast": float,
     },
-    "evaluate": {"run": str, "root": str},
+    "evaluate": DATA | {"device": str, "run": str, "root": str},
+    "prepare": DATA | {"backend": str | None},
+    "describe": DATA,
+    "check": {"path": str, "recording": str | None},
 }
 
 

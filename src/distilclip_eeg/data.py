@@ -71,12 +71,7 @@ def load_data(config: dict) -> Data:
     windows_config = read(WindowConfig, config["windows"], "windows")
     corpus = build(config["dataset"]["corpus"])
     store = prepare(corpus, signals, Path(config["store"]["root"]), n_jobs=config["n_jobs"], progress=track)
-    pieces = without(store.pieces, store.excluded, store.sfreq)
-    windows = cut(pieces, store.events, store.classes, store.sfreq, windows_config)
-    used = store.recordings[store.recordings["skipped"] == ""].set_index("number")
-    windows["recording_name"] = used["recording"].loc[windows["recording"]].to_numpy()
-    windows["subject"] = used["subject"].loc[windows["recording"]].to_numpy()
-    windows["part"] = used["part"].loc[windows["recording"]].to_numpy()
+    windows = index_windows(store, windows_config)
     if config["split"]["name"] == "auto":
         config["split"]["name"] = auto_split(store, windows)
     split = read(SplitConfig, config["split"], "split")
@@ -90,6 +85,16 @@ def load_data(config: dict) -> Data:
     shares = splits.audit(folds, length) if store.manifest["identified"] else splits.UNKNOWN
     splits.check_audit(shares, split.name)
     return Data(store, folds, length, signals, windows_config, shares)
+
+
+def index_windows(store: Store, config: WindowConfig) -> pd.DataFrame:
+    """The window index of a store, with recording_name, subject and official part of each window."""
+    pieces = without(store.pieces, store.excluded, store.sfreq)
+    windows = cut(pieces, store.events, store.classes, store.sfreq, config)
+    used = store.recordings[store.recordings["skipped"] == ""].set_index("number")
+    for column, source in (("recording_name", "recording"), ("subject", "subject"), ("part", "part")):
+        windows[column] = used[source].loc[windows["recording"]].to_numpy()
+    return windows
 
 
 def auto_split(store: Store, windows: pd.DataFrame) -> str:

@@ -63,14 +63,20 @@ def window_metrics(label: np.ndarray, probability_NK: np.ndarray) -> dict[str, f
 
 
 def auroc(label: np.ndarray, probability_NK: np.ndarray) -> float:
-    """Area under the ROC curve of the scores."""
-    areas = []
-    for k in range(1 if probability_NK.shape[1] == 2 else 0, probability_NK.shape[1]):
-        truth = label == k
-        if truth.all() or not truth.any():
-            return float("nan")
-        areas.append(roc_auc_score(truth, probability_NK[:, k]))
-    return float(np.mean(areas))
+    """Area under the ROC curve of the scores; the mean over classes where there are more than two."""
+    areas = class_aurocs(label, probability_NK)
+    return float(areas[1] if len(areas) == 2 else np.mean(areas))
+
+
+def class_aurocs(label: np.ndarray, probability_NK: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve of each class against the rest, (K,); NaN where the class is absent."""
+    truths = (label == k for k in range(probability_NK.shape[1]))
+    return np.array(
+        [
+            roc_auc_score(truth, scores) if truth.any() and not truth.all() else np.nan
+            for truth, scores in zip(truths, probability_NK.T, strict=True)
+        ]
+    )
 
 
 def always_seizure(label: np.ndarray, n_classes: int = 2) -> np.ndarray:

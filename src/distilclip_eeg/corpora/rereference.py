@@ -45,7 +45,7 @@ def _interpolated(eeg_ET: np.ndarray, sfreq: float, plan: Plan, montage: Montage
     for name, row in zip(plan.electrodes, eeg_ET, strict=True):
         data[wanted.index(name)] = row
     raw = mne.io.RawArray(data, mne.create_info(wanted, sfreq, "eeg"), verbose="error")
-    raw.set_montage("standard_1020", match_case=False, verbose="error")
+    raw.set_montage("colin27_1020", match_case=False, verbose="error")
     raw.info["bads"] = [name for name in wanted if name not in plan.electrodes]
     data = raw.interpolate_bads(verbose="error").get_data()
     rows = []

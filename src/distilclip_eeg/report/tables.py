@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.metrics import COLUMNS, always_seizure, confusion, per_class, window_metrics
+from distilclip_eeg.metrics import (
+    COLUMNS,
+    always_seizure,
+    class_aurocs,
+    confusion,
+    per_class,
+    window_metrics,
+)
 from distilclip_eeg.runs import Run, read_json, write_atomic
 
 HEADS = {
@@ -18,7 +25,7 @@ HEADS = {
     "balanced_accuracy": "BAcc %",
     "auroc": "AUROC %",
 }
-ORDER = {"window": 0, "recording": 1, "subject": 2, "official": 3}
+ORDER = {"window": 0, "recording": 1, "subject": 2, "official": 3, "transfer": 4}
 ALWAYS = "always seizure"
 
 
@@ -111,6 +118,11 @@ def format_table(table: pd.DataFrame) -> str:
         [r["split"], r["model"], str(r["folds"]), *(cell(r[c], r[f"{c}_sd"]) for c in HEADS)]
         for _, r in table.iterrows()
     ]
+    return aligned(head, body, 2)
+
+
+def aligned(head: list[str], body: list[list[str]], n_words: int) -> str:
+    """Rows in columns, the first ``n_words`` to the left; a blank line where the protocol changes."""
     widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     lines = [rule]
@@ -119,7 +131,7 @@ def format_table(table: pd.DataFrame) -> str:
             lines.append("")
         lines.append(
             "  ".join(
-                text.ljust(w) if j < 2 else text.rjust(w)
+                text.ljust(w) if j < n_words else text.rjust(w)
                 for j, (text, w) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
         )
@@ -143,21 +155,44 @@ def run_table(runs: list[Run]) -> str:
 
 
 def class_rows(run: Run) -> pd.DataFrame:
-    """Each class against the rest, mean and SD over folds."""
+    """Each class against the rest (Tables III to V of the article), mean and SD over folds.
+
+    The article's accuracy of a class is its recall. ``auroc`` ranks the scores of the class, one against
+    rest; a class that a fold's test part lacks is left out of that fold's mean.
+    """
     tables = []
     for k in run.folds_done():
         saved = run.predictions(k)
         test = saved["part"] == "test"
+        label, probability_NK = saved["label"][test], saved["probability_NK"][test]
         names = [str(c) for c in saved["classes"]]
-        counts = confusion(saved["label"][test], saved["probability_NK"][test].argmax(1), len(names))
-        tables.append(pd.DataFrame({"class": names, **per_class(counts)}))
+        rows = pd.DataFrame(per_class(confusion(label, probability_NK.argmax(1), len(names))))
+        rows["auroc"] = class_aurocs(label, probability_NK)
+        tables.append(rows.assign(**{"class": names}))
     stacked = pd.concat(tables).groupby("class", sort=False)
     mean, sd = stacked.mean(), stacked.std(ddof=1).add_suffix("_sd").drop(columns="support_sd")
-    table = mean.join(sd).reset_index()
+    table = mean.assign(support=stacked["support"].sum()).join(sd).reset_index()
     config = run.config
     table.insert(0, "model", config["model"]["name"])
     table.insert(0, "split", config["split"]["name"])
     return table
+
+
+def format_classes(table: pd.DataFrame) -> str:
+    """Per-class rows as aligned text, mean ± SD in per cent."""
+    columns = ("precision", "recall", "specificity", "f1", "auroc")
+    head = ["protocol", "model", "class", "windows", *(HEADS[c] for c in columns)]
+    body = [
+        [
+            r["split"],
+            r["model"],
+            r["class"],
+            f"{int(r['support']):,}",
+            *(cell(r[c], r[f"{c}_sd"]) for c in columns),
+        ]
+        for _, r in table.iterrows()
+    ]
+    return aligned(head, body, 3)
 
 
 def write_evaluation(runs: list[Run], root: Path) -> str:
@@ -173,12 +208,12 @@ def write_evaluation(runs: list[Run], root: Path) -> str:
         write_atomic(folder / f"{dataset}.csv", summary_rows(group).to_csv(index=False).encode())
         write_atomic(folder / f"{dataset}_classes.csv", classes.to_csv(index=False).encode())
         text = run_table(group)
-        by_class = classes.to_string(index=False, float_format=lambda v: f"{v:.3f}")
+        by_class = format_classes(classes)
         write_atomic(folder / f"{dataset}.txt", f"{text}\n\n{by_class}\n".encode())
         shown += [
             text,
             "",
-            "per class:",
+            "each class against the rest (what the article calls a class's accuracy is its recall):",
             by_class,
             f"written: {folder / dataset}.csv, {dataset}_classes.csv, {dataset}.txt",
         ]
