@@ -62,6 +62,8 @@ def overlaps(starts: np.ndarray, length: int, events: np.ndarray) -> np.ndarray:
 
 def without(pieces: pd.DataFrame, excluded: pd.DataFrame, sfreq: float) -> pd.DataFrame:
     """Pieces less the excluded stretches: each is cut there, so that no window holds any of it."""
+    if not len(excluded):
+        return pieces
     rows = []
     by_recording = dict(list(excluded.groupby("recording")))
     for piece in pieces.itertuples():
@@ -97,13 +99,15 @@ def cut(
     seizure_hop = max(1, round(length * (1 - config.seizure_overlap)))
     class_index = np.array([classes.index(name) for name in events["label"]], dtype=np.int64)
     by_recording = dict(list(events.groupby("recording").indices.items()))
+    times_E2 = events[["onset_s", "offset_s"]].to_numpy(float)
     columns: dict[str, list[np.ndarray]] = {
         k: [] for k in ("recording", "start_s", "first", "label", "event")
     }
     for piece in pieces.itertuples():
         rows = np.asarray(by_recording.get(piece.recording, ()), dtype=np.int64)
-        span = events.iloc[rows][["onset_s", "offset_s"]].to_numpy(float)
-        span = np.round((span - piece.start_s) * sfreq, 6)
+        end_s = piece.start_s + piece.n_samples / sfreq
+        rows = rows[(times_E2[rows, 1] > piece.start_s) & (times_E2[rows, 0] < end_s)]
+        span = np.round((times_E2[rows] - piece.start_s) * sfreq, 6)
         starts = cut_piece(piece.n_samples, length, hop, seizure_hop, span)
         shared = overlaps(starts, length, span) if len(span) else np.zeros((len(starts), 1))
         best = shared.argmax(axis=1)
