@@ -47,7 +47,7 @@ def check(config: dict) -> None:
     check_alpha("loss.alpha", config["loss"]["alpha"])
     check_targets(config["loss"]["targets"])
     corpus = build(config["dataset"]["corpus"])
-    check_choice("model.kind", config["model"]["kind"], ("teacher", "student", "floor"))
+    check_choice("model.kind", config["model"]["kind"], ("teacher", "student", "baseline", "floor"))
     if config["model"]["kind"] == "floor":
         build(config["model"]["net"])
         return
