@@ -337,8 +337,7 @@ def test_a_channel_order_and_a_unit_that_are_taken_for_granted_are_said(tmp_path
 
 
 @pytest.mark.parametrize("name, cls", [("aubmc", AubmcWindows), ("aubmc_raw", AubmcRaw)])
-def test_the_config_builds_the_corpus(tmp_path, monkeypatch, name, cls):
-    monkeypatch.setitem(config.COMMON, "dataset.unit", str)
+def test_the_config_builds_the_corpus(tmp_path, name, cls):
     settings = config.load("train", [f"dataset={name}", f"dataset.root={tmp_path}"])
     corpus = config.build(settings["dataset"]["corpus"])
     signals = config.read(SignalConfig, settings["signals"], "signals")

@@ -45,7 +45,7 @@ def reference(uv_CT, sfreq, config):
         if change != 1:
             wide = signal.resample(wide, len(wide) * change.numerator // change.denominator)
         first = pad * change.numerator // change.denominator
-        rows.append(wide[first : first + (n - 1) * change.numerator // change.denominator + 1])
+        rows.append(wide[first : first - (-n * change.numerator // change.denominator)])
     return np.array(rows)
 
 
@@ -88,7 +88,7 @@ def test_a_fractional_rate_of_the_file_is_reached_exactly():
     config = SignalConfig(sfreq=200.0)
     x = noise(round(62.5 * 40) + 1, seed=4)
     got, _ = zero_phase(x, 62.5, config)
-    assert got.shape[1] == 40 * 200 + 1  # 62.5 Hz : 200 Hz = 5 : 16, first and last sample on both grids
+    assert got.shape[1] == 40 * 200 + 4  # 62.5 Hz : 200 Hz = 5 : 16, the last old sample lasts 3.2 new ones
 
 
 @pytest.mark.parametrize("sfreq", [250, 400, 500, 512])
@@ -98,7 +98,7 @@ def test_a_tone_keeps_its_phase_at_both_ends_of_ten_minutes(sfreq, l_freq):
     config = SignalConfig(l_freq=l_freq)
     out, _ = zero_phase(tone(hz, sfreq, seconds, phase).astype(np.float32), float(sfreq), config)
     n_in = sfreq * seconds
-    assert out.shape == (1, (n_in - 1) * 256 // sfreq + 1)  # every new sample inside the old span, no more
+    assert out.shape == (1, n_in * 256 // sfreq) == (1, 256 * seconds)  # whole seconds stay whole seconds
     t = np.arange(out.shape[1]) / 256
     for begin in (2, 300, seconds - 22):
         part = slice(begin * 256, (begin + 20) * 256)
@@ -176,7 +176,7 @@ def test_a_constant_channel_gives_zeros(config):
 def test_a_piece_shorter_than_the_kernel_is_flagged_and_finite(n, sfreq):
     got = preprocess(recording(noise(n), sfreq=sfreq), PAPER)[0]
     assert got.short_for_filter
-    assert got.uv_CT.shape == (2, (n - 1) * 256 // round(sfreq) + 1)
+    assert got.uv_CT.shape == (2, -(-n * 256 // round(sfreq)))
     assert np.isfinite(got.uv_CT).all()
     assert np.abs(got.uv_CT).max() <= 1000
 
@@ -192,7 +192,7 @@ def test_the_flag_stands_for_the_kernel_length_alone():
 @pytest.mark.parametrize("sfreq", [256.0, 400.0])
 def test_the_causal_path_takes_short_pieces_too(n, sfreq):
     got = preprocess(recording(noise(n), sfreq=sfreq), SignalConfig(phase="causal"))[0]
-    assert got.uv_CT.shape == (2, (n - 1) * 256 // round(sfreq) + 1)
+    assert got.uv_CT.shape == (2, -(-n * 256 // round(sfreq)))
     assert np.isfinite(got.uv_CT).all()
 
 

@@ -123,6 +123,20 @@ def check(overrides: list[str]) -> None:
         print(json.dumps(line), flush=True)
 
 
+def synthesize(overrides: list[str]) -> None:
+    """An invented corpus in a native layout: ``python scripts/synthesize.py layout=tusz root=FOLDER``."""
+    from distilclip_eeg.corpora.layouts import tree
+
+    config = load("synthesize", overrides)
+    layout, root = config.pop("layout"), Path(config.pop("root"))
+    truth = tree.synthesize(layout, root, **config)
+    dataset = f"dataset={layout} dataset.root={root}"
+    print(
+        f"{root}: {truth['recordings']} invented recordings in the layout of {layout}; counts in {tree.TRUTH}"
+    )
+    print(f"python scripts/describe.py {dataset}\npython train.py {dataset}")
+
+
 VERBS = {
     "train": train,
     "distill": distill,
@@ -130,6 +144,7 @@ VERBS = {
     "prepare": prepare,
     "describe": describe,
     "check": check,
+    "synthesize": synthesize,
 }
 DATA_KEYS = ("dataset", "signals", "windows", "split", "seed", "text")
 

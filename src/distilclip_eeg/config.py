@@ -71,7 +71,7 @@ COMMON = {
     "dataset.table": str | None,
     "dataset.label_column": str,
     "dataset.unlabelled": str,
-    "dataset.background": str | list,
+    "dataset.background": str | int | list,
     "dataset.classes": list | None,
     "dataset.channels": list | None,
     "model.name": str,
@@ -93,6 +93,10 @@ PLAIN = {
     "prepare": DATA | {"backend": str | None},
     "describe": DATA,
     "check": {"path": str, "recording": str | None},
+    "synthesize": {
+        **{"layout": str, "root": str, "n_subjects": int, "recordings_per_subject": int | None},
+        **{"recording_s": int | None, "seed": int},
+    },
 }
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from distilclip_eeg.corpora.edf_corpus import EdfCorpus
 from distilclip_eeg.corpora.edf_fields import ANNOTATION_LABELS
-from distilclip_eeg.corpora.edf_header import EdfHeader, read_header
-from distilclip_eeg.corpora.montage import canonical, plan_channels, printable
+from distilclip_eeg.corpora.edf_header import EdfHeader
+from distilclip_eeg.corpora.montage import canonical, plan_channels
 from distilclip_eeg.schema import Corpus, DataError, Event, RecordingRef, SkipRecording
 
 TOLERANCE = {"hours": 0.05, "seizure_s": 1.0}
@@ -49,7 +49,7 @@ def look_at_header(corpus: EdfCorpus, ref: RecordingRef) -> dict:
     """A recording of an EDF corpus: its header and its annotations."""
     row = {}
     try:
-        header = read_header(ref.path)
+        header = corpus.header(ref)
         row |= {"duration_s": header.n_records * header.record_duration_s, "signals": n_signals(header)}
         row |= {"sfreq": usual_rate(header.sfreqs)}
         labels = corpus.labels(ref, header)
@@ -116,7 +116,7 @@ def describe(corpus: Corpus, table: pd.DataFrame) -> str:
     lines += ["sampling rate: " + counted(known["sfreq"].map("{:g} Hz".format))]
     lines += ["signals in a file: " + counted(known["signals"].astype(str))]
     lines += [f"montage: {len(corpus.ch_names)} channels ({', '.join(corpus.ch_names)})"]
-    lines += lacking(table)
+    lines += lacking(table, len(corpus.ch_names))
     if (table["part"] != "").any():
         lines.append("official parts: " + counted(table["part"]))
     if corpus.missing:
@@ -124,12 +124,14 @@ def describe(corpus: Corpus, table: pd.DataFrame) -> str:
         lines.append(f"listed but not on disk: {len(corpus.missing)} ({names})")
     lines += [f"corpus: {warning}" for warning in corpus.warnings[:MOST_SETS]]
     for reason, group in table[table["problem"] != ""].groupby("problem"):
-        lines.append(f"cannot be used: {len(group)} ({reason}), the first: {group['detail'].iloc[0]}")
-    used = table[table["problem"] == ""].set_index("recording")
-    found = used["warnings"].explode().dropna()
-    for kind, group in found.groupby(found.str.partition(": ")[0]):
-        words = f"{group.index[0]}: {group.iloc[0].partition(': ')[2]}"
-        lines.append(f"odd but usable: {group.index.nunique()} with {kind}, the first: {words}")
+        lines.append(f"cannot be used: {len(group)} ({reason}), the first: {short(group['detail'].iloc[0])}")
+    odd: dict[str, dict[str, str]] = {}
+    for row in table[table["problem"] == ""].itertuples():
+        for kind, _, words in (warning.partition(": ") for warning in row.warnings):
+            odd.setdefault(kind, {}).setdefault(row.recording, words)
+    for kind, group in sorted(odd.items()):
+        name, words = next(iter(group.items()))
+        lines.append(f"odd but usable: {len(group)} with {kind}, the first: {name}: {short(words)}")
     return "\n".join(lines)
 
 
@@ -154,8 +156,8 @@ def explain(name: str, here: float, said: float, all_here: dict, published: dict
         return f"{number(lost)} recordings of the release are not on disk"
     if here < said and lost > 0:
         return f"{number(said - here)} fewer: they belong to the {number(lost)} recordings not on disk"
-    if here > said and lost < 0:
-        return f"{number(here - said)} more: {number(-lost)} recordings are here that the release lacks"
+    if lost < 0:
+        return f"{number(-lost)} recordings are here that the release lacks: it is another release, or none"
     unread = "see 'cannot be used' below" if name != "recordings" else "files were added to the release"
     return f"differs by {number(here - said)} with all recordings on disk; {unread}"
 
@@ -176,13 +178,20 @@ def by_class(corpus: Corpus, table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def lacking(table: pd.DataFrame) -> list[str]:
+def lacking(table: pd.DataFrame, n_chans: int) -> list[str]:
     """Which channels of the montage are not in the files under their own name."""
     groups = Counter(table.loc[table["lacking"] != "", "lacking"])
     lines = []
     for names, n in groups.most_common(MOST_SETS):
-        lines.append(f"not in the file under its own name: {n} recordings lack {printable(names)}")
+        count = names.count(", ") + 1
+        words = names if count <= MOST_SETS else f"{count} of the {n_chans} channels"
+        lines.append(f"not in the file under its own name: {n} recordings lack {words}")
     return lines
+
+
+def short(words: str, most: int = 240) -> str:
+    """A message of check.py's length, cut for a page of many."""
+    return words if len(words) <= most else f"{words[:most].rsplit(' ', 1)[0]} … (check.py tells all)"
 
 
 def counted(values: pd.Series) -> str:

@@ -137,6 +137,12 @@ def read_seizure_file(path: Path) -> list[Span]:
     return [(first / rate, last / rate) for first, last in spans]
 
 
+def read_list(path: Path) -> list[str]:
+    """File names, without folders, of ``RECORDS`` or ``RECORDS-WITH-SEIZURES``; none where it is absent."""
+    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    return [line.strip().rpartition("/")[2] for line in text.splitlines() if line.strip()]
+
+
 def read_subject_info(path: Path) -> dict[str, dict[str, str]]:
     """Sex and age band by case, from the tab-separated ``SUBJECT-INFO``; empty where it is absent."""
     people = {}

@@ -42,6 +42,10 @@ class EdfCorpus:
         """All recordings, sorted by name; raises ``DataError`` where there are none."""
         raise NotImplementedError
 
+    def header(self, ref: RecordingRef) -> EdfHeader:
+        """What the file says about itself; a corpus may know better why there is none."""
+        return read_header(ref.path)
+
     def labels(self, ref: RecordingRef, header: EdfHeader) -> Labels:
         """What the annotations of one recording say, checked against its header; no signal is read."""
         raise NotImplementedError
@@ -53,7 +57,7 @@ class EdfCorpus:
             SkipRecording, DataError: see ``labels`` of the corpus and
                 :func:`~distilclip_eeg.corpora.edf.read_eeg`.
         """
-        header = read_header(ref.path)
+        header = self.header(ref)
         labels = self.labels(ref, header)
         eeg = read_eeg(ref.path, self.montage, header)
         return Recording(

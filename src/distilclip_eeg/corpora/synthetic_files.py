@@ -70,39 +70,85 @@ def _edf_header(plan: Plan, n_records: int) -> bytes:
     return "".join(fields).encode("ascii")
 
 
-def seizure_bytes(seizures: Sequence[tuple[int, int]]) -> bytes:
-    """WFDB annotations: the time resolution, then code 32 at each onset and 33 at each end."""
+def seizure_bytes(seizures: Sequence[tuple[float, float]], rate: int = SFREQ) -> bytes:
+    """WFDB annotations: the time resolution, then code 32 at each onset and 33 at each end.
+
+    Args:
+        seizures: (onset, offset) in seconds.
+        rate: ticks in a second.
+    """
 
     def skip(ticks: int) -> bytes:
         return struct.pack("<HhH", 59 << 10, ticks >> 16, ticks & 0xFFFF)  # high half first
 
-    text = b"## time resolution: 256"
-    out = struct.pack("<HH", 22 << 10, 63 << 10 | len(text)) + text + b"\0" + skip(-1) + struct.pack("<H", 1)
+    text = b"## time resolution: %d" % rate
+    out = struct.pack("<HH", 22 << 10, 63 << 10 | len(text)) + text + b"\0" * (len(text) % 2)
+    out += skip(-1) + struct.pack("<H", 1)
     now = 0
     for onset, offset in seizures:
         for second, code in ((onset, 32), (offset, 33)):
-            out += skip(second * SFREQ - now) + struct.pack("<H", code << 10)
-            now = second * SFREQ
+            tick = round(second * rate)
+            out += skip(tick - now) + struct.pack("<H", code << 10)
+            now = tick
     return out + b"\0\0"
+
+
+def summary_block(
+    file: str,
+    seizures: Sequence[tuple[float, float]],
+    clocks: tuple[str, str] | None,
+    numbered: bool | None = None,
+    count: int | str | None = None,
+) -> list[str]:
+    """Lines of one file in a summary.
+
+    Args:
+        clocks: start and end of the file as times of day; None leaves them out, as in chb24.
+        numbered: whether seizures carry numbers; None: where there are several.
+        count: number of seizures to announce; None gives the true one.
+    """
+    lines = [f"File Name: {file}"]
+    if clocks:
+        lines += [f"File Start Time: {clocks[0]}", f"File End Time: {clocks[1]}"]
+    lines += [f"Number of Seizures in File: {len(seizures) if count is None else count}"]
+    numbered = len(seizures) > 1 if numbered is None else numbered
+    for k, (onset, offset) in enumerate(seizures, start=1):
+        mark = f"Seizure {k}" if numbered else "Seizure"
+        lines += [f"{mark} Start Time: {onset} seconds", f"{mark} End Time: {offset} seconds"]
+    return lines
+
+
+def summary_head(labels: Sequence[str]) -> list[str]:
+    """The first lines of a summary: rate and channels."""
+    return [
+        "Data Sampling Rate: 256 Hz",
+        "*" * 25,
+        "",
+        "Channels in EDF Files:",
+        "*" * 22,
+        *_channels(labels),
+    ]
+
+
+def channels_changed(labels: Sequence[str]) -> list[str]:
+    """Lines that tell of another list of channels, anywhere between the files."""
+    return ["Channels changed:", "*" * 17, *_channels(labels)]
+
+
+def _channels(labels: Sequence[str]) -> list[str]:
+    return [f"Channel {k}: {label}" for k, label in enumerate(labels, start=1)]
 
 
 def summary_text(plans: Sequence[Plan]) -> str:
     """The case's summary; a lone seizure carries no number, as in chb01, several do, as in chb03."""
-    lines = ["Data Sampling Rate: 256 Hz", "*" * 25, "", "Channels in EDF Files:", "*" * 22]
-    lines += [f"Channel {k}: {label}" for k, label in enumerate(plans[0].labels, start=1)]
     labels = plans[0].labels
+    lines = summary_head(labels)
     for plan in plans:
         if plan.labels != labels:
-            lines += ["", "Channels changed:", "*" * 17]
-            lines += [f"Channel {k}: {label}" for k, label in enumerate(plan.labels, start=1)]
+            lines += ["", *channels_changed(plan.labels)]
             labels = plan.labels
-        lines += ["", f"File Name: {plan.file}"]
-        lines += [f"File Start Time: {_clock(plan.clock_s)}"]
-        lines += [f"File End Time: {_clock(plan.clock_s + plan.length_s)}"]
-        lines += [f"Number of Seizures in File: {len(plan.seizures)}"]
-        for k, (onset, offset) in enumerate(plan.seizures, start=1):
-            mark = f"Seizure {k}" if len(plan.seizures) > 1 else "Seizure"
-            lines += [f"{mark} Start Time: {onset} seconds", f"{mark} End Time: {offset} seconds"]
+        clocks = (_clock(plan.clock_s), _clock(plan.clock_s + plan.length_s))
+        lines += ["", *summary_block(plan.file, plan.seizures, clocks)]
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,7 @@ is a multiple of the resampling denominator. (mne's default FFT resampling shift
 to 2.3 ms because its padded length is not.)
 """
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -120,6 +121,11 @@ def ratio(sfreq_in: float, sfreq_out: float) -> Fraction:
     return exact
 
 
+def n_resampled(n: int, change: Fraction) -> int:
+    """Samples of the new grid before the end of ``n`` old ones: a whole second stays a whole second."""
+    return math.ceil(n * change)
+
+
 def zero_phase(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[np.ndarray, bool]:
     """Filter and resample without delay; edges are mirrored with odd symmetry."""
     taps = fir(sfreq, config.l_freq, config.h_freq, config.notch_hz)
@@ -137,7 +143,7 @@ def zero_phase(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[n
     centred[length - half :] = taps[:half]
     keep = min(length, new_length) // 2 + 1
     transfer = (fft.rfft(centred)[:keep] * (new_length / length)).astype(np.complex64)
-    first, n_out = left * up // down, (n - 1) * up // down + 1
+    first, n_out = left * up // down, n_resampled(n, change)
     out = np.empty((len(uv_CT), n_out), np.float32)
     for row, x in zip(out, uv_CT, strict=True):
         padded = (
@@ -167,6 +173,6 @@ def causal(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[np.nd
         x, _ = signal.sosfilt(sos, x, axis=1, zi=state)
     change = ratio(sfreq, config.sfreq)
     if change != 1:
-        n_out = (x.shape[1] - 1) * change.numerator // change.denominator + 1
-        x = signal.resample_poly(x, change.numerator, change.denominator, axis=1)[:, :n_out]
+        x = signal.resample_poly(x, change.numerator, change.denominator, axis=1)
+        assert x.shape[1] == n_resampled(uv_CT.shape[1], change)
     return x.astype(np.float32), False

@@ -19,6 +19,8 @@ import pandas as pd
 from distilclip_eeg.schema import Corpus, DataError, RecordingRef, SkipRecording
 from distilclip_eeg.signals.preprocess import AMPLITUDE_UV, FLAT_UV, SignalConfig, preprocess
 
+SIGNALS = (".edf", ".bdf", ".npy")
+"""Files that are not hashed whole: a corpus has tens of gigabytes of them."""
 MOST_WARNINGS = 5
 """Of a corpus as a whole, in the report; the manifest has them all."""
 VERSION = 2
@@ -59,11 +61,14 @@ class Store:
 
 
 def fingerprint(path: Path) -> list:
-    """Name, size and hash of head and tail of a file; enough to notice any honest change."""
+    """Name, size and hash of a file; of a signal, which may be large and is never edited, head and tail."""
+    if not path.is_file():  # a broken link: reading it will say so
+        return [path.name, -1, ""]
     size = path.stat().st_size
     with path.open("rb") as file:
-        digest = hashlib.sha256(file.read(65536))
-        if size > 131072:
+        large = path.suffix.lower() in SIGNALS
+        digest = hashlib.sha256(file.read(65536 if large else -1))
+        if large and size > 131072:
             file.seek(-65536, os.SEEK_END)
         digest.update(file.read(65536))
     return [path.name, size, digest.hexdigest()[:16]]
@@ -72,9 +77,10 @@ def fingerprint(path: Path) -> list:
 def store_digest(corpus: Corpus, refs: list[RecordingRef], config: SignalConfig) -> str:
     """Key of the store: settings, files and code version; not where the files lie."""
     settings = {k: v for k, v in asdict(config).items() if k != "normalize"}
+    paths = dict.fromkeys(path for ref in refs for path in (ref.path, *ref.files))
+    prints = {path: fingerprint(path) for path in paths}  # once each: recordings share annotation files
     files = [
-        [ref.recording, ref.subject, ref.part, *(fingerprint(p) for p in (ref.path, *ref.files))]
-        for ref in refs
+        [ref.recording, ref.subject, ref.part, *(prints[p] for p in (ref.path, *ref.files))] for ref in refs
     ]
     names = [corpus.name, list(corpus.classes), list(corpus.ch_names)]
     body = [VERSION, *names, dict(corpus.options), settings, files]

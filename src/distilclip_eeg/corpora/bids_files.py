@@ -1,0 +1,117 @@
+"""What lies where in a BIDS-EEG tree: recordings, their events files, sidecars and persons.
+
+Layout: Gorgolewski et al. (2016), Sci Data 3:160044; EEG: Pernet et al. (2019), Sci Data 6:103.
+"""
+
+import json
+from pathlib import Path
+
+from distilclip_eeg.corpora.edf_corpus import list_folder
+from distilclip_eeg.corpora.events_tsv import read_levels
+from distilclip_eeg.corpora.own import person, read_table
+from distilclip_eeg.schema import DataError
+
+EXPECTED = "a BIDS tree: sub-XX/[ses-YY/]eeg/*_eeg.edf with *_events.tsv beside them"
+POINTER_BYTES = 1024
+POINTERS = (b"annex/objects/", b"version https://git-lfs")
+"""What stands in a file whose content git-annex or Git LFS has not fetched."""
+
+
+def eeg_folders(root: Path) -> list[Path]:
+    """Every ``eeg`` folder of every person and session, sorted.
+
+    Raises:
+        DataError: ``missing_root``, ``empty_root``.
+    """
+    entries = list_folder(root, EXPECTED)
+    people = [path for path in entries if path.name.startswith("sub-") and path.is_dir()]
+    if not people:
+        do = "Set dataset.root=... to it."
+        if root.resolve().name.startswith("sub-"):
+            do = f"This is one person; set dataset.root={root.resolve().parent}"
+        found = f"no sub-XX folder among {len(entries)} entries"
+        raise DataError(f"{root}: {found}; expected {EXPECTED}. {do}", reason="empty_root")
+    found = [folder for one in people for pattern in ("eeg", "ses-*/eeg") for folder in one.glob(pattern)]
+    return sorted(folder for folder in found if folder.is_dir())
+
+
+def events_of(recording: Path) -> Path:
+    """The events file of a recording: same name, other ending."""
+    return recording.with_name(recording.stem.removesuffix("_eeg") + "_events.tsv")
+
+
+def entity(inside: Path, prefix: str) -> str:
+    """The folder that names a person (``sub-``) or session (``ses-``) in a path below the root, if any."""
+    return next((part for part in inside.parts[:-1] if part.startswith(prefix)), "")
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether only a link or pointer to the data is here, as in a clone that has not fetched them."""
+    if path.is_symlink() and not path.exists():
+        return True
+    if not path.is_file() or path.stat().st_size > POINTER_BYTES:
+        return False
+    return any(mark in path.read_bytes() for mark in POINTERS)
+
+
+class Sidecars:
+    """The ``events.json`` files of a tree; each folder is listed and each file read once."""
+
+    def __init__(self, root: Path, column: str):
+        self.root, self.column = root, column
+        self._listed: dict[Path, list[Path]] = {}
+        self._levels: dict[Path, tuple[str, ...]] = {}
+
+    def of(self, recording: Path) -> list[Path]:
+        """Those that apply to a recording: in its folder or above, naming no other person, task or run."""
+        entities, folder, found = {"events", *recording.stem.split("_")}, self.root, []
+        for part in ("", *recording.parent.relative_to(self.root).parts):
+            folder = folder / part
+            if folder not in self._listed:
+                self._listed[folder] = sorted(folder.glob("*events.json"))
+            found += [path for path in self._listed[folder] if {*path.stem.split("_")} <= entities]
+        return found
+
+    def levels(self, recording: Path) -> list[str]:
+        """The labels that they list for the label column.
+
+        Raises:
+            DataError: ``bad_json``.
+        """
+        for path in (paths := self.of(recording)):
+            if path not in self._levels:
+                self._levels[path] = read_levels(path, self.column)
+        return [level for path in paths for level in self._levels[path]]
+
+
+def read_participants(root: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Sex and age band by person, from ``participants.tsv``, and what is odd about it.
+
+    A table that cannot be used costs those facts and a warning: no label rests on them.
+    """
+    path, about = root / "participants.tsv", root / "participants.json"
+    if not path.is_file():
+        return {}, []
+    try:
+        table = read_table(path, ["participant_id"])
+        units = _age_units(about)
+    except (DataError, ValueError, AttributeError) as problem:
+        return {}, [f"bad_participants: {' '.join(str(problem).split())} Sex and age are not used."]
+    people, warnings = {}, list(table.warnings)
+    if not units.startswith("y"):
+        warnings.append(
+            f"unknown_unit: {about.name} gives ages in {units[:20]}, not years; they are not used"
+        )
+    for _, cells in table.rows:
+        name = f"sub-{cells['participant_id'].removeprefix('sub-')}"
+        facts = person(cells if units.startswith("y") else cells | {"age": ""})
+        if name in people:  # a row a session: what differs is not known of the person
+            facts = {key: value for key, value in facts.items() if people[name].get(key) == value}
+        people[name] = facts
+    return people, warnings
+
+
+def _age_units(path: Path) -> str:
+    """What ``participants.json`` says, lower case; years where it says nothing."""
+    tree = json.loads(path.read_bytes().decode("utf-8-sig")) if path.is_file() else {}
+    return str(tree.get("age", {}).get("Units") or "years").strip().casefold()
