@@ -23,6 +23,7 @@ LAYERS = (
     {"crossval"},
     {"pipeline", "transfer"},
     {"cli"},
+    {"table1"},
 )
 """Lowest first; a part imports only from below. Inside one part the order is free."""
 

@@ -11,6 +11,7 @@ from distilclip_eeg.metrics import (
     COLUMNS,
     always_seizure,
     auroc,
+    class_aurocs,
     confusion,
     macro_f1,
     per_class,
@@ -149,10 +150,15 @@ def test_the_area_ranks_scores_and_counts_ties_as_half():
     assert auroc(label, np.column_stack([score, 1 - score])) == pytest.approx(0.5 / 4)
 
 
-def test_an_absent_class_leaves_the_area_undefined():
-    probability = np.full((4, 3), 1 / 3)
-    assert np.isnan(auroc(np.array([0, 1, 1, 0]), probability))
-    assert auroc(np.array([0, 1, 2, 0]), probability) == pytest.approx(0.5)
+def test_an_absent_class_is_left_out_of_the_mean_area_and_a_single_class_leaves_it_undefined():
+    probability = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.5, 0.4, 0.1], [0.4, 0.2, 0.4]])
+    label = np.array([0, 1, 1, 0])
+    # Class 0: of four pairs, 0.8 beats both, 0.4 beats one: 3/4. Class 1: 0.6 and 0.4 beat 0.1 and 0.2: 1.
+    assert class_aurocs(label, probability)[:2] == pytest.approx([0.75, 1.0])
+    assert np.isnan(class_aurocs(label, probability)[2]) and auroc(label, probability) == pytest.approx(0.875)
+    assert np.isnan(auroc(np.zeros(4, int), probability)) and np.isnan(
+        auroc(np.ones(4, int), probability[:, :2])
+    )
 
 
 def test_the_model_that_always_answers_seizure():

@@ -17,7 +17,8 @@ from distilclip_eeg.losses import LOGIT_SCALE_MAX
 from distilclip_eeg.models.clip import DistilCLIP
 from distilclip_eeg.models.conformer import Conformer
 from distilclip_eeg.models.text_backends import random_tiny
-from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, TextBank
+from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, MetaTask, TextBank
 
 SENTENCES = ["Slow waves.", "Rhythmic sharp waves of high amplitude on the left side of the head.", "Flat."]
 DESCRIPTION = [SENTENCES[k] for k in (0, 1, 0, 2, 1, 0, 0, 1, 2, 2, 1, 0)]
@@ -304,3 +305,66 @@ def test_other_labels_change_no_description(tiny):
     assert (shuffled.windows["label"] != data.windows["label"]).any()
     again, _ = pipeline.describe_fold(config, shuffled, 0)
     assert again == told and len(set(told)) > 1
+
+
+# --------------------------------------------------------------------------- meta-learning over subjects
+
+
+def line(weight=0.5):
+    """A classifier of one weight: logits (0, w * x)."""
+
+    class Line(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.tensor(weight))
+
+        def forward(self, eeg_BCT):
+            x = eeg_BCT[:, 0, 0]
+            return torch.stack([torch.zeros_like(x), self.w * x], dim=1)
+
+    return Line()
+
+
+def one_number(values, labels):
+    eeg = torch.tensor(values).reshape(-1, 1, 1)
+    return Batch(eeg, torch.tensor(labels), torch.arange(len(values)))
+
+
+def test_meta_learning_takes_the_gradient_where_each_subject_s_step_ends():
+    # Rows 0 and 2 are support and query of subject 0, rows 1 and 3 of subject 1.
+    batch, subject = one_number([2.0, -1.0, 1.0, 3.0], [1, 0, 0, 1]), torch.tensor([0, 1, 0, 1])
+    net, w, step = line(), 0.5, 0.1
+    MetaTask(net, subject, inner_lr=step)(batch)["loss"].backward()
+
+    def slope(w, x, y):  # of cross-entropy with logits (0, w x)
+        return (1 / (1 + math.exp(-w * x)) - y) * x
+
+    first, second = w - step * slope(w, 2.0, 1), w - step * slope(w, -1.0, 0)
+    by_hand = (slope(first, 1.0, 0) + slope(second, 3.0, 1)) / 2
+    assert net.w.grad.item() == pytest.approx(by_hand, rel=1e-5)
+    assert net.w.item() == 0.5  # the inner steps leave the shared weight as it is
+
+
+def test_a_subject_with_one_window_is_classified_without_adapting():
+    batch, subject = one_number([2.0, -1.0], [1, 0]), torch.tensor([4, 7])
+    meta, plain = line(), line()
+    terms = MetaTask(meta, subject, inner_lr=0.1)(batch)
+    expected = ClassifyTask(plain)(batch)
+    terms["loss"].backward()
+    expected["loss"].backward()
+    assert torch.equal(terms["logits"], expected["logits"]) and torch.equal(meta.w.grad, plain.w.grad)
+
+
+def test_meta_learning_trains_through_the_same_loop_and_gives_every_window_a_logit(tmp_path):
+    net = conformer()
+    before = copy.deepcopy(net.state_dict())
+    task = MetaTask(net, torch.arange(12) % 3, inner_lr=0.05)
+    assert task(Windows().batch(np.arange(12)))["logits"].shape == (12, 2)
+    fit(task, tmp_path).run()
+    assert any(not torch.equal(before[k], v) for k, v in net.state_dict().items())
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_an_inner_step_must_go_somewhere(value):
+    with pytest.raises(ConfigError, match="model.meta_lr"):
+        MetaTask(line(), torch.zeros(2), inner_lr=value)

@@ -76,6 +76,7 @@ COMMON = {
     "dataset.channels": list | None,
     "model.name": str,
     "model.kind": str,
+    "model.meta_lr": float | None,
 }
 """Type of every other setting."""
 DATA = {k: v for k, v in COMMON.items() if k.startswith(("dataset.", "store.")) or k == "n_jobs"}

@@ -40,8 +40,8 @@ def window_metrics(label: np.ndarray, probability_NK: np.ndarray) -> dict[str, f
     """One row of a table.
 
     Two classes: precision, recall, specificity and F1 are those of the seizure class. More: macro means
-    over classes. ``auroc`` ranks scores (one against rest, macro, where there are more than two classes);
-    NaN where a class is absent.
+    over classes. ``auroc`` ranks scores (one against rest, macro, where there are more than two classes).
+    A class that does not occur is left out of macro means; what is undefined throughout is NaN.
     """
     n_classes = probability_NK.shape[1]
     predicted = probability_NK.argmax(1)
@@ -63,9 +63,11 @@ def window_metrics(label: np.ndarray, probability_NK: np.ndarray) -> dict[str, f
 
 
 def auroc(label: np.ndarray, probability_NK: np.ndarray) -> float:
-    """Area under the ROC curve of the scores; the mean over classes where there are more than two."""
+    """Area under the ROC curve of the scores; of more than two classes, the mean over those that occur."""
     areas = class_aurocs(label, probability_NK)
-    return float(areas[1] if len(areas) == 2 else np.mean(areas))
+    if len(areas) == 2:
+        return float(areas[1])
+    return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
 
 
 def class_aurocs(label: np.ndarray, probability_NK: np.ndarray) -> np.ndarray:

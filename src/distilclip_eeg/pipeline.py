@@ -7,6 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate.utils import set_seed
 from safetensors.torch import load_file, save
@@ -30,7 +31,7 @@ from distilclip_eeg.signals import splits
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.windows import WindowConfig
-from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, TextBank
+from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, MetaTask, TextBank
 from distilclip_eeg.text.descriptors import Describer
 
 
@@ -119,8 +120,7 @@ def train(config: dict, *, report: bool = True) -> Run:
     def make_task(fold: int, source: WindowSource, accelerator):
         about = about_model(config, data)
         if not uses_text(config):
-            task = ClassifyTask(build(config["model"]["net"], **data.sizes()))
-            return task, lambda folder, task: save_net(folder, task.net, about)
+            return plain_task(config, data), lambda folder, task: save_net(folder, task.net, about)
         description, describer = describe_fold(config, data, fold)
         model, bank = make_teacher(config, data, description, describer.vocabulary_sentences())
         about["describer"] = json.loads(describer.to_json())
@@ -135,6 +135,15 @@ def train(config: dict, *, report: bool = True) -> Run:
 
     run_folds(config, data, run, make_task)
     return run
+
+
+def plain_task(config: dict, data: Data) -> ClassifyTask | MetaTask:
+    """A network without text: by cross-entropy, or meta-learned over subjects as ``model.meta_lr`` says."""
+    net, meta_lr = build(config["model"]["net"], **data.sizes()), config["model"].get("meta_lr")
+    if meta_lr is None:
+        return ClassifyTask(net)
+    subject_N = np.unique(data.windows["subject"], return_inverse=True)[1]
+    return MetaTask(net, torch.from_numpy(subject_N), inner_lr=meta_lr)
 
 
 def check_distill(config: dict, teacher: Run) -> None:

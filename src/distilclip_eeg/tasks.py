@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from transformers import PreTrainedTokenizerBase
 
 from distilclip_eeg.loaders import Batch
@@ -20,6 +21,7 @@ from distilclip_eeg.losses import (
 )
 from distilclip_eeg.models.clip import DistilCLIP
 from distilclip_eeg.models.conformer import Conformer
+from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.text.tokenizer import tokenize
 
 
@@ -62,6 +64,53 @@ class ClassifyTask(Task):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         logits = self.net(batch.eeg_BCT)
         return {**classification_loss(logits, batch.label_B), "logits": logits}
+
+
+class MetaTask(Task):
+    """First-order meta-learning over subjects (Finn et al. 2017, ICML, its first-order form).
+
+    In every batch, half of each subject's windows take one gradient step away from the shared weights, and
+    the other half is classified with the weights so reached; its gradient, as if it stood at the shared
+    weights, trains them. A subject with one window in the batch is classified without adapting.
+
+    Args:
+        subject_N: the subject of each row of the window index, as whole numbers.
+        inner_lr: length of the step taken for a subject.
+    """
+
+    def __init__(self, net: nn.Module, subject_N: Tensor, *, inner_lr: float):
+        super().__init__()
+        if not inner_lr > 0:
+            raise ConfigError(f"model.meta_lr={inner_lr} must be above 0, or null for plain training.")
+        self.net, self.subject_N, self.inner_lr = net, subject_N, inner_lr
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        subject_B = self.subject_N[batch.row_B.cpu()].to(batch.label_B.device)
+        logits_BK, queries = [None] * len(subject_B), []
+        for subject in subject_B.unique():
+            rows = torch.nonzero(subject_B == subject)[:, 0]
+            support, query = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+            weights, support_logits = self.adapted(batch, support)
+            query_logits = functional_call(self.net, weights, (batch.eeg_BCT[query],))
+            for row, logits in zip(rows.tolist(), [*support_logits, *query_logits], strict=True):
+                logits_BK[row] = logits
+            queries.append(query)
+        logits_BK, query = torch.stack(logits_BK), torch.cat(queries)
+        return {**classification_loss(logits_BK[query], batch.label_B[query]), "logits": logits_BK}
+
+    def adapted(self, batch: Batch, support: Tensor) -> tuple[dict[str, Tensor], Sequence[Tensor]]:
+        """The weights one step on, and the support windows' logits before it; the step has no gradient."""
+        shared = dict(self.net.named_parameters())
+        if not len(support):
+            return shared, ()
+        logits = self.net(batch.eeg_BCT[support])
+        loss = classification_loss(logits, batch.label_B[support])["loss"]
+        steps = torch.autograd.grad(loss, list(shared.values()), allow_unused=True)
+        weights = {
+            name: weight if step is None else weight - self.inner_lr * step
+            for (name, weight), step in zip(shared.items(), steps, strict=True)
+        }
+        return weights, logits.detach()
 
 
 class ClipTask(Task):

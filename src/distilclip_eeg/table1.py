@@ -1,0 +1,272 @@
+"""Table I of the article: every model under the same folds, ours beside the published figures.
+
+    python scripts/reproduce_table1.py dataset=chbmit dataset.root=FOLDER split=window,subject models=all
+
+A *cell* is one model under one protocol (teacher and student share one, since the student needs its teacher).
+Cells are runs like any other: an interrupted one continues, a finished one is found again. Their rows stand
+in ``results/<name>.csv``; a cell whose digest is there is not run again.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+
+from distilclip_eeg import cli, pipeline
+from distilclip_eeg.config import CONFIG_DIR, build, load
+from distilclip_eeg.data import Data, load_data, train_rows
+from distilclip_eeg.progress import clock, track
+from distilclip_eeg.report.published import COLUMNS as SHOWN
+from distilclip_eeg.report.published import TABLE_1, table_1
+from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
+from distilclip_eeg.runs import Run, commit, digest_of, provenance, read_json, write_atomic
+from distilclip_eeg.schema import ConfigError, check_choice
+from distilclip_eeg.signals.splits import KINDS
+from distilclip_eeg.transfer import load_network
+
+FLOORS = ("logreg_bandpower", "random_forest")
+EXTRA = ("zhu_transformer", "eeg_conformer")
+"""Beside the article's sixteen: the transformer that its EEGNet row cites, and Song's conformer."""
+BASELINES = tuple(name for name in TABLE_1 if name not in ("teacher", "student"))
+NETWORK_ONLY = ("trainer.", "augment=", "optim.")
+"""Overrides that mean nothing to a floor."""
+HEAD = (
+    "| model | Acc % | Pre % | Rec % | F1 % | AUROC % | article, full corpus: Acc / Pre / Rec / F1 | M param. | min "
+    "| windows/s |"
+)
+MATCHES = ("window",)
+"""Protocols whose figures may stand beside the article's; the others are there to show the difference."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model (or a teacher with its student) under one protocol."""
+
+    split: str
+    model: str
+    overrides: tuple[str, ...]
+
+    def words(self, model: str | None = None) -> list[str]:
+        """What ``train.py`` is told."""
+        dropped = NETWORK_ONLY if self.model in FLOORS else ()
+        kept = [o for o in self.overrides if not o.startswith(dropped)]
+        return [f"split={self.split}", f"model={model or self.model}", *kept]
+
+    @property
+    def digest(self) -> str:
+        """Stands for every setting of the cell, its folds included."""
+        config = load("train", self.words())
+        fold = config["fold"] if config["fold"] is not None else "all"
+        return f"{digest_of(config)}-{fold}".replace(" ", "")
+
+
+def all_models(ours: str) -> list[str]:
+    """What ``models=all`` stands for, in the table's order; ``ours`` is the size of our pair."""
+    return [*BASELINES, *EXTRA, f"teacher_{ours}", *FLOORS]
+
+
+def cells_of(models: str, splits: str, ours: str, overrides: list[str]) -> list[Cell]:
+    """Every cell of a table; names are checked before anything is read."""
+    chosen = all_models(ours) if models == "all" else models.split(",")
+    known = sorted(p.stem for p in (CONFIG_DIR / "model").glob("*.yaml"))
+    for name in chosen:
+        check_choice("models", name, known)
+        if name.startswith("student"):
+            raise ConfigError(f"models={name}: a student comes with its teacher; name the teacher.")
+    for split in splits.split(","):
+        check_choice("split", split, KINDS)
+    return [Cell(split, model, tuple(overrides)) for split in splits.split(",") for model in chosen]
+
+
+def run_cell(one: Cell, log: Path) -> list[dict]:
+    """Train a cell, or find it finished, and describe it: one row a model. What it prints goes to ``log``."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
+        config = load("train", one.words())
+        runs = [pipeline.train(config)]
+        if one.model.startswith("teacher"):
+            student = load("distill", one.words(one.model.replace("teacher", "student")))
+            runs.append(pipeline.distill(cli.with_teacher_data(student, runs[0], []), runs[0]))
+        return [row_of(run, one) for run in runs]
+
+
+def row_of(run: Run, one: Cell) -> dict:
+    """A finished cell's row: metrics, size, speed, and how it was made."""
+    table = summary_rows([run])
+    row = table[table["model"] != ALWAYS].iloc[0].to_dict()
+    always = table[table["model"] == ALWAYS].iloc[0]
+    info, folds = read_json(run.path / "data.json"), run.folds_done()
+    steps = [read_json(run.fold(k) / "metrics.json").get("steps") for k in folds]
+    seconds = sum(v for k, v in read_json(run.path / "timing.json").items() if k.startswith("fold"))
+    row |= {f"always_{c}": always[c] for c in SHOWN}
+    return row | {
+        **speed_of(run),
+        "steps_per_fold": steps[0] if steps[0] is not None else "",
+        "minutes": round(seconds / 60, 2),
+        "leak_note": info["leak_note"],
+        "hardware": provenance()["machine"],
+        "commit": commit(),
+        "command": f"python scripts/reproduce_table1.py split={one.split} models={one.model} "
+        + " ".join(one.overrides),
+        "digest": one.digest,
+    }
+
+
+def speed_of(run: Run, batch: int = 256, repeats: int = 3) -> dict:
+    """Parameters of a network and windows it scores a second on this machine, best of ``repeats``."""
+    folder = run.fold(run.folds_done()[0])
+    if not (folder / "model.json").exists():
+        return {"parameters": "", "windows_per_s": ""}
+    net, about = load_network(folder), read_json(folder / "model.json")
+    eeg = torch.randn(batch, about["n_chans"], about["n_times"])
+    best = np.inf
+    with torch.no_grad():
+        net(eeg)
+        for _ in range(repeats):
+            start = time.perf_counter()
+            net(eeg)
+            best = min(best, time.perf_counter() - start)
+    return {"parameters": sum(p.numel() for p in net.parameters()), "windows_per_s": round(batch / best)}
+
+
+def expected_s(one: Cell, data: Data) -> float:
+    """Seconds a cell will take on one core: two steps and one prediction, timed on random windows."""
+    config = load("train", one.words())
+    folds = len(pipeline.chosen_folds(config))
+    if config["model"]["kind"] == "floor":
+        return 10.0 * folds
+    net = build(config["model"]["net"], **data.sizes())
+    eeg = torch.randn(config["trainer"]["batch_size"], len(data.store.ch_names), data.length)
+    label = torch.zeros(len(eeg), dtype=torch.long)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        torch.nn.functional.cross_entropy(net(eeg), label).backward()
+        times.append(time.perf_counter() - start)
+    step = min(times)
+    per_epoch = -(-len(train_rows(data, 0, config["seed"])) // len(eeg))
+    steps = min(config["trainer"]["max_steps"] or np.inf, config["trainer"]["epochs"] * per_epoch)
+    scored = (
+        len(data.rows(0, "val")) * -(-steps // per_epoch)
+        + len(data.rows(0, "val"))
+        + len(data.rows(0, "test"))
+    )
+    twice = 2 if one.model.startswith("teacher") else 1
+    return twice * folds * (steps * step + scored / len(eeg) * step / 3)
+
+
+def announce(todo: list[Cell], jobs: int) -> None:
+    """What will be run and how long it should take, before it starts."""
+    data: dict[str, Data] = {}
+    total = 0.0
+    for one in track(todo, len(todo), "estimating the time"):
+        if one.split not in data:
+            with contextlib.redirect_stdout(None):
+                data[one.split] = load_data(load("train", one.words()))
+        seconds = expected_s(one, data[one.split])
+        total += seconds
+        print(f"  {one.split:10s}{one.model:18s}{clock(seconds):>10s}")
+    print(f"expected: {clock(total)} on one core, about {clock(total / jobs)} with jobs={jobs}")
+
+
+def execute(todo: list[Cell], jobs: int, cluster: str | None, logs: Path) -> Iterator[list[dict]]:
+    """Rows of each cell as it finishes, from local processes or from a cluster's queue (submitit)."""
+    places = [logs / f"{one.split}-{one.model}.log" for one in todo]
+    if cluster is None:
+        work = (joblib.delayed(run_cell)(one, log) for one, log in zip(todo, places, strict=True))
+        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
+        return
+    try:
+        import submitit
+    except ImportError:
+        raise ConfigError(
+            f"cluster={cluster} needs submitit: pip install 'distilclip-eeg[sweep]', or leave cluster out."
+        ) from None
+    executor = submitit.AutoExecutor(folder=logs / "submitit", cluster=cluster)
+    executor.update_parameters(
+        timeout_min=24 * 60, cpus_per_task=4, name="table1", slurm_array_parallelism=jobs
+    )
+    with executor.batch():
+        submitted = [executor.submit(run_cell, one, log) for one, log in zip(todo, places, strict=True)]
+    for job in submitit.helpers.as_completed(submitted):
+        yield job.result()
+
+
+def fill(cells: list[Cell], path: Path, *, jobs: int, cluster: str | None = None) -> None:
+    """Run the cells that ``path`` lacks and add their rows, each as soon as it is there."""
+    known = set(pd.read_csv(path)["digest"]) if path.exists() else set()
+    todo = [one for one in cells if one.digest not in known]
+    print(f"{len(cells) - len(todo)} of {len(cells)} cells stand in {path} already")
+    if not todo:
+        return
+    announce(todo, jobs)
+    logs = path.parent.parent / "runs" / "table1"
+    for rows in track(execute(todo, jobs, cluster, logs), len(todo), "cells"):
+        before = pd.read_csv(path) if path.exists() else pd.DataFrame()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = pd.concat([before, pd.DataFrame(rows)], ignore_index=True)
+        write_atomic(path, table.to_csv(index=False).encode())
+
+
+def markdown(path: Path, models: list[str]) -> str:
+    """Table I as printed: accuracy, precision, recall and F1 of each model, ours beside the article's."""
+    rows = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["dataset", "split", "model"])
+    names = [
+        n for m in models for n in ([m, m.replace("teacher", "student")] if m.startswith("teacher") else [m])
+    ]
+    parts = []
+    for (dataset, split), group in rows.groupby(["dataset", "split"], sort=False):
+        first = group.iloc[0]
+        parts.append(
+            f"**{dataset}, split={split}** ({int(first['folds'])} folds, mean ± SD over folds; test windows: "
+            f"{'balanced' if first['balanced_test'] else 'natural prevalence'}). {first['leak_note']}\n"
+        )
+        parts.append(HEAD)
+        parts.append("|" + "---|" * 10)
+        parts += [line_of(group[group["model"] == name], name, dataset, split) for name in names]
+        always = " | ".join(f"{100 * first[f'always_{c}']:.1f}" for c in SHOWN)
+        parts.append(f"| {ALWAYS} | {always} | 50.0 | – | – | – | – |\n")
+    return "\n".join(parts)
+
+
+def line_of(found: pd.DataFrame, name: str, dataset: str, split: str) -> str:
+    """One model's line; 'not run' where there is no row."""
+    said = table_1(name, dataset)
+    article = " / ".join(f"{said[c]:.2f}" for c in SHOWN) if said and split in MATCHES else "–"
+    if found.empty:
+        return f"| {name} | " + " | ".join(["not run"] * 5) + f" | {article} | – | – | – |"
+    row = found.iloc[-1]
+    ours = " | ".join(cell(row[c], row[f"{c}_sd"]) for c in (*SHOWN, "auroc"))
+    size = "–" if pd.isna(row["parameters"]) else f"{row['parameters'] / 1e6:.2f}"
+    speed = "–" if pd.isna(row["windows_per_s"]) else f"{row['windows_per_s']:,.0f}"
+    return f"| {name} | {ours} | {article} | {size} | {row['minutes']:.1f} | {speed} |"
+
+
+def settings(overrides: list[str]) -> dict[str, str]:
+    """Our own words out of a command line, and their defaults; the rest is training's."""
+    own = {"models": "all", "split": "window", "ours": "tiny", "jobs": "1", "cluster": "", "name": ""}
+    for word in list(overrides):
+        key, _, value = word.partition("=")
+        if key in own:
+            own[key] = value
+            overrides.remove(word)
+    if not own["jobs"].isdecimal() or own["jobs"] == "0":
+        raise ConfigError(f"jobs={own['jobs']}: expected a whole number above 0.")
+    return own
+
+
+def reproduce(overrides: list[str], root: Path = Path("results")) -> None:
+    """``python scripts/reproduce_table1.py``; see the module."""
+    overrides = list(overrides)
+    own = settings(overrides)
+    cells = cells_of(own["models"], own["split"], own["ours"], overrides)
+    dataset = load("train", cells[0].words())["dataset"]["name"]
+    path = root / f"{own['name'] or f'table1_{dataset}'}.csv"
+    fill(cells, path, jobs=int(own["jobs"]), cluster=own["cluster"] or None)
+    print(markdown(path, list(dict.fromkeys(one.model for one in cells))))
