@@ -21,7 +21,7 @@ LAYERS = (
     {"config"},
     {"data"},
     {"crossval"},
-    {"pipeline", "transfer"},
+    {"pipeline", "transfer", "speed"},
     {"cli"},
     {"table1"},
 )

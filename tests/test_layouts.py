@@ -135,10 +135,9 @@ def bert(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_article_s_teacher_with_a_12_x_768_bert_runs_as_typed(trees, bert, tmp_path, launch):
+def test_the_article_s_teacher_with_a_12_x_768_bert_runs_as_typed(bert, tmp_path, launch):
     """``python train.py dataset=tusz model=teacher text_encoder.path=FOLDER trainer.max_steps=2 fold=0``."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "tusz").symlink_to(trees("tusz")[0])
+    synthesize("tusz", tmp_path / "data" / "tusz", n_subjects=8, recordings_per_subject=1, recording_s=40)
     words = ["dataset=tusz", "model=teacher", f"text_encoder.path={bert}", "trainer.max_steps=2", "fold=0"]
     done = launch("train", *words, cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr

@@ -8,7 +8,6 @@ in ``results/<name>.csv``; a cell whose digest is there is not run again.
 """
 
 import contextlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,9 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-import torch
 
 from distilclip_eeg import cli, pipeline
-from distilclip_eeg.config import CONFIG_DIR, build, load
+from distilclip_eeg.config import CONFIG_DIR, load
 from distilclip_eeg.data import Data, load_data, train_rows
 from distilclip_eeg.progress import clock, track
 from distilclip_eeg.report.published import COLUMNS as SHOWN
@@ -28,7 +26,7 @@ from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
 from distilclip_eeg.runs import Run, commit, digest_of, provenance, read_json, write_atomic
 from distilclip_eeg.schema import ConfigError, check_choice
 from distilclip_eeg.signals.splits import KINDS
-from distilclip_eeg.transfer import load_network
+from distilclip_eeg.speed import SIZES, SPEED, speeds
 
 FLOORS = ("logreg_bandpower", "random_forest")
 EXTRA = ("zhu_transformer", "eeg_conformer")
@@ -37,8 +35,8 @@ BASELINES = tuple(name for name in TABLE_1 if name not in ("teacher", "student")
 NETWORK_ONLY = ("trainer.", "augment=", "optim.")
 """Overrides that mean nothing to a floor."""
 HEAD = (
-    "| model | Acc % | Pre % | Rec % | F1 % | AUROC % | article, full corpus: Acc / Pre / Rec / F1 | M param. | min "
-    "| windows/s |"
+    "| model | Acc % | Pre % | Rec % | F1 % | AUROC % | article, full corpus: Acc / Pre / Rec / F1 "
+    "| min | parameters | ms a step | windows/s |"
 )
 MATCHES = ("window",)
 """Protocols whose figures may stand beside the article's; the others are there to show the difference."""
@@ -104,9 +102,8 @@ def row_of(run: Run, one: Cell) -> dict:
     info, folds = read_json(run.path / "data.json"), run.folds_done()
     steps = [read_json(run.fold(k) / "metrics.json").get("steps") for k in folds]
     seconds = sum(v for k, v in read_json(run.path / "timing.json").items() if k.startswith("fold"))
-    row |= {f"always_{c}": always[c] for c in SHOWN}
+    row |= {f"always_{c}": always[c] for c in SHOWN} | sizes_of(run)
     return row | {
-        **speed_of(run),
         "steps_per_fold": steps[0] if steps[0] is not None else "",
         "minutes": round(seconds / 60, 2),
         "leak_note": info["leak_note"],
@@ -118,61 +115,53 @@ def row_of(run: Run, one: Cell) -> dict:
     }
 
 
-def speed_of(run: Run, batch: int = 256, repeats: int = 3) -> dict:
-    """Parameters of a network and windows it scores a second on this machine, best of ``repeats``."""
-    folder = run.fold(run.folds_done()[0])
-    if not (folder / "model.json").exists():
-        return {"parameters": "", "windows_per_s": ""}
-    net, about = load_network(folder), read_json(folder / "model.json")
-    eeg = torch.randn(batch, about["n_chans"], about["n_times"])
-    best = np.inf
-    with torch.no_grad():
-        net(eeg)
-        for _ in range(repeats):
-            start = time.perf_counter()
-            net(eeg)
-            best = min(best, time.perf_counter() - start)
-    return {"parameters": sum(p.numel() for p in net.parameters()), "windows_per_s": round(batch / best)}
+def sizes_of(run: Run) -> dict:
+    """Channels, samples and classes, as its predictions and settings tell."""
+    config = run.config
+    with (run.path / "data_report.txt").open(encoding="utf-8") as page:
+        n_chans = int(page.readline().rpartition(" channels")[0].rpartition(" ")[2])
+    classes = run.predictions(run.folds_done()[0])["classes"]
+    n_times = round(config["windows"]["length_s"] * config["signals"]["sfreq"])
+    return {"n_chans": n_chans, "n_times": n_times, "n_outputs": len(classes)}
 
 
-def expected_s(one: Cell, data: Data) -> float:
-    """Seconds a cell will take on one core: two steps and one prediction, timed on random windows."""
+def networks(cells: list[Cell]) -> list[str]:
+    """Every network of a table, a teacher's student included, in order."""
+    names = []
+    for one in cells:
+        if one.model not in FLOORS:
+            names.append(one.model)
+        if one.model.startswith("teacher"):
+            names.append(one.model.replace("teacher", "student"))
+    return list(dict.fromkeys(names))
+
+
+def expected_s(one: Cell, data: Data, speed: pd.DataFrame) -> float:
+    """Seconds a cell will take on one core: its steps, and a prediction an epoch."""
     config = load("train", one.words())
     folds = len(pipeline.chosen_folds(config))
-    if config["model"]["kind"] == "floor":
+    if one.model in FLOORS:
         return 10.0 * folds
-    net = build(config["model"]["net"], **data.sizes())
-    eeg = torch.randn(config["trainer"]["batch_size"], len(data.store.ch_names), data.length)
-    label = torch.zeros(len(eeg), dtype=torch.long)
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        torch.nn.functional.cross_entropy(net(eeg), label).backward()
-        times.append(time.perf_counter() - start)
-    step = min(times)
-    per_epoch = -(-len(train_rows(data, 0, config["seed"])) // len(eeg))
-    steps = min(config["trainer"]["max_steps"] or np.inf, config["trainer"]["epochs"] * per_epoch)
-    scored = (
-        len(data.rows(0, "val")) * -(-steps // per_epoch)
-        + len(data.rows(0, "val"))
-        + len(data.rows(0, "test"))
-    )
-    twice = 2 if one.model.startswith("teacher") else 1
-    return twice * folds * (steps * step + scored / len(eeg) * step / 3)
+    trainer, rows = config["trainer"], len(train_rows(data, 0, config["seed"]))
+    per_epoch = -(-rows // trainer["batch_size"])
+    steps = min(trainer["max_steps"] or np.inf, trainer["epochs"] * per_epoch)
+    scored = len(data.rows(0, "val")) * (1 + -(-steps // per_epoch)) + len(data.rows(0, "test"))
+    seconds = [
+        steps * speed.loc[name, "step_ms"] / 1000 * trainer["batch_size"] / 32
+        + scored / speed.loc[name, "windows_per_s"]
+        for name in networks([one])
+    ]
+    return folds * sum(seconds)
 
 
-def announce(todo: list[Cell], jobs: int) -> None:
+def announce(todo: list[Cell], data: Data, speed: pd.DataFrame, jobs: int) -> None:
     """What will be run and how long it should take, before it starts."""
-    data: dict[str, Data] = {}
     total = 0.0
-    for one in track(todo, len(todo), "estimating the time"):
-        if one.split not in data:
-            with contextlib.redirect_stdout(None):
-                data[one.split] = load_data(load("train", one.words()))
-        seconds = expected_s(one, data[one.split])
+    for one in todo:
+        seconds = expected_s(one, data, speed)
         total += seconds
         print(f"  {one.split:10s}{one.model:18s}{clock(seconds):>10s}")
-    print(f"expected: {clock(total)} on one core, about {clock(total / jobs)} with jobs={jobs}")
+    print(f"expected: {clock(total)} on one core, about {clock(total / jobs)} with jobs={jobs}", flush=True)
 
 
 def execute(todo: list[Cell], jobs: int, cluster: str | None, logs: Path) -> Iterator[list[dict]]:
@@ -203,9 +192,12 @@ def fill(cells: list[Cell], path: Path, *, jobs: int, cluster: str | None = None
     known = set(pd.read_csv(path)["digest"]) if path.exists() else set()
     todo = [one for one in cells if one.digest not in known]
     print(f"{len(cells) - len(todo)} of {len(cells)} cells stand in {path} already")
+    with contextlib.redirect_stdout(None):
+        data = load_data(load("train", cells[0].words()))
+    speed = speeds(networks(cells), data, path.parent / SPEED)
     if not todo:
         return
-    announce(todo, jobs)
+    announce(todo, data, speed, jobs)
     logs = path.parent.parent / "runs" / "table1"
     for rows in track(execute(todo, jobs, cluster, logs), len(todo), "cells"):
         before = pd.read_csv(path) if path.exists() else pd.DataFrame()
@@ -217,6 +209,13 @@ def fill(cells: list[Cell], path: Path, *, jobs: int, cluster: str | None = None
 def markdown(path: Path, models: list[str]) -> str:
     """Table I as printed: accuracy, precision, recall and F1 of each model, ours beside the article's."""
     rows = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["dataset", "split", "model"])
+    speed = path.parent / SPEED
+    if len(rows) and speed.exists():
+        columns = ["model", "parameters", "step_ms", "windows_per_s"]
+        sizes = rows["n_chans"].iloc[0], rows["n_times"].iloc[0], rows["n_outputs"].iloc[0]
+        table = pd.read_csv(speed)
+        mine = (table[SIZES] == sizes).all(axis=1)
+        rows = rows.merge(table.loc[mine, columns], on="model", how="left")
     names = [
         n for m in models for n in ([m, m.replace("teacher", "student")] if m.startswith("teacher") else [m])
     ]
@@ -228,10 +227,10 @@ def markdown(path: Path, models: list[str]) -> str:
             f"{'balanced' if first['balanced_test'] else 'natural prevalence'}). {first['leak_note']}\n"
         )
         parts.append(HEAD)
-        parts.append("|" + "---|" * 10)
+        parts.append("|" + "---|" * 11)
         parts += [line_of(group[group["model"] == name], name, dataset, split) for name in names]
         always = " | ".join(f"{100 * first[f'always_{c}']:.1f}" for c in SHOWN)
-        parts.append(f"| {ALWAYS} | {always} | 50.0 | – | – | – | – |\n")
+        parts.append(f"| {ALWAYS} | {always} | 50.0 | – | – | – | – | – |\n")
     return "\n".join(parts)
 
 
@@ -240,12 +239,13 @@ def line_of(found: pd.DataFrame, name: str, dataset: str, split: str) -> str:
     said = table_1(name, dataset)
     article = " / ".join(f"{said[c]:.2f}" for c in SHOWN) if said and split in MATCHES else "–"
     if found.empty:
-        return f"| {name} | " + " | ".join(["not run"] * 5) + f" | {article} | – | – | – |"
+        return f"| {name} | " + " | ".join(["not run"] * 5) + f" | {article} | – | – | – | – |"
     row = found.iloc[-1]
     ours = " | ".join(cell(row[c], row[f"{c}_sd"]) for c in (*SHOWN, "auroc"))
-    size = "–" if pd.isna(row["parameters"]) else f"{row['parameters'] / 1e6:.2f}"
-    speed = "–" if pd.isna(row["windows_per_s"]) else f"{row['windows_per_s']:,.0f}"
-    return f"| {name} | {ours} | {article} | {size} | {row['minutes']:.1f} | {speed} |"
+    speed = "– | – | –"
+    if not pd.isna(row["parameters"]):
+        speed = f"{row['parameters']:,.0f} | {row['step_ms']:.0f} | {row['windows_per_s']:,.0f}"
+    return f"| {name} | {ours} | {article} | {row['minutes']:.1f} | {speed} |"
 
 
 def settings(overrides: list[str]) -> dict[str, str]:
