@@ -119,7 +119,7 @@ def check_recording(path: Path, _: Path | None) -> Iterable[str]:
     """Header, channels, scaling and signal, decoded as for training."""
     header = read_header(path)
     there = {canonical(label) for label in header.labels}
-    lacking = [sum(canonical(c) not in there for c in names) for names in NATIVES]
+    lacking = [sum(canonical(c) not in there for c in names) / len(names) for names in NATIVES]
     montage = Montage("native", NATIVES[int(np.argmin(lacking))])
     plan_channels(header.labels, montage, str(path))
     return read_eeg(path, montage, header).warnings

@@ -158,6 +158,8 @@ def explain(name: str, here: float, said: float, all_here: dict, published: dict
         return f"{number(said - here)} fewer: they belong to the {number(lost)} recordings not on disk"
     if lost < 0:
         return f"{number(-lost)} recordings are here that the release lacks: it is another release, or none"
+    if "recordings" not in published:
+        return f"differs by {number(here - said)}; see what the corpus says below"
     unread = "see 'cannot be used' below" if name != "recordings" else "files were added to the release"
     return f"differs by {number(here - said)} with all recordings on disk; {unread}"
 
