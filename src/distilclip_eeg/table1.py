@@ -8,6 +8,7 @@ in ``results/<name>.csv``; a cell whose digest is there is not run again.
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,10 +110,18 @@ def row_of(run: Run, one: Cell) -> dict:
         "leak_note": info["leak_note"],
         "hardware": provenance()["machine"],
         "commit": commit(),
-        "command": f"python scripts/reproduce_table1.py split={one.split} models={one.model} "
-        + " ".join(one.overrides),
+        "command": command(one),
         "digest": one.digest,
     }
+
+
+def command(one: Cell) -> str:
+    """What to type for this cell alone; the shared folder by its variable, so that no machine is named."""
+    ours = (f"ours={one.model.partition('_')[2]}",) if one.model.startswith("teacher") else ()
+    words = (f"split={one.split}", f"models={one.model}", *ours, *one.overrides)
+    text = f"python scripts/reproduce_table1.py {' '.join(words)}"
+    shared = os.environ.get("DISTILCLIP_EEG_SHARED")
+    return text.replace(shared, "$DISTILCLIP_EEG_SHARED") if shared else text
 
 
 def sizes_of(run: Run) -> dict:
