@@ -278,4 +278,7 @@ def reproduce(overrides: list[str], root: Path = Path("results")) -> None:
     dataset = load("train", cells[0].words())["dataset"]["name"]
     path = root / f"{own['name'] or f'table1_{dataset}'}.csv"
     fill(cells, path, jobs=int(own["jobs"]), cluster=own["cluster"] or None)
-    print(markdown(path, list(dict.fromkeys(one.model for one in cells))))
+    page = markdown(path, list(dict.fromkeys(one.model for one in cells)))
+    if path.exists():
+        write_atomic(path.with_suffix(".md"), f"{page}\n".encode())
+    print(page)
