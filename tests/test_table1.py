@@ -82,6 +82,16 @@ def test_a_cluster_s_queue_gives_the_same_rows(made, first, tmp_path):
     assert row["accuracy"] == same["accuracy"] and row["auroc"] == same["auroc"]
 
 
+@pytest.mark.slow
+def test_a_cell_that_cannot_be_run_is_named_and_the_others_are(made, tmp_path, capsys):
+    words = [w for w in made[1] if not w.startswith(("models=", "split=", "jobs=", "run.root="))]
+    reproduce(
+        [*words, "models=rnn", "split=window,official", f"run.root={tmp_path / 'runs'}"], tmp_path / "r"
+    )
+    assert "not run: official rnn:" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "r" / "t.csv")["split"].tolist() == ["window"]
+
+
 def test_all_models_are_the_article_s_sixteen_two_more_ours_and_the_floors():
     assert len(BASELINES) == 16
     assert all_models("small")[16:] == [

@@ -25,7 +25,7 @@ from distilclip_eeg.report.published import COLUMNS as SHOWN
 from distilclip_eeg.report.published import TABLE_1, table_1
 from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
 from distilclip_eeg.runs import Run, commit, digest_of, provenance, read_json, write_atomic
-from distilclip_eeg.schema import ConfigError, check_choice
+from distilclip_eeg.schema import ConfigError, UserError, check_choice
 from distilclip_eeg.signals.splits import KINDS
 from distilclip_eeg.speed import SIZES, SPEED, speeds
 
@@ -93,6 +93,14 @@ def run_cell(one: Cell, log: Path) -> list[dict]:
             student = load("distill", one.words(one.model.replace("teacher", "student")))
             runs.append(pipeline.distill(cli.with_teacher_data(student, runs[0], []), runs[0]))
         return [row_of(run, one) for run in runs]
+
+
+def attempt(one: Cell, log: Path) -> list[dict] | str:
+    """``run_cell``, or what went wrong: one cell that cannot be run does not stop the others."""
+    try:
+        return run_cell(one, log)
+    except UserError as problem:
+        return f"{one.split} {one.model}: {problem}"
 
 
 def row_of(run: Run, one: Cell) -> dict:
@@ -173,11 +181,11 @@ def announce(todo: list[Cell], data: Data, speed: pd.DataFrame, jobs: int) -> No
     print(f"expected: {clock(total)} on one core, about {clock(total / jobs)} with jobs={jobs}", flush=True)
 
 
-def execute(todo: list[Cell], jobs: int, cluster: str | None, logs: Path) -> Iterator[list[dict]]:
-    """Rows of each cell as it finishes, from local processes or from a cluster's queue (submitit)."""
+def execute(todo: list[Cell], jobs: int, cluster: str | None, logs: Path) -> Iterator[list[dict] | str]:
+    """Rows of each cell as it finishes, or why it has none; local processes, or a queue through submitit."""
     places = [logs / f"{one.split}-{one.model}.log" for one in todo]
     if cluster is None:
-        work = (joblib.delayed(run_cell)(one, log) for one, log in zip(todo, places, strict=True))
+        work = (joblib.delayed(attempt)(one, log) for one, log in zip(todo, places, strict=True))
         yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
         return
     try:
@@ -191,7 +199,7 @@ def execute(todo: list[Cell], jobs: int, cluster: str | None, logs: Path) -> Ite
         timeout_min=24 * 60, cpus_per_task=4, name="table1", slurm_array_parallelism=jobs
     )
     with executor.batch():
-        submitted = [executor.submit(run_cell, one, log) for one, log in zip(todo, places, strict=True)]
+        submitted = [executor.submit(attempt, one, log) for one, log in zip(todo, places, strict=True)]
     for job in submitit.helpers.as_completed(submitted):
         yield job.result()
 
@@ -208,11 +216,17 @@ def fill(cells: list[Cell], path: Path, *, jobs: int, cluster: str | None = None
         return
     announce(todo, data, speed, jobs)
     logs = path.parent.parent / "runs" / "table1"
+    failed = []
     for rows in track(execute(todo, jobs, cluster, logs), len(todo), "cells"):
+        if isinstance(rows, str):
+            failed.append(rows)
+            continue
         before = pd.read_csv(path) if path.exists() else pd.DataFrame()
         path.parent.mkdir(parents=True, exist_ok=True)
         table = pd.concat([before, pd.DataFrame(rows)], ignore_index=True)
         write_atomic(path, table.to_csv(index=False).encode())
+    for line in failed:
+        print(f"not run: {line}", flush=True)
 
 
 def markdown(path: Path, models: list[str]) -> str:
@@ -221,9 +235,8 @@ def markdown(path: Path, models: list[str]) -> str:
     speed = path.parent / SPEED
     if len(rows) and speed.exists():
         columns = ["model", "parameters", "step_ms", "windows_per_s"]
-        sizes = rows["n_chans"].iloc[0], rows["n_times"].iloc[0], rows["n_outputs"].iloc[0]
         table = pd.read_csv(speed)
-        mine = (table[SIZES] == sizes).all(axis=1)
+        mine = (table[SIZES] == rows[SIZES].iloc[0]).all(axis=1)
         rows = rows.merge(table.loc[mine, columns], on="model", how="left")
     names = [
         n for m in models for n in ([m, m.replace("teacher", "student")] if m.startswith("teacher") else [m])
