@@ -19,7 +19,6 @@ from distilclip_eeg.config import load
 from distilclip_eeg.data import describe_data, load_data
 from distilclip_eeg.loaders import WindowSource
 from distilclip_eeg.pipeline import describe_fold
-from distilclip_eeg.signals.splits import KINDS
 from distilclip_eeg.signals.windows import WindowConfig, cut
 
 # %% [markdown]
@@ -60,7 +59,10 @@ print(pd.crosstab(data.windows["subject"], classes, margins=True).to_string())
 # something about people whom the model never saw; it needs at least five of them.
 
 # %%
-shares = {name: load_data(load("train", [*overrides, f"split={name}"])).audit for name in KINDS}
+shares = {
+    name: load_data(load("train", [*overrides, f"split={name}"])).audit
+    for name in ("window", "recording", "subject")
+}
 print((100 * pd.DataFrame(shares)).round(1).to_string())
 
 # %% [markdown]
