@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from distilclip_eeg import engine, runs
-from distilclip_eeg.engine import Fit, OptimConfig, TrainerConfig, make_accelerator, predict
+from distilclip_eeg.engine import Fit, OptimConfig, TrainerConfig, make_accelerator, predict, running_mean
 from distilclip_eeg.loaders import Batch, epoch_order
 from distilclip_eeg.models.conformer import Conformer
 from distilclip_eeg.runs import write_atomic
@@ -101,6 +101,16 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone():
     assert sorted(first) == list(rows)
     for seed, epoch in ((1, 3), (2, 2)):
         assert list(epoch_order(rows, seed, epoch)) != list(first)
+
+
+def test_the_running_mean_of_a_short_training_forgets_its_first_weights():
+    weight = torch.nn.Linear(1, 1, bias=False)
+    mean = torch.optim.swa_utils.AveragedModel(weight, multi_avg_fn=running_mean(0.3))
+    for value in (1.0, 0.0, 0.0, 0.0):
+        torch.nn.init.constant_(weight.weight, value)
+        mean.update_parameters(weight)
+    # Decays 2/11, 3/12 and, as 4/13 is above it, the decay asked for.
+    assert mean.module.weight.item() == pytest.approx(2 / 11 * 3 / 12 * 0.3)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])

@@ -61,7 +61,8 @@ class OptimConfig:
     grad_clip: float | None = 1.0
     warmup_steps: int = 0
     ema: float = 0.0
-    """Decay of the running mean of weights that is evaluated and kept; 0: the weights themselves."""
+    """Decay of the running mean of weights that is evaluated and kept, reached gradually (``running_mean``);
+    0: the weights themselves."""
 
     def __post_init__(self) -> None:
         check_choice("optim.name", self.name, ("adam", "adamw"))
@@ -101,6 +102,18 @@ def make_optimizer(task: nn.Module, config: OptimConfig) -> torch.optim.Optimize
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]
     return optimizer
+
+
+def running_mean(decay: float) -> Callable:
+    """Exponential mean of the weights whose decay grows to ``decay``: min(decay, (1 + n) / (10 + n)) at step n.
+
+    A constant decay of 0.995 would leave a third of a 200-step run's mean to its first weights.
+    """
+
+    def update(averaged: list, current: list, n: torch.Tensor) -> None:
+        get_ema_multi_avg_fn(min(decay, (1 + int(n)) / (10 + int(n))))(averaged, current, n)
+
+    return update
 
 
 def kept_state(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -160,7 +173,7 @@ class Fit:
         self.task, self.optimizer = accelerator.prepare(task, make_optimizer(task, optim))
         self.plain = accelerator.unwrap_model(self.task)
         self.averaged = (
-            AveragedModel(self.plain, multi_avg_fn=get_ema_multi_avg_fn(optim.ema), use_buffers=True)
+            AveragedModel(self.plain, multi_avg_fn=running_mean(optim.ema), use_buffers=True)
             if optim.ema
             else None
         )
