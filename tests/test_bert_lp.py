@@ -77,7 +77,7 @@ def test_the_hooks_do_what_an_explicit_loop_over_the_layers_does(attention, pool
     long_mask = torch.cat([mask.new_ones(2, p), mask], dim=1)[:, None, None, :]
     additive = (1.0 - long_mask) * torch.finfo(torch.float32).min
     tokens = hidden
-    for layer, prompts in zip(bert.encoder.layer, encoder.prompts, strict=True):
+    for layer, prompts in zip(bert.encoder.layer, encoder.prompts.values, strict=True):
         # Prompts stand first here: without positions of their own their place cannot matter.
         out = layer(torch.cat([prompts.expand(2, -1, -1), tokens], dim=1), attention_mask=additive)
         tokens = (out[0] if isinstance(out, tuple) else out)[:, p:]
@@ -93,7 +93,7 @@ def test_the_prompts_of_every_layer_reach_the_output(layer):
     encoder = BertLP(tiny_bert(), n_prompts=4).eval()
     before = encoder(*two_texts())
     with torch.no_grad():
-        encoder.prompts[layer] += 1.0
+        encoder.prompts.values[layer] += 1.0
     assert (encoder(*two_texts()) - before).abs().max() > 1e-3
 
 
@@ -120,7 +120,7 @@ def test_every_parameter_that_trains_gets_a_gradient(train, attention):
         # Softmax does not see what a key's bias adds to all scores alike: its gradient is zero by algebra.
         if not name.endswith("key.bias"):
             assert parameter.grad.abs().sum() > 0, name
-    assert (encoder.prompts.grad.flatten(1).abs().sum(1) > 0).all()
+    assert (encoder.prompts.values.grad.flatten(1).abs().sum(1) > 0).all()
 
 
 def trainable_state(module):
@@ -130,9 +130,9 @@ def trainable_state(module):
 def test_what_trains_is_what_the_setting_says():
     names = {t: set(trainable_state(BertLP(tiny_bert(), n_prompts=4, train=t))) for t in ("prompts", "full")}
     norms = set(trainable_state(BertLP(tiny_bert(), n_prompts=4, train="prompts+norms")))
-    assert names["prompts"] == {"prompts"}
+    assert names["prompts"] == {"prompts.values"}
     # Three layers with two norms each and the one of the embeddings, weight and bias.
-    assert len(norms) == 1 + 2 * 7 and all("LayerNorm" in n for n in norms - {"prompts"})
+    assert len(norms) == 1 + 2 * 7 and all("LayerNorm" in n for n in norms - {"prompts.values"})
     assert names["full"] == {n for n, _ in BertLP(tiny_bert(), n_prompts=4).named_parameters()}
 
 
@@ -146,7 +146,7 @@ def test_the_paper_sized_prompts_are_twelve_by_sixteen_by_768():
 def test_a_small_checkpoint_restores_a_frozen_bert_with_its_prompts():
     trained = BertLP(tiny_bert(), n_prompts=4, train="prompts").eval()
     with torch.no_grad():
-        trained.prompts.normal_()
+        trained.prompts.values.normal_()
     fresh = BertLP(tiny_bert(), n_prompts=4, train="prompts").eval()
     missing = fresh.load_state_dict(trainable_state(trained), strict=False)
     assert not missing.unexpected_keys
@@ -158,7 +158,7 @@ def test_a_copy_has_prompts_of_its_own():
     before = encoder(*two_texts())
     twin = copy.deepcopy(encoder)
     with torch.no_grad():
-        twin.prompts += 1.0
+        twin.prompts.values += 1.0
     torch.testing.assert_close(encoder(*two_texts()), before)
     assert (twin(*two_texts()) - before).abs().max() > 1e-3
 
@@ -177,14 +177,14 @@ def test_gradient_checkpointing_gives_the_same_gradients():
         if checkpointing:
             encoder.bert.gradient_checkpointing_enable({"use_reentrant": False})
         encoder(*two_texts()).pow(2).sum().backward()
-        grads.append(encoder.prompts.grad)
+        grads.append(encoder.prompts.values.grad)
     torch.testing.assert_close(*grads)
     assert calls == [1, 2]  # the layer was computed again
 
 
 def test_prompt_dropout_acts_in_training_only():
     encoder = BertLP(tiny_bert(), n_prompts=4, prompt_dropout=0.5)
-    encoder.prompts.data.normal_()
+    encoder.prompts.values.data.normal_()
     encoder.train()
     assert not torch.equal(encoder(*two_texts()), encoder(*two_texts()))
     encoder.eval()

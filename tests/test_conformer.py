@@ -109,7 +109,7 @@ def literal_encode(net, eeg):
     """VPT-deep word for word: prompts are tokens, what comes out at their places is dropped."""
     x = net.stem(eeg)
     for i, block in enumerate(net.blocks):
-        prompts = net.prompts[i].expand(len(x), -1, -1)
+        prompts = net.prompts.values[i].expand(len(x), -1, -1)
         x = plain_block(block, torch.cat([prompts, x], dim=1))[:, prompts.shape[1] :]
     return net.head(x)
 
@@ -129,7 +129,7 @@ def plain_block(block, x):
 def test_prompts_as_keys_and_values_equal_the_literal_loop_in_value_and_gradient(n_prompts):
     net = small(n_prompts=n_prompts, dropout=0.0).double()
     with torch.no_grad():
-        net.prompts.mul_(30)  # far from zero, so that they matter
+        net.prompts.values.mul_(30)  # far from zero, so that they matter
         for norm in (m for m in net.modules() if isinstance(m, nn.LayerNorm)):
             norm.weight.normal_(1, 0.3)
             norm.bias.normal_(0, 0.3)
@@ -145,7 +145,7 @@ def test_prompts_as_keys_and_values_equal_the_literal_loop_in_value_and_gradient
             torch.testing.assert_close(
                 p.grad, q.grad, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
             )
-    assert (net.prompts.grad.abs().amax(dim=-1) > 0).all()  # every prompt of every layer matters
+    assert (net.prompts.values.grad.abs().amax(dim=-1) > 0).all()  # every prompt of every layer matters
 
 
 def test_without_prompts_a_block_is_a_plain_one():
@@ -162,16 +162,16 @@ def test_each_layer_has_prompts_of_its_own():
     for layer in range(3):
         changed = copy.deepcopy(net)
         with torch.no_grad():
-            changed.prompts[layer] += 3 * torch.randn(6, 24)  # a constant would vanish in the layer norm
+            changed.prompts.values[layer] += 3 * torch.randn(6, 24)  # a constant would vanish in the layer norm
         assert (changed.encode(eeg) - before).abs().max() > 1e-3
-    assert not torch.equal(net.prompts[0], net.prompts[1])
+    assert not torch.equal(net.prompts.values[0], net.prompts.values[1])
 
 
 def test_the_order_of_prompts_does_not_matter():
     net = small(dropout=0.0).eval()
     eeg = torch.randn(2, 5, 256)
     turned = copy.deepcopy(net)
-    turned.prompts.data = turned.prompts.data.flip(1)
+    turned.prompts.values.data = turned.prompts.values.data.flip(1)
     torch.testing.assert_close(net.encode(eeg), turned.encode(eeg), atol=1e-5, rtol=1e-5)
 
 

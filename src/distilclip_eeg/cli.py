@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from distilclip_eeg.config import CONFIG_DIR, check_type, load
+from distilclip_eeg.config import CONFIG_DIR, check_type, load, opened
 from distilclip_eeg.runs import Run, find_runs
 from distilclip_eeg.schema import ConfigError, UserError
 
@@ -239,6 +239,7 @@ def hydra_main(verb: str, argv: list[str]) -> None:
     # Hydra wants its flags before the overrides; here they may stand anywhere.
     said = [a for a in argv if not a.startswith("-") and ("=" in a or a.startswith("~"))]
     flags = [a for a in argv if a not in said]
+    said = [opened(a) for a in said]
     if "--help" in flags or "-h" in flags:
         print(help_of(verb))
         return

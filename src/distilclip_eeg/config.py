@@ -1,6 +1,7 @@
 """Settings: composed by Hydra, checked before any data are read, built in one place."""
 
 import difflib
+import functools
 import inspect
 import re
 from collections.abc import Mapping
@@ -35,6 +36,8 @@ CHECKED_ELSEWHERE = (
     "text_encoder",
 )
 """Each of these belongs to a dataclass (``read``) or a constructor (``build``) that refuses what it lacks."""
+CONSTRUCTORS = ("model.net.", "text_encoder.", "dataset.corpus.")
+"""Sections whose every key is an argument of what their ``_target_`` names."""
 PATHS = (
     "dataset.root",
     "dataset.table",
@@ -105,11 +108,17 @@ def load(verb: str, overrides: list[str]) -> dict:
     """Compose ``configs/<verb>.yaml`` with the command line's overrides into plain values."""
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            node = compose(verb, overrides=[quoted(o) for o in overrides])
+            node = compose(verb, overrides=[opened(quoted(o)) for o in overrides])
             config = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, verb, overrides), reason="bad_config") from None
     check_plain(config, PLAIN[verb])
+    for section in CONSTRUCTORS:
+        if any(o.startswith(section) for o in overrides):
+            name = section.rstrip(".")
+            values = functools.reduce(dict.get, name.split("."), config)
+            target = values["_target_"]
+            check_arguments(name, inspect.signature(find_target(target)).parameters, values)
     return config
 
 
@@ -120,6 +129,14 @@ def quoted(override: str) -> str:
     if key.lstrip("+") not in PATHS or plain:
         return override
     return f"{key}='{value.replace(chr(39), chr(92) + chr(39))}'"
+
+
+def opened(override: str) -> str:
+    """A setting of a constructor, allowed although the yaml does not list it: the constructor refuses what it lacks.
+
+    So each of a network's settings has its default in one place.
+    """
+    return f"++{override}" if override.startswith(CONSTRUCTORS) else override
 
 
 def check_plain(tree: dict, types: dict, prefix: str = "") -> None:
@@ -214,7 +231,7 @@ def build(values: dict, **runtime):
     accepted = inspect.signature(find_target(target)).parameters
     check_inner_targets(values)
     try:
-        check_arguments(target, accepted, values)
+        check_arguments(target.rpartition(".")[2], accepted, values)
         node: DictConfig = OmegaConf.create(values)
         return instantiate(node, **runtime)
     except HydraException as error:
@@ -224,9 +241,8 @@ def build(values: dict, **runtime):
         raise ConfigError(f"{target}: {' '.join(str(cause or error).split())}") from error
 
 
-def check_arguments(target: str, accepted: Mapping[str, inspect.Parameter], values: dict) -> None:
-    """``values`` against the signature of ``target``: names, and types where it states plain ones."""
-    what = target.rpartition(".")[2]
+def check_arguments(what: str, accepted: Mapping[str, inspect.Parameter], values: dict) -> None:
+    """``values`` of ``what`` against a signature: names, and types where it states plain ones."""
     open_ended = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
     for key, value in values.items():
         if key in accepted:
@@ -234,7 +250,8 @@ def check_arguments(target: str, accepted: Mapping[str, inspect.Parameter], valu
             if isinstance(expected, type | UnionType):
                 check_type(f"{what}.{key}", value, expected)
         elif not key.startswith("_") and not open_ended:
-            hint = f"{what} has: {', '.join(accepted)}."
+            near = difflib.get_close_matches(key, accepted, 1)
+            hint = f"Did you mean {what}.{near[0]}?" if near else f"{what} has: {', '.join(accepted)}."
             raise ConfigError(f"{what}.{key}: there is no such setting. {hint}", reason="unknown_key")
 
 

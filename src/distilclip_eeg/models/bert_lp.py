@@ -1,7 +1,6 @@
 """BERT-LP: BERT with learned prompt tokens in every layer (paper, Sec. III-C and III-D, Fig. 3).
 
-Read as VPT-deep: every layer has P prompt tokens of its own right after [CLS]; what a layer makes of
-them is dropped, the next layer gets fresh ones. The Conformer uses the same mechanism.
+The kinds of prompts are those of ``models.prompts``, which the Conformer uses too. They stand right after [CLS].
 """
 
 from functools import partial
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertModel
 
+from distilclip_eeg.models.prompts import make_prompts
 from distilclip_eeg.schema import ConfigError, check_choice
 
 TRAIN = ("prompts", "prompts+norms", "full")
@@ -20,13 +20,14 @@ class BertLP(nn.Module):
     """Text features of sentences.
 
     Only public parts of ``BertModel`` are used: its forward builds the attention mask for whichever
-    attention is set (sdpa, eager), and hooks in front of the layers put the prompts in. Nothing depends on
-    what a layer returns, and activation checkpointing works: a layer's prompts are part of its input.
+    attention is set (sdpa, eager), and hooks in front of the layers put the prompts in (a prefix: behind the
+    maps to keys and values). Nothing depends on what a layer returns, and activation checkpointing works: a
+    layer's prompts are part of its input.
 
     Args:
         bert: taken over; its pooling layer, if any, is removed because nothing here would train it.
         n_prompts: P, prompt tokens per layer; the paper gives no number. 0 is plain BERT.
-        prompt_dropout: dropout on the prompt tokens.
+        prompts, prompt_layers, prompt_init, prompt_dropout: see ``models.prompts``.
         train: ``prompts`` only, with the layer norms, or ``full`` (Algorithm 1 updates E_txt).
         pool: [CLS], or the mean of a sentence's tokens; prompt tokens and padding never count.
     """
@@ -36,6 +37,9 @@ class BertLP(nn.Module):
         bert: BertModel,
         *,
         n_prompts: int = 16,
+        prompts: str = "deep",
+        prompt_layers: int | None = None,
+        prompt_init: str = "normal",
         prompt_dropout: float = 0.0,
         train: str = "full",
         pool: str = "cls",
@@ -43,23 +47,36 @@ class BertLP(nn.Module):
         super().__init__()
         check_choice("text_encoder.train", train, TRAIN)
         check_choice("text_encoder.pool", pool, POOL)
-        if n_prompts < 0 or (n_prompts == 0 and train == "prompts"):
-            raise ConfigError(
-                f"text_encoder.n_prompts={n_prompts} with text_encoder.train={train!r} leaves nothing to "
-                "train. Set n_prompts above 0, or train=full."
-            )
         bert.pooler = None
-        self.bert, self.pool, self.n_prompts = bert, pool, n_prompts
+        self.bert, self.pool = bert, pool
         self.dim: int = bert.config.hidden_size
-        n_layers = len(bert.encoder.layer)
-        self.prompts = nn.Parameter(torch.empty(n_layers, n_prompts, self.dim)) if n_prompts else None
-        self.prompt_dropout = nn.Dropout(prompt_dropout)
+        self.prompts = make_prompts(
+            prompts,
+            n_prompts,
+            depth=len(bert.encoder.layer),
+            dim=self.dim,
+            layers=prompt_layers,
+            init=prompt_init,
+            dropout=prompt_dropout,
+        )
+        if self.prompts is None and train == "prompts":
+            raise ConfigError(
+                "text_encoder.train='prompts' without prompts leaves nothing to train. Set "
+                "text_encoder.n_prompts above 0 and another text_encoder.prompts, or train=full."
+            )
         if self.prompts is not None:
-            nn.init.normal_(self.prompts, std=0.02)
-            for i, layer in enumerate(bert.encoder.layer):
-                # A bound method, not a closure: copy.deepcopy then binds the copy's own prompts.
-                layer.register_forward_pre_hook(partial(self._insert, i), with_kwargs=True)
+            self._hook(bert)
         self._freeze(train)
+
+    def _hook(self, bert: BertModel) -> None:
+        """Let every layer meet its prompts."""
+        # Bound methods, not closures: copy.deepcopy then binds the copy's own prompts.
+        for i, layer in enumerate(bert.encoder.layer[: self.prompts.layers]):
+            if self.prompts.prefix:
+                layer.attention.self.key.register_forward_hook(partial(self._overwrite, i, 0))
+                layer.attention.self.value.register_forward_hook(partial(self._overwrite, i, 1))
+            else:
+                layer.register_forward_pre_hook(partial(self._insert, i), with_kwargs=True)
 
     def _freeze(self, train: str) -> None:
         self.bert.requires_grad_(train == "full")
@@ -68,17 +85,21 @@ class BertLP(nn.Module):
                 if isinstance(module, nn.LayerNorm):
                     module.requires_grad_(True)
 
+    def _in_slots(self, tokens: Tensor, prompts_PD: Tensor) -> Tensor:
+        """``tokens`` (U, P + L, hidden) with ``prompts_PD`` in slots 1..P."""
+        prompts = prompts_PD.to(tokens.dtype).expand(len(tokens), -1, -1)
+        return torch.cat([tokens[:, :1], prompts, tokens[:, 1 + self.prompts.n :]], dim=1)
+
     def _insert(self, i: int, layer: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-        """Put layer ``i``'s prompts into slots 1..P of its input (U, P + L, hidden)."""
-        given_by_name = not args
-        hidden = kwargs["hidden_states"] if given_by_name else args[0]
-        prompts = self.prompts[i].to(hidden.dtype).expand(len(hidden), -1, -1)
-        hidden = torch.cat(
-            [hidden[:, :1], self.prompt_dropout(prompts), hidden[:, 1 + self.n_prompts :]], dim=1
-        )
-        if given_by_name:
-            return args, {**kwargs, "hidden_states": hidden}
-        return (hidden, *args[1:]), kwargs
+        """Layer ``i``'s input with its own prompt tokens."""
+        if args:
+            return (self._in_slots(args[0], self.prompts.of(i)), *args[1:]), kwargs
+        hidden = self._in_slots(kwargs["hidden_states"], self.prompts.of(i))
+        return args, {**kwargs, "hidden_states": hidden}
+
+    def _overwrite(self, i: int, which: int, linear: nn.Module, args: tuple, out: Tensor) -> Tensor:
+        """Layer ``i``'s keys (0) or values (1) with its prefix in the slots; what stands there is seen nowhere."""
+        return self._in_slots(out, self.prompts.of(i)[which])
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Features (U, hidden) of U sentences; both arguments are (U, L), [CLS] first."""
@@ -97,7 +118,7 @@ class BertLP(nn.Module):
         """Last hidden states (U, L, hidden) of the sentence's own tokens."""
         if self.prompts is None:
             return self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        p, (n, length) = self.n_prompts, input_ids.shape
+        p, (n, length) = self.prompts.n, input_ids.shape
         embeds = self.bert.get_input_embeddings()(input_ids)
         # Slots for the prompts; the first layer's hook overwrites what the embedding layer makes of them.
         slots = embeds.new_zeros(n, p, embeds.shape[-1])

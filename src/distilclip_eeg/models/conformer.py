@@ -1,10 +1,9 @@
 """The EEG encoder: an EEG Conformer with learnable prompt tokens in every layer.
 
-Stem and blocks follow Song et al. (EEG Conformer, TNSRE 2023), prompts follow VPT-deep: every layer
-gets fresh prompt tokens and what comes out at their places is dropped (article, Fig. 2). Because
-those outputs are never read, they are never computed: prompts enter a layer as keys and values only,
-once a batch. The function and its gradients are the same, at 200 prompts for 11 tokens it costs
-about a twentieth.
+Stem and blocks follow Song et al. (EEG Conformer, TNSRE 2023), prompts follow ``models.prompts`` (article, Fig. 2).
+What comes out at the places of a layer's own prompts is dropped where the next layer has its own. Outputs that are
+never read are never computed: such prompts enter a layer as keys and values only, once a batch. The function and
+its gradients are the same, at 200 prompts for 11 tokens it costs about a twentieth.
 
 Shapes: B batch, C channels, T samples, N tokens, P prompts, D width, E embedding, H heads.
 """
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.models.prompts import make_prompts
 from distilclip_eeg.schema import ConfigError
 
 
@@ -80,25 +80,30 @@ class Block(nn.Module):
     def split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)  # (..., H, N, D / H)
 
-    def attend(self, x: Tensor, prompts_PD: Tensor | None) -> Tensor:
+    def keys_values(self, prompts_PD: Tensor) -> tuple[Tensor, Tensor]:
+        """What this layer's attention sees of prompt tokens, each (H, P, D / H), without a batch."""
+        dim = prompts_PD.shape[-1]
+        both = F.linear(self.norm1(prompts_PD), self.qkv.weight[dim:], self.qkv.bias[dim:])
+        return tuple(self.split(part) for part in both.chunk(2, dim=-1))
+
+    def attend(self, x: Tensor, extra: tuple[Tensor, Tensor] | None) -> Tensor:
         q, k, v = (self.split(part) for part in self.qkv(self.norm1(x)).chunk(3, dim=-1))  # (B, H, N, d)
-        if prompts_PD is None:
+        if extra is None:
             y = F.scaled_dot_product_attention(q, k, v)
         else:
-            dim, n = x.shape[-1], x.shape[1]
-            both = F.linear(self.norm1(prompts_PD), self.qkv.weight[dim:], self.qkv.bias[dim:])
-            prompt_k, prompt_v = (self.split(part) for part in both.chunk(2, dim=-1))  # (H, P, d), no batch
+            n, (extra_k, extra_v) = x.shape[1], extra
             q_hmd = (q * q.shape[-1] ** -0.5).transpose(0, 1).flatten(1, 2)  # (H, B N, d)
-            to_prompts = (q_hmd @ prompt_k.mT).unflatten(1, (len(x), n)).transpose(0, 1)
-            scores = torch.cat([to_prompts, (q * q.shape[-1] ** -0.5) @ k.mT], dim=-1)
+            to_extra = (q_hmd @ extra_k.mT).unflatten(1, (len(x), n)).transpose(0, 1)
+            scores = torch.cat([to_extra, (q * q.shape[-1] ** -0.5) @ k.mT], dim=-1)
             weight = scores.float().softmax(-1).to(v.dtype)  # (B, H, N, P + N)
-            on_prompts, on_tokens = weight.split([len(prompts_PD), n], dim=-1)
-            from_prompts = (on_prompts.transpose(0, 1).flatten(1, 2) @ prompt_v).unflatten(1, (len(x), n))
-            y = from_prompts.transpose(0, 1) + on_tokens @ v
+            on_extra, on_tokens = weight.split([extra_k.shape[1], n], dim=-1)
+            from_extra = (on_extra.transpose(0, 1).flatten(1, 2) @ extra_v).unflatten(1, (len(x), n))
+            y = from_extra.transpose(0, 1) + on_tokens @ v
         return self.out(y.transpose(1, 2).flatten(2))
 
-    def forward(self, x: Tensor, prompts_PD: Tensor | None = None) -> Tensor:
-        x = x + self.dropout(self.attend(x, prompts_PD))
+    def forward(self, x: Tensor, extra: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """``extra``: keys and values beside those of ``x``, each (H, P, D / H)."""
+        x = x + self.dropout(self.attend(x, extra))
         return x + self.dropout(self.ffn(self.norm2(x)))
 
 
@@ -123,6 +128,10 @@ class Conformer(nn.Module):
         ffn_mult: int = 4,
         dropout: float = 0.3,
         n_prompts: int = 200,
+        prompts: str = "deep",
+        prompt_layers: int | None = None,
+        prompt_init: str = "normal",
+        prompt_dropout: float = 0.0,
         embed: int = 768,
         filters: int = 40,
     ):
@@ -137,7 +146,15 @@ class Conformer(nn.Module):
                 f"({self.stem.kernel} + {self.stem.window} samples). Raise windows.length_s."
             )
         self.dim = embed
-        self.prompts = nn.Parameter(torch.randn(depth, n_prompts, dim) * 0.02) if n_prompts else None
+        self.prompts = make_prompts(
+            prompts,
+            n_prompts,
+            depth=depth,
+            dim=dim,
+            layers=prompt_layers,
+            init=prompt_init,
+            dropout=prompt_dropout,
+        )
         self.blocks = nn.ModuleList(
             Block(dim=dim, heads=heads, ffn_mult=ffn_mult, dropout=dropout) for _ in range(depth)
         )
@@ -150,8 +167,16 @@ class Conformer(nn.Module):
         """Features in the space shared with text, (B, E), not normalised."""
         x = self.stem(eeg_BCT)
         for i, block in enumerate(self.blocks):
-            x = block(x, None if self.prompts is None else self.prompts[i])
-        return self.head(x)
+            own = None if self.prompts is None else self.prompts.of(i)
+            if own is None:
+                x = block(x)
+            elif self.prompts.prefix:
+                x = block(x, tuple(block.split(part) for part in own))
+            elif self.prompts.last(i):  # from here on the prompts are tokens like the others
+                x = block(torch.cat([own.to(x.dtype).expand(len(x), -1, -1), x], dim=1))
+            else:
+                x = block(x, block.keys_values(own))
+        return self.head(x[:, -self.n_tokens :])
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
         """Class logits, (B, K)."""

@@ -48,14 +48,13 @@ def random_tiny(
     depth: int = 2,
     heads: int = 2,
     n_prompts: int = 4,
-    prompt_dropout: float = 0.0,
     dropout: float = 0.2,
-    train: str = "full",
-    pool: str = "cls",
+    **bert_lp,
 ) -> TextBackend:
     """A small untrained BERT over the words of ``sentences``; torch's global seed sets its weights.
 
-    For tests, the demo, and as the honest control of a pretrained text encoder.
+    For tests, the demo, and as the honest control of a pretrained text encoder. ``bert_lp``: settings of
+    ``BertLP``: prompts, what is trained, pooling.
     """
     if dim % heads:
         raise ConfigError(f"text_encoder.dim={dim} must be a multiple of text_encoder.heads={heads}.")
@@ -72,21 +71,17 @@ def random_tiny(
         pad_token_id=tokenizer.pad_token_id,
     )
     bert = BertModel(config, add_pooling_layer=False)
-    encoder = BertLP(bert, n_prompts=n_prompts, prompt_dropout=prompt_dropout, train=train, pool=pool)
-    return TextBackend(tokenizer, encoder, "random_tiny")
+    return TextBackend(tokenizer, BertLP(bert, n_prompts=n_prompts, **bert_lp), "random_tiny")
 
 
 def pretrained(
     path: str | Path,
     *,
     sentences: Sequence[str] = (),
-    n_prompts: int = 16,
-    prompt_dropout: float = 0.0,
     dropout: float = 0.2,
-    train: str = "full",
-    pool: str = "cls",
     offline: bool = True,
     sha256: str | None = None,
+    **bert_lp,
 ) -> TextBackend:
     """A pretrained BERT from a folder, or from the hub's cache by its id.
 
@@ -96,6 +91,7 @@ def pretrained(
         sentences: accepted so that every backend is called alike; its own vocabulary is used.
         dropout: of attention and hidden layers alike; 0.2 in the paper (Sec. IV-C).
         offline: False allows a download of an id that is not in the cache.
+        bert_lp: settings of ``BertLP``: prompts, what is trained, pooling.
         sha256: refuse weights with another digest.
     """
     folder = _folder(path, offline)
@@ -121,9 +117,8 @@ def pretrained(
             f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model only {bert.config.vocab_size}. "
             f"They do not belong together. {ELSEWHERE}"
         )
-    encoder = BertLP(bert, n_prompts=n_prompts, prompt_dropout=prompt_dropout, train=train, pool=pool)
     source = Path(path).name if Path(path).is_dir() else str(path)
-    return TextBackend(tokenizer, encoder, source)
+    return TextBackend(tokenizer, BertLP(bert, **bert_lp), source)
 
 
 def minilm(*, sentences: Sequence[str] = (), pool: str = "mean", **kwargs) -> TextBackend:
