@@ -14,12 +14,12 @@ PACKAGE = SRC.name
 
 LAYERS = (
     {"schema", "progress", "augment"},
-    {"corpora", "download", "text", "losses", "metrics", "runs"},
+    {"corpora", "download", "text", "losses", "gather", "metrics", "runs"},
     {"signals", "models", "report", "survey", "filecheck"},
     {"tasks", "loaders"},
     {"engine"},
     {"config"},
-    {"data"},
+    {"data", "weights"},
     {"crossval"},
     {"pipeline", "transfer", "speed"},
     {"cli"},

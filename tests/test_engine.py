@@ -63,7 +63,7 @@ def fit(folder, task=None, precision="fp32", ema=0.9, lr=1e-2, source=None, **tr
 def result(training):
     """Weights, history and predictions of a finished training."""
     task = training.run()
-    logits = predict(task.net, training.source, VAL, training.accelerator)
+    logits = predict(task, training.source, VAL, training.accelerator)
     weights = {k: v.clone() for k, v in task.state_dict().items()}
     return weights, (training.folder / "history.csv").read_bytes(), logits.tobytes()
 
@@ -288,12 +288,12 @@ def test_one_process_may_use_one_precision_after_another():
 
 @pytest.mark.parametrize("batch_size", [1, 7, 30])
 def test_a_prediction_does_not_depend_on_the_batch_size(batch_size):
-    net, source, accelerator = conformer().train(), Windows(), make_accelerator("fp32", "cpu")
+    task, source, accelerator = ClassifyTask(conformer()), Windows(), make_accelerator("fp32", "cpu")
     rows = np.random.default_rng(0).permutation(30)
-    found = predict(net, source, rows, accelerator, batch_size)
-    np.testing.assert_allclose(found, predict(net, source, rows, accelerator), atol=1e-5)
+    found = predict(task.train(), source, rows, accelerator, batch_size)
+    np.testing.assert_allclose(found, predict(task, source, rows, accelerator), atol=1e-5)
     assert found.shape == (30, 2) and found.dtype == np.float32
-    assert net.training  # as it was
+    assert task.training  # as it was
 
 
 # ------------------------------------------------------------------------------- the choice of the epoch

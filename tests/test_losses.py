@@ -67,7 +67,7 @@ def unique_text_contrastive(eeg, text, text_id, label, sigma):
     return (to_text.mean() + to_eeg.mean()) / 2
 
 
-@pytest.mark.parametrize("targets", losses.TARGETS)
+@pytest.mark.parametrize("targets", ["multi_positive", "identity", "text_identity"])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_contrastive_loss_equals_a_loop_over_pairs(targets, seed):
     eeg, text, text_id, label = batch(seed=seed)
@@ -157,6 +157,90 @@ def test_the_logit_scale_stops_at_one_hundred_and_can_come_back():
     assert scale.item() == pytest.approx(math.log(100))
     contrastive_loss(eeg, text, text_id, label, scale)["loss"].backward()
     assert scale.grad.abs() > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_class_prompts_equal_a_loop_over_windows_and_the_classes_that_occur(seed):
+    eeg, text, _, label = batch(u=4, k=3, seed=seed)  # the fourth class has a prompt and no window
+    v, u = (F.normalize(x.detach().double(), dim=-1) for x in (eeg, text))
+    scores = [[5.0 * float(v[i] @ u[k]) for k in range(4)] for i in range(8)]
+    log_sums = [math.log(sum(math.exp(z) for z in row)) for row in scores]
+    to_text = -sum(scores[i][label[i]] - log_sums[i] for i in range(8)) / 8
+    to_eeg = []
+    for k in sorted(set(label.tolist())):
+        log_sum = math.log(sum(math.exp(scores[i][k]) for i in range(8)))
+        own = [i for i in range(8) if label[i] == k]
+        to_eeg.append(-sum(scores[i][k] - log_sum for i in own) / len(own))
+    out = contrastive_loss(eeg, text, None, label, SCALE, targets="class_prompt")
+    assert out["eeg_to_text"].item() == pytest.approx(to_text, abs=1e-5)
+    assert out["text_to_eeg"].item() == pytest.approx(sum(to_eeg) / len(to_eeg), abs=1e-5)
+    assert out["loss"].item() == pytest.approx((to_text + sum(to_eeg) / len(to_eeg)) / 2, abs=1e-5)
+
+
+def test_class_prompts_of_two_windows_by_hand():
+    # l = [[5, 0], [0, 5]], classes 0 and 1: log(1 + e^-5) both ways, as for matched pairs.
+    eye = torch.eye(2)
+    out = contrastive_loss(eye, eye, None, torch.tensor([0, 1]), SCALE, targets="class_prompt")
+    assert out["loss"].item() == pytest.approx(math.log(1 + math.exp(-5)), rel=1e-5)
+
+
+def test_sigmoid_pairs_by_hand():
+    # l = [[5, 0], [0, 5]] and bias -1; own pairs at 4, the two others at -1: softplus(-4), softplus(-1).
+    eye, ids = torch.eye(2), torch.tensor([0, 1])
+    out = contrastive_loss(eye, eye, ids, ids, SCALE, targets="sigmoid", logit_bias=torch.tensor(-1.0))
+    expected = (2 * math.log(1 + math.exp(-4)) + 2 * math.log(1 + math.exp(-1))) / 4
+    assert out["loss"].item() == pytest.approx(expected, rel=1e-5)
+    # Of one class, all four belong together: the others now cost softplus(1).
+    out = contrastive_loss(eye, eye, ids, 0 * ids, SCALE, targets="sigmoid", logit_bias=torch.tensor(-1.0))
+    expected = (2 * math.log(1 + math.exp(-4)) + 2 * math.log(1 + math.exp(1))) / 4
+    assert out["loss"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_sigmoid_pairs_are_judged_alone():
+    # Unlike in a softmax, another window's text changes nothing but its own pairs.
+    eeg, text, text_id, label = batch(b=6, u=6)
+    bias, text_id = torch.tensor(0.3), torch.arange(6)
+    changed = text.detach().clone()
+    changed[5] = -changed[5]
+    before, after = (
+        torch.autograd.grad(
+            contrastive_loss(eeg, t, text_id, label, SCALE, targets="sigmoid", logit_bias=bias)["loss"], t
+        )[0]
+        for t in (text, changed.requires_grad_())
+    )
+    torch.testing.assert_close(before[:5], after[:5])
+
+
+def test_the_readings_of_the_targets_differ_but_for_identity_and_text_identity():
+    # Windows that carry one text share its column, so each of them is as likely as the other: no difference.
+    eeg, text, text_id, label = batch(b=8, u=4, k=4)
+    values = {
+        targets: contrastive_loss(
+            eeg, text, text_id, label, SCALE, targets=targets, logit_bias=torch.tensor(0.0)
+        )["loss"].item()
+        for targets in losses.TARGETS
+    }
+    assert values["identity"] == pytest.approx(values["text_identity"], abs=1e-6)
+    assert len({round(v, 4) for v in values.values()}) == 4
+
+
+def test_feature_losses_by_hand():
+    # Cosines 1 and 0, squared differences (1, 0) and (1, 1) over four numbers; no gradient to the teacher.
+    student = torch.tensor([[2.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    teacher = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
+    out = losses.feature_losses(student, teacher)
+    assert out["cosine"].item() == pytest.approx(1 - (1 + 0) / 2)
+    assert out["mse"].item() == pytest.approx((1 + 0 + 1 + 1) / 4)
+    (out["cosine"] + out["mse"]).backward()
+    assert teacher.grad is None and student.grad is not None
+
+
+def test_a_class_weight_enters_the_cross_entropy_of_a_distillation_alone():
+    student, teacher, label = torch.tensor([[0.0, math.log(3)]] * 2), torch.zeros(2, 2), torch.tensor([1, 0])
+    weighted = distillation_loss(student, teacher, label, class_weight_K=torch.tensor([1.0, 3.0]))
+    plain = distillation_loss(student, teacher, label)
+    assert weighted["ce"].item() == pytest.approx(-(3 * math.log(0.75) + math.log(0.25)) / 4)
+    assert weighted["kl"] == plain["kl"]
 
 
 @pytest.mark.parametrize("targets", ["literal", "class_id"])
@@ -297,5 +381,6 @@ def test_identical_features_and_one_window_stay_finite():
 
 
 def test_every_loss_says_where_it_comes_from():
-    for function in (contrastive_loss, classification_loss, clip_loss, distillation_loss):
+    functions = contrastive_loss, classification_loss, clip_loss, distillation_loss, losses.feature_losses
+    for function in functions:
         assert "Algorithm" in inspect.getdoc(function)

@@ -13,15 +13,16 @@ from distilclip_eeg import pipeline
 from distilclip_eeg.config import load
 from distilclip_eeg.engine import Fit, OptimConfig, TrainerConfig, make_accelerator
 from distilclip_eeg.loaders import Batch
-from distilclip_eeg.losses import LOGIT_SCALE_MAX
-from distilclip_eeg.models.clip import DistilCLIP
-from distilclip_eeg.models.conformer import Conformer
+from distilclip_eeg.losses import LOGIT_SCALE_MAX, TARGETS, clip_loss
+from distilclip_eeg.models.clip import DistilCLIP, PromptClassifier
+from distilclip_eeg.models.conformer import Conformer, take_layers
 from distilclip_eeg.models.text_backends import random_tiny
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, MetaTask, TextBank
 
 SENTENCES = ["Slow waves.", "Rhythmic sharp waves of high amplitude on the left side of the head.", "Flat."]
 DESCRIPTION = [SENTENCES[k] for k in (0, 1, 0, 2, 1, 0, 0, 1, 2, 2, 1, 0)]
+CLASSES = ["A quiet recording.", "A rhythm that grows."]
 CHANS, TIMES = 3, 64
 
 
@@ -45,11 +46,12 @@ def conformer(seed=0, dropout=0.2, **settings):
     return Conformer(n_chans=CHANS, n_times=TIMES, sfreq=64.0, n_outputs=2, dropout=dropout, **sizes)
 
 
-def teacher(seed=0, alpha=0.5, dropout=0.2):
+def teacher(seed=0, alpha=0.5, dropout=0.2, targets="multi_positive", head_input="eeg", **settings):
     eeg = conformer(seed, dropout)
-    backend = random_tiny(SENTENCES, dim=8, depth=2, heads=2, n_prompts=2, dropout=dropout)
-    model = DistilCLIP(eeg, backend.encoder)
-    return ClipTask(model, TextBank(backend.tokenizer, DESCRIPTION), alpha=alpha, targets="multi_positive")
+    backend = random_tiny([*SENTENCES, *CLASSES], dim=8, depth=2, heads=2, n_prompts=2, dropout=dropout)
+    model = DistilCLIP(eeg, backend.encoder, head_input=head_input, with_bias=targets == "sigmoid")
+    bank = TextBank(backend.tokenizer, DESCRIPTION, CLASSES)
+    return ClipTask(model, bank, alpha=alpha, targets=targets, **settings)
 
 
 def distillation(net, teacher_NK, **settings):
@@ -146,21 +148,34 @@ def test_a_text_is_encoded_once_for_all_windows_that_carry_it():
     assert terms["unique_texts"] == 2
 
 
-def test_encoding_once_gives_what_encoding_every_window_gives():
-    task, rows = teacher(dropout=0.0).eval(), list(range(12))
-    ids, mask, text_id_B = task.bank.of(torch.tensor(rows))
+def test_encoding_once_gives_the_features_and_gradients_of_encoding_every_window():
+    task, batch = teacher(dropout=0.0).eval(), Windows().batch(range(12))
+    ids, mask, text_id_B = task.bank.of(batch.row_B)
     once = task.model.encode_text(ids, mask)[text_id_B]
-    each = torch.cat(
-        [task.model.encode_text(i, m) for i, m, _ in (task.bank.of(torch.tensor([r])) for r in rows)]
-    )
+    alone = [task.bank.of(row[None])[:2] for row in batch.row_B]
+    each = torch.cat([task.model.encode_text(i, m) for i, m in alone])
     torch.testing.assert_close(once, each, atol=1e-5, rtol=1e-5)
+
+    eeg, scale = task.net.encode(batch.eeg_BCT), task.model.logit_scale
+    slow = clip_loss(task.net.classifier(eeg), eeg, each, torch.arange(12), batch.label_B, scale)
+    parameters = [p for p in task.parameters() if p.requires_grad]
+    fast = torch.autograd.grad(task(batch)["loss"], parameters)
+    for mine, theirs in zip(fast, torch.autograd.grad(slow["loss"], parameters), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
 
 
 # ------------------------------------------------------------------------------------ what is trained
 
 
-def test_every_trainable_parameter_of_a_teacher_gets_a_gradient():
-    task = teacher(dropout=0.0)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"targets": t} for t in TARGETS),
+        *({"head_input": h, "alpha": a} for h in ("fused", "text") for a in (0.0, 0.5)),
+    ],
+)
+def test_every_trainable_parameter_of_a_teacher_gets_a_gradient(settings):
+    task = teacher(dropout=0.0, **settings)
     task(Windows().batch(range(8)))["loss"].backward()
     missing = [n for n, p in task.named_parameters() if p.requires_grad and p.grad is None]
     zero = [
@@ -170,6 +185,55 @@ def test_every_trainable_parameter_of_a_teacher_gets_a_gradient():
     assert missing == []
     assert [n for n in zero if not n.endswith("key.bias")] == []
     assert any("text" in n for n, _ in task.named_parameters())
+    frozen = {n.split(".")[1] for n, p in task.named_parameters() if not p.requires_grad}
+    if settings == {"head_input": "text", "alpha": 0.0}:
+        assert frozen == {"eeg", "logit_scale"}  # a classifier of text alone
+
+
+@pytest.mark.parametrize("head_input", ["fused", "text"])
+def test_a_head_that_reads_text_answers_by_a_windows_own_description(head_input):
+    task = teacher(head_input=head_input).eval()
+    batch = Windows().batch([0, 1])
+    same_eeg = Batch(batch.eeg_BCT[[0, 0]], batch.label_B, batch.row_B)  # rows 0 and 1 carry other texts
+    logits = task.logits(same_eeg)
+    assert not torch.allclose(logits[0], logits[1])
+    other_eeg = Batch(batch.eeg_BCT, batch.label_B, torch.tensor([0, 0]))
+    logits = task.logits(other_eeg)
+    assert torch.allclose(logits[0], logits[1]) == (head_input == "text")
+
+
+def test_without_contrast_a_teacher_of_text_never_looks_at_the_eeg():
+    task = teacher(head_input="text", alpha=0.0)
+    task.net.encode = None  # would fail if called
+    assert set(task(Windows().batch(range(6)))) == {"loss", "ce", "logits", "unique_texts"}
+
+
+def test_class_prompts_alone_need_no_description():
+    task = teacher(targets="class_prompt")
+    task.bank.of = None
+    terms = task(Windows().batch(range(6)))
+    assert "unique_texts" not in terms and terms["contrastive"] > 0
+
+
+def test_inference_by_prompt_is_similarity_to_the_class_prompts_and_the_ensemble_their_mean():
+    batch = Windows().batch(range(6))
+    head, prompt, both = (teacher(inference=i).eval() for i in ("head", "prompt", "ensemble"))
+    v = F.normalize(prompt.net.encode(batch.eeg_BCT), dim=-1)
+    u = F.normalize(prompt.class_features("cpu"), dim=-1)
+    expected = torch.softmax(v @ u.T / 0.07, dim=-1)
+    torch.testing.assert_close(prompt.logits(batch).softmax(-1), expected, atol=1e-5, rtol=1e-4)
+    mean = (expected + head.logits(batch).softmax(-1)) / 2
+    torch.testing.assert_close(both.logits(batch).exp(), mean, atol=1e-5, rtol=1e-4)
+    assert torch.equal(head.logits(batch), head.net(batch.eeg_BCT))
+
+
+@pytest.mark.parametrize("inference", ["prompt", "ensemble"])
+def test_what_is_kept_of_a_teacher_answers_as_the_teacher_without_its_text_encoder(inference):
+    task, batch = teacher(inference=inference).eval(), Windows().batch(range(6))
+    net = task.inference_net()
+    torch.testing.assert_close(net(batch.eeg_BCT), task.logits(batch))
+    assert not any("text" in name for name in net.state_dict())
+    assert any("classifier" in n for n in net.state_dict()) == (inference == "ensemble")
 
 
 def test_only_the_students_parameters_get_gradients():
@@ -248,6 +312,58 @@ def test_temperature_softens_both_and_scales_by_its_square():
     terms = distillation(Two(), logits, alpha=0.0, temperature=2.0)(Windows().batch([0]))
     assert terms["kl"].item() == pytest.approx(kl, abs=1e-6)
     assert terms["loss"].item() == pytest.approx(4 * kl, abs=1e-6)
+
+
+def test_the_optional_terms_on_features_are_added_at_their_weights():
+    net, batch, logits = conformer(dropout=0.0).eval(), Windows().batch(range(6)), torch.randn(12, 2)
+    theirs = torch.randn(12, 6)
+    plain = distillation(net, logits)(batch)
+    terms = distillation(net, logits, teacher_NE=theirs, cosine=0.5, mse=2.0)(batch)
+    mine = net.encode(batch.eeg_BCT)
+    cosine = 1 - F.cosine_similarity(mine, theirs[:6]).mean()
+    mse = ((mine - theirs[:6]) ** 2).mean()
+    assert terms["loss"].item() == pytest.approx((plain["loss"] + 0.5 * cosine + 2 * mse).item(), rel=1e-5)
+
+
+def test_a_student_may_classify_by_similarity_to_the_teachers_class_prompts():
+    torch.manual_seed(0)
+    features = torch.randn(2, 6)
+    net = PromptClassifier(conformer(), "prompt").set_classes(features, torch.tensor(2.0))
+    batch = Windows().batch(range(6))
+    task = distillation(net, torch.randn(12, 2))
+    terms = task(batch)
+    terms["loss"].backward()
+    assert all(p.grad is not None for p in net.parameters())
+    assert torch.equal(net.class_features_KE, features)  # the teacher's text side never moves
+    v, u = F.normalize(net.eval().encode(batch.eeg_BCT), dim=-1), F.normalize(features, dim=-1)
+    torch.testing.assert_close(net(batch.eeg_BCT), math.exp(2.0) * v @ u.T)
+
+
+def test_a_student_may_start_from_every_other_layer_of_its_teacher():
+    made, student = conformer(1, depth=4), conformer(2, depth=2)
+    take_layers(student, made)
+    for mine, theirs in ((0, 0), (1, 2)):
+        for a, b in zip(student.blocks[mine].parameters(), made.blocks[theirs].parameters(), strict=True):
+            assert torch.equal(a, b)
+    assert torch.equal(student.prompts.values, made.prompts.values[[0, 2]])
+    assert torch.equal(student.head[1].weight, made.head[1].weight)
+    assert torch.equal(student.stem.time.weight, made.stem.time.weight)
+
+
+def test_a_student_of_another_width_cannot_start_from_its_teacher():
+    with pytest.raises(ConfigError, match="distill.init=teacher: the student's .* use distill.init=random"):
+        take_layers(conformer(dim=4, depth=1), conformer(dim=8, depth=2))
+
+
+@pytest.mark.parametrize("make", [ClassifyTask, lambda net, **k: MetaTask(net, torch.arange(12) % 3, inner_lr=0.1, **k)])
+def test_class_weights_reach_every_task(make):
+    batch, weight = Windows().batch(range(6)), torch.tensor([1.0, 9.0])
+    plain, weighted = (make(conformer(dropout=0.0).eval(), class_weight_K=w)(batch) for w in (None, weight))
+    assert plain["loss"] != weighted["loss"]
+    clip = [teacher(dropout=0.0, class_weight_K=w).eval()(batch) for w in (None, weight)]
+    expected = F.cross_entropy(clip[1]["logits"], batch.label_B, weight=weight)
+    assert clip[1]["ce"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert clip[0]["contrastive"] == clip[1]["contrastive"] and clip[0]["ce"] != clip[1]["ce"]
 
 
 # --------------------------------------------------------------- on a real (synthetic) run's pieces

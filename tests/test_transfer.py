@@ -7,7 +7,8 @@ import pytest
 from distilclip_eeg import cli
 from distilclip_eeg.runs import Run, find_runs, read_json
 from distilclip_eeg.schema import ConfigError, DataError
-from distilclip_eeg.transfer import binary_logits, load_network
+from distilclip_eeg.transfer import binary_logits
+from distilclip_eeg.weights import load_network
 
 
 @pytest.fixture(scope="module")

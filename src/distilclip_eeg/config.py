@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.schema import ConfigError, check_choice
 
 PACKAGED = Path(__file__).parent / "configs"
 CONFIG_DIR = PACKAGED if PACKAGED.is_dir() else Path(__file__).parents[2] / "configs"
@@ -56,11 +56,15 @@ COMMON = {
     "fold": int | list | None,
     "device": str,
     "augment": str,
+    "ablation_reading": str,
     "n_jobs": int,
     "text.source": str,
     "text.detail": str,
     "loss.targets": str,
     "loss.alpha": float,
+    "loss.class_weights": str,
+    "head.input": str,
+    "head.inference": str,
     "store.root": str,
     "run.root": str,
     "run.name": str | None,
@@ -91,6 +95,10 @@ PLAIN = {
         "distill.alpha": float,
         "distill.temperature": float,
         "distill.direction": str,
+        "distill.logits": str,
+        "distill.init": str,
+        "distill.cosine": float,
+        "distill.mse": float,
         "distill.contrast": float,
     },
     "evaluate": DATA | {"device": str, "run": str, "root": str},
@@ -104,6 +112,15 @@ PLAIN = {
 }
 
 
+READINGS = ("placement", "unimodal")
+OmegaConf.register_new_resolver(
+    "by_reading",
+    lambda *values, _root_: values[READINGS.index(_root_.ablation_reading)],
+    replace=True,
+)
+"""``${by_reading:A,B}``: what ``ablation_reading`` makes of a row of Table II."""
+
+
 def load(verb: str, overrides: list[str]) -> dict:
     """Compose ``configs/<verb>.yaml`` with the command line's overrides into plain values."""
     try:
@@ -113,6 +130,8 @@ def load(verb: str, overrides: list[str]) -> dict:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(explain(error, verb, overrides), reason="bad_config") from None
     check_plain(config, PLAIN[verb])
+    if "ablation_reading" in config:
+        check_choice("ablation_reading", config["ablation_reading"], READINGS)
     for section in CONSTRUCTORS:
         if any(o.startswith(section) for o in overrides):
             name = section.rstrip(".")

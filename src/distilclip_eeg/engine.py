@@ -145,11 +145,13 @@ class Fit:
     """One fold's training; it begins at the newest checkpoint and ``run()`` goes to the last epoch.
 
     Args:
-        task: see ``tasks``; ``task.net`` maps (B, C, T) to logits.
+        task: see ``tasks``; ``task.logits`` answers a batch that is not trained on.
         train_rows, val_rows: rows of the window index.
         folder: checkpoint, history.csv and tensorboard go here.
         augment: varies the EEG of a training batch, or None.
         tick: called as ``tick(steps, text)`` while working.
+        after_epoch: called with the epoch's row of history.csv once that epoch is saved; what it raises
+            ends training, which can be continued.
     """
 
     def __init__(
@@ -166,10 +168,11 @@ class Fit:
         accelerator: Accelerator,
         augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
         tick: Callable[[int, str], None] = lambda steps, text: None,
+        after_epoch: Callable[[dict], None] = lambda row: None,
     ):
         self.source, self.train_rows, self.val_rows = source, train_rows, val_rows
         self.folder, self.trainer, self.optim, self.seed, self.tick = folder, trainer, optim, seed, tick
-        self.accelerator, self.augment = accelerator, augment
+        self.accelerator, self.augment, self.after_epoch = accelerator, augment, after_epoch
         self.task, self.optimizer = accelerator.prepare(task, make_optimizer(task, optim))
         self.plain = accelerator.unwrap_model(self.task)
         self.averaged = (
@@ -263,7 +266,7 @@ class Fit:
 
     def close_epoch(self, terms: dict[str, float]) -> None:
         """Validate, remember the best, save."""
-        logits = predict(self.evaluated.net, self.source, self.val_rows, self.accelerator)
+        logits = predict(self.evaluated, self.source, self.val_rows, self.accelerator)
         label = self.source.label[self.val_rows]
         predicted = logits.argmax(1)
         log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
@@ -292,6 +295,7 @@ class Fit:
             }
         self.log(row)
         write_checkpoint(self.checkpoint, self.state())
+        self.after_epoch(row)
 
     def log(self, row: dict) -> None:
         write_atomic(self.folder / "history.csv", pd.DataFrame(self.history).to_csv(index=False).encode())
@@ -331,17 +335,17 @@ class Fit:
 
 @torch.no_grad()
 def predict(
-    net: nn.Module, source: WindowSource, rows: np.ndarray, accelerator: Accelerator, batch_size: int = 256
+    task: nn.Module, source: WindowSource, rows: np.ndarray, accelerator: Accelerator, batch_size: int = 256
 ) -> np.ndarray:
-    """Logits (N, K) of the windows at ``rows``, float32, dropout off."""
-    training = net.training
-    net.eval()
+    """What ``task.logits`` answers to the windows at ``rows``, (N, K) float32, dropout off."""
+    training = task.training
+    task.eval()
     out = []
     for i in range(0, len(rows), batch_size):
         with accelerator.autocast():
-            logits = net(source.batch(rows[i : i + batch_size], accelerator.device).eeg_BCT)
+            logits = task.logits(source.batch(rows[i : i + batch_size], accelerator.device))
         out.append(logits.float().cpu().numpy())
-    net.train(training)
+    task.train(training)
     return np.concatenate(out)
 
 

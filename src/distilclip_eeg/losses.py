@@ -18,7 +18,7 @@ LOGIT_SCALE_INIT = math.log(1 / 0.07)
 LOGIT_SCALE_MAX = math.log(100.0)
 """CLIP's limit on it."""
 
-TARGETS = ("multi_positive", "identity", "text_identity")
+TARGETS = ("multi_positive", "identity", "text_identity", "class_prompt", "sigmoid")
 DIRECTIONS = ("forward", "reverse", "jeffreys")
 
 
@@ -41,13 +41,12 @@ def check_targets(targets: str) -> None:
 
 
 def contrastive_targets(text_id_B: Tensor, label_B: Tensor, targets: str) -> Tensor:
-    """Rows of the (B, B) target distribution; all three kinds are symmetric matrices.
+    """Rows of the (B, B) target distribution of the softmax over pairs; all three kinds are symmetric.
 
     ``multi_positive``: every window and text of one class belong together (UniCL, SupCon).
     ``identity``: window i and its own text only (CLIP). ``text_identity``: all windows that carry
     the same text; like ``identity``, it never looks at a label.
     """
-    check_targets(targets)
     if targets == "identity":
         return torch.eye(len(text_id_B), device=text_id_B.device)
     group_B = label_B if targets == "multi_positive" else text_id_B
@@ -63,31 +62,59 @@ def contrastive_loss(
     logit_scale: Tensor,
     *,
     targets: str = "multi_positive",
+    logit_bias: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """L1 of Algorithm 1: ``(CE(l_eeg, y) + CE(l_txt, y)) / 2`` with ``l = sigma * V @ U.T``.
 
     Each distinct text is encoded once and its column repeated for the windows that carry it, so the
-    matrix is the (B, B) one of CLIP without noise between copies. Where texts of one class are identical,
-    ``identity`` and ``multi_positive`` have the same value and gradient. With ``multi_positive`` the
-    label enters L1 too; the other two leave it to L2.
+    matrix is the (B, B) one of CLIP without noise between copies. ``identity`` and ``text_identity`` therefore have
+    the same value and gradient, and ``multi_positive`` too where texts of one class are identical. With ``multi_positive``,
+    ``class_prompt`` and ``sigmoid`` the label enters L1 too; the other two leave it to L2.
+
+    ``class_prompt`` compares windows with one text a class (CoOp, MaPLe): the one reading in which class ids are
+    indices. ``sigmoid`` judges every pair alone (SigLIP): window and text belong together when their windows are of
+    one class. Its mean is over pairs, where SigLIP sums over a row, so that alpha weighs as in the others.
 
     Args:
-        text_id_B: row of ``text_features_UD`` that describes each window.
+        text_features_UD: for ``class_prompt`` the K class prompts, in the order of the classes.
+        text_id_B: row of ``text_features_UD`` that describes each window; for ``class_prompt`` not read.
         logit_scale: the learned ln(sigma), used up to ``LOGIT_SCALE_MAX``.
+        logit_bias: the learned bias of ``sigmoid``.
     """
-    target_BB = contrastive_targets(text_id_B, label_B, targets)
+    check_targets(targets)
     with torch.autocast(eeg_features_BD.device.type, enabled=False):
-        eeg_BD = F.normalize(eeg_features_BD.float(), dim=-1)
-        text_UD = F.normalize(text_features_UD.float(), dim=-1)
-        sigma = logit_scale.float().clamp(max=LOGIT_SCALE_MAX).exp()
-        logits_BB = (sigma * eeg_BD @ text_UD.T)[:, text_id_B]
-        eeg_to_text = F.cross_entropy(logits_BB, target_BB)
-        text_to_eeg = F.cross_entropy(logits_BB.T, target_BB)
+        logits_BU = similarity(eeg_features_BD, text_features_UD, logit_scale)
+        if targets == "class_prompt":
+            eeg_to_text, text_to_eeg = _class_prompt(logits_BU, label_B)
+        elif targets == "sigmoid":
+            sign_BB = 2.0 * (label_B[:, None] == label_B[None, :]) - 1
+            eeg_to_text = text_to_eeg = F.softplus(-sign_BB * (logits_BU[:, text_id_B] + logit_bias)).mean()
+        else:
+            target_BB = contrastive_targets(text_id_B, label_B, targets)
+            logits_BB = logits_BU[:, text_id_B]
+            eeg_to_text = F.cross_entropy(logits_BB, target_BB)
+            text_to_eeg = F.cross_entropy(logits_BB.T, target_BB)
     return {
         "loss": (eeg_to_text + text_to_eeg) / 2,
         "eeg_to_text": eeg_to_text,
         "text_to_eeg": text_to_eeg,
     }
+
+
+def similarity(eeg_features_BD: Tensor, text_features_UD: Tensor, logit_scale: Tensor) -> Tensor:
+    """``l = sigma * V @ U.T`` of Algorithm 1, (B, U), in float32; V and U are the features at length one."""
+    with torch.autocast(eeg_features_BD.device.type, enabled=False):
+        eeg_BD = F.normalize(eeg_features_BD.float(), dim=-1)
+        text_UD = F.normalize(text_features_UD.float(), dim=-1)
+        return logit_scale.float().clamp(max=LOGIT_SCALE_MAX).exp() * eeg_BD @ text_UD.T
+
+
+def _class_prompt(logits_BK: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of windows over classes, and of the batch's classes over their windows."""
+    present_P = label_B.unique()
+    own_PB = (present_P[:, None] == label_B[None, :]).float()
+    own_PB = own_PB / own_PB.sum(dim=1, keepdim=True)
+    return F.cross_entropy(logits_BK, label_B), F.cross_entropy(logits_BK.T[present_P], own_PB)
 
 
 def classification_loss(
@@ -117,6 +144,7 @@ def clip_loss(
     *,
     alpha: float = 0.5,
     targets: str = "multi_positive",
+    logit_bias: Tensor | None = None,
     class_weight_K: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> dict[str, Tensor]:
@@ -130,7 +158,11 @@ def clip_loss(
     )["ce"]
     if alpha == 0:
         return {"loss": ce, "ce": ce}
-    l1 = contrastive_loss(eeg_features_BD, text_features_UD, text_id_B, label_B, logit_scale, targets=targets)
+    l1 = contrastive_loss(
+        *(eeg_features_BD, text_features_UD, text_id_B, label_B, logit_scale),
+        targets=targets,
+        logit_bias=logit_bias,
+    )
     return {
         "loss": alpha * l1["loss"] + (1 - alpha) * ce,
         "ce": ce,
@@ -148,6 +180,7 @@ def distillation_loss(
     alpha: float = 0.5,
     temperature: float = 1.0,
     direction: str = "forward",
+    class_weight_K: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """L_total of Algorithm 2: ``alpha * CE + (1 - alpha) * t**2 * KL``.
 
@@ -166,8 +199,19 @@ def distillation_loss(
         forward = F.kl_div(log_s_BK, log_t_BK, reduction="batchmean", log_target=True)
         reverse = F.kl_div(log_t_BK, log_s_BK, reduction="batchmean", log_target=True)
         kl = {"forward": forward, "reverse": reverse, "jeffreys": (forward + reverse) / 2}[direction]
-        ce = F.cross_entropy(student_BK.float(), label_B)
+        ce = classification_loss(student_BK, label_B, class_weight_K=class_weight_K)["ce"]
         return {"loss": alpha * ce + (1 - alpha) * temperature**2 * kl, "ce": ce, "kl": kl}
+
+
+def feature_losses(student_BD: Tensor, teacher_BD: Tensor) -> dict[str, Tensor]:
+    """Optional terms of Algorithm 2: ``cosine``, one minus it, and ``mse``, of the features; means over windows.
+
+    The article aligns logits only ("a projection layer to match the teacher" names no such term).
+    """
+    with torch.autocast(student_BD.device.type, enabled=False):
+        student_BD, teacher_BD = student_BD.float(), teacher_BD.detach().float()
+        cosine = 1 - F.cosine_similarity(student_BD, teacher_BD, dim=-1).mean()
+        return {"cosine": cosine, "mse": F.mse_loss(student_BD, teacher_BD)}
 
 
 def check_alpha(name: str, alpha: float) -> None:

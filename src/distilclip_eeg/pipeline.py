@@ -5,12 +5,12 @@ The two differ in the task alone; data, folds, loop and files are shared.
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate.utils import set_seed
-from safetensors.torch import load_file, save
 
 from distilclip_eeg import augment, engine
 from distilclip_eeg.config import build, read
@@ -19,20 +19,25 @@ from distilclip_eeg.data import Data, describe_data, load_data, train_rows
 from distilclip_eeg.engine import OptimConfig, TrainerConfig
 from distilclip_eeg.loaders import WindowSource
 from distilclip_eeg.losses import check_alpha, check_targets, distillation_loss
-from distilclip_eeg.models.clip import DistilCLIP
-from distilclip_eeg.runs import (
-    Run,
-    read_json,
-    write_atomic,
-    write_json,
-)
+from distilclip_eeg.models.clip import HEAD_INPUTS, INFERENCES, DistilCLIP, PromptClassifier
+from distilclip_eeg.models.conformer import take_layers
+from distilclip_eeg.runs import Run, read_json
 from distilclip_eeg.schema import ConfigError, DataError, check_choice
 from distilclip_eeg.signals import splits
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.windows import WindowConfig
-from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, MetaTask, TextBank
+from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, FeatureTask, MetaTask, Task, TextBank
+from distilclip_eeg.text.classes import class_sentences
 from distilclip_eeg.text.descriptors import Describer
+from distilclip_eeg.weights import load_network, load_text, save_network, save_text
+
+CLASS_WEIGHTS = ("none", "balanced")
+PLAIN_HEAD = {"input": "eeg", "inference": "head"}
+DISTILLED_LOGITS = ("head", "similarity")
+STUDENT_INITS = ("random", "teacher")
+TERMS = ("contrast", "cosine", "mse")
+"""Weights of the optional terms of a distillation, all of which compare features."""
 
 
 def check(config: dict) -> None:
@@ -47,6 +52,8 @@ def check(config: dict) -> None:
     check_choice("augment", config["augment"], augment.KINDS)
     check_alpha("loss.alpha", config["loss"]["alpha"])
     check_targets(config["loss"]["targets"])
+    check_choice("loss.class_weights", config["loss"]["class_weights"], CLASS_WEIGHTS)
+    check_head(config)
     corpus = build(config["dataset"]["corpus"])
     check_choice("model.kind", config["model"]["kind"], ("teacher", "student", "baseline", "floor"))
     if config["model"]["kind"] == "floor":
@@ -68,36 +75,79 @@ def check(config: dict) -> None:
 
 
 def uses_text(config: dict) -> bool:
-    """Whether training this config takes descriptions."""
+    """Whether training this config takes text."""
     with_text = config["model"]["kind"] == "teacher" and config["text"]["source"] != "none"
-    return with_text and config["loss"]["alpha"] > 0
+    return with_text and (config["loss"]["alpha"] > 0 or config["head"]["input"] != "eeg")
 
 
-def save_net(folder: Path, net: torch.nn.Module, about: dict) -> None:
-    """Inference weights as safetensors, and plain JSON that says what they are."""
-    body = save({k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()})
-    write_atomic(folder / "model.safetensors", body)
-    write_json(folder / "model.json", {**about, "sha256": hashlib.sha256(body).hexdigest()})
+def check_head(config: dict) -> None:
+    """Refuse a head or an inference that needs text where there is none."""
+    head, source = config["head"], config["text"]["source"]
+    check_choice("head.input", head["input"], HEAD_INPUTS)
+    check_choice("head.inference", head["inference"], INFERENCES)
+    asks = next((f"head.{k}={head[k]}" for k, plain in PLAIN_HEAD.items() if head[k] != plain), None)
+    if asks and not uses_text(config):
+        raise ConfigError(
+            f"{asks} needs a teacher trained with text: model.kind={config['model']['kind']}, text.source={source}, "
+            f"loss.alpha={config['loss']['alpha']}. Choose a teacher, another text.source, or loss.alpha above 0."
+        )
+    if head["input"] != "eeg" and head["inference"] != "head":
+        raise ConfigError(
+            f"head.input={head['input']} with head.inference={head['inference']}: class prompts are compared with EEG "
+            "features alone. Use head.input=eeg, or head.inference=head."
+        )
+    if head["input"] != "eeg" and source == "class_template":
+        raise ConfigError(
+            f"head.input={head['input']} reads a window's own text, and with text.source=class_template that would be "
+            "its label. Use text.source=descriptors or handcrafted."
+        )
 
 
 def about_model(config: dict, data: Data) -> dict:
     return {
-        "net": config["model"]["net"],
+        "net": network_of(config, config["head"]["inference"]),
         **data.sizes(),
         "ch_names": list(data.store.ch_names),
         "classes": list(data.store.classes),
         "signals": config["signals"],
         "store_digest": data.store.manifest["digest"],
         "folds_sha256": splits.folds_hash(data.windows),
-    }
+    } | ({} if config["head"]["input"] == "eeg" else {"needs_text": config["head"]["input"]})
 
 
-def make_teacher(config: dict, data: Data, description: list[str], sentences: list[str]) -> tuple:
-    """The CLIP model and the texts of one fold."""
-    settings = dict(config["text_encoder"])
-    backend = build(settings, sentences=sentences)
-    eeg = build(config["model"]["net"], **data.sizes())
-    return DistilCLIP(eeg, backend.encoder), TextBank(backend.tokenizer, description)
+def network_of(config: dict, inference: str) -> dict:
+    """``_target_`` and settings of the network that is kept, for ``weights.load_network``."""
+    net = config["model"]["net"]
+    if inference == "head":
+        return net
+    return {**net, "_target_": "distilclip_eeg.models.clip.prompt_classifier", "inference": inference}
+
+
+def class_weight(config: dict, data: Data, fold: int) -> torch.Tensor | None:
+    """``loss.class_weights=balanced``: N / (K n_k) over the training rows, as scikit-learn weighs; (K,) or None."""
+    if config["loss"]["class_weights"] == "none":
+        return None
+    n_classes = len(data.store.classes)
+    label = data.windows["label"].to_numpy()[train_rows(data, fold, config["seed"])]
+    count = np.bincount(label, minlength=n_classes)
+    weight = np.divide(len(label), n_classes * count, out=np.zeros(n_classes), where=count > 0)
+    return torch.from_numpy(weight).float()
+
+
+def make_teacher(config: dict, data: Data, fold: int) -> tuple[DistilCLIP, TextBank, str]:
+    """The CLIP model and the texts of one fold, and what describes a window, as JSON."""
+    description, writer = describe_fold(config, data, fold)
+    vocabulary = writer.vocabulary_sentences()
+    classes = class_sentences(data.store.classes, config["text"].get("class_prompts"))
+    compared = config["loss"]["targets"] == "class_prompt" or config["head"]["inference"] != "head"
+    backend = build(config["text_encoder"], sentences=[*vocabulary, *(classes if compared else ())])
+    model = DistilCLIP(
+        build(config["model"]["net"], **data.sizes()),
+        backend.encoder,
+        head_input=config["head"]["input"],
+        with_bias=config["loss"]["targets"] == "sigmoid",
+    )
+    return model, TextBank(backend.tokenizer, description, classes), writer.to_json()
 
 
 def describe_fold(config: dict, data: Data, fold: int) -> tuple[list[str], Describer]:
@@ -116,58 +166,72 @@ def train(config: dict, *, report: bool = True) -> Run:
     print(f"split={config['split']['name']}: {splits.audit_line(config['split']['name'], data.audit)}")
     run = open_run(config, data)
     print(f"run folder: {run.path}")
-
-    def make_task(fold: int, source: WindowSource, accelerator):
-        about = about_model(config, data)
-        if not uses_text(config):
-            return plain_task(config, data), lambda folder, task: save_net(folder, task.net, about)
-        description, describer = describe_fold(config, data, fold)
-        model, bank = make_teacher(config, data, description, describer.vocabulary_sentences())
-        about["describer"] = json.loads(describer.to_json())
-        task = ClipTask(model, bank, **config["loss"])
-
-        def saver(folder: Path, task: ClipTask) -> None:
-            save_net(folder, task.net, about)
-            state = {k: v for k, v in engine.kept_state(task.model).items() if not k.startswith("eeg.")}
-            write_atomic(folder / "text.safetensors", save({k: v.contiguous() for k, v in state.items()}))
-
-        return task, saver
-
-    run_folds(config, data, run, make_task)
+    run_folds(config, data, run, train_task(config, data))
     return run
 
 
-def plain_task(config: dict, data: Data) -> ClassifyTask | MetaTask:
+def train_task(config: dict, data: Data) -> Callable:
+    """How ``train`` makes a fold's task and saves it: ``make_task(fold, source, accelerator)``."""
+
+    def make_task(fold: int, source: WindowSource, accelerator):
+        about, weight = about_model(config, data), class_weight(config, data, fold)
+        if not uses_text(config):
+            task = plain_task(config, data, weight)
+            return task, lambda folder, task: save_network(folder, task.net, about)
+        model, bank, writer = make_teacher(config, data, fold)
+        about["describer"] = json.loads(writer)
+        loss, inference = config["loss"], config["head"]["inference"]
+        settings = {"alpha": loss["alpha"], "targets": loss["targets"], "inference": inference}
+        task = ClipTask(model, bank, **settings, class_weight_K=weight)
+
+        def saver(folder: Path, task: ClipTask) -> None:
+            save_network(folder, task.inference_net(), about)
+            state = engine.kept_state(task.model)
+            save_text(folder, {k: v for k, v in state.items() if not k.startswith("eeg.")})
+
+        return task, saver
+
+    return make_task
+
+
+def plain_task(config: dict, data: Data, weight: torch.Tensor | None) -> ClassifyTask | MetaTask:
     """A network without text: by cross-entropy, or meta-learned over subjects as ``model.meta_lr`` says."""
     net, meta_lr = build(config["model"]["net"], **data.sizes()), config["model"].get("meta_lr")
     if meta_lr is None:
-        return ClassifyTask(net)
+        return ClassifyTask(net, class_weight_K=weight)
     subject_N = np.unique(data.windows["subject"], return_inverse=True)[1]
-    return MetaTask(net, torch.from_numpy(subject_N), inner_lr=meta_lr)
+    return MetaTask(net, torch.from_numpy(subject_N), inner_lr=meta_lr, class_weight_K=weight)
 
 
 def check_distill(config: dict, teacher: Run) -> None:
     """Refuse distillation settings that do not fit together, before any data are read."""
     settings = {k: config["distill"][k] for k in ("alpha", "temperature", "direction")}
     distillation_loss(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), **settings)
-    contrast, made = config["distill"]["contrast"], teacher.config
+    wanted, made = config["distill"], teacher.config
+    check_choice("distill.logits", wanted["logits"], DISTILLED_LOGITS)
+    check_choice("distill.init", wanted["init"], STUDENT_INITS)
     if config["augment"] != "none":
         raise ConfigError(
             f"augment={config['augment']}: the teacher's logits are cached for the windows as they are. "
             "Leave augment out when distilling."
         )
-    if contrast < 0:
-        raise ConfigError(f"distill.contrast={contrast} must be 0 or more.")
-    if contrast > 0 and not uses_text(made):
+    for name in TERMS:
+        if wanted[name] < 0:
+            raise ConfigError(f"distill.{name}={wanted[name]} must be 0 or more.")
+    asks = [f"distill.{name}={wanted[name]}" for name in TERMS if wanted[name] > 0]
+    with_text = [word for word in asks if "contrast" in word]
+    if wanted["logits"] == "similarity":
+        with_text.append("distill.logits=similarity")
+    if with_text and not uses_text(made):
         raise ConfigError(
-            f"distill.contrast={contrast}, but the teacher {teacher.path} was trained without text. "
-            "Set distill.contrast=0, or choose another teacher."
+            f"{with_text[0]}, but the teacher {teacher.path} was trained without text. Leave it out, or choose "
+            "another teacher."
         )
     ours, theirs = config["model"]["net"].get("embed"), made["model"]["net"].get("embed")
-    if contrast > 0 and ours != theirs:
+    if (asks or with_text) and ours != theirs:
         raise ConfigError(
-            f"distill.contrast={contrast} compares student and text features, but model.net.embed={ours} and "
-            f"the teacher's is {theirs}. Set model.net.embed={theirs}, or distill.contrast=0."
+            f"{(with_text + asks)[0]} compares student and teacher features, but model.net.embed={ours} and the "
+            f"teacher's is {theirs}. Set model.net.embed={theirs}, or leave it out."
         )
 
 
@@ -176,6 +240,24 @@ def distill(config: dict, teacher: Run) -> Run:
     check(config)
     check_distill(config, teacher)
     data = load_data(config)
+    check_folds(data, teacher)
+    digests = weights_of(teacher)
+    # Of all folds, whichever are chosen now: fold=0, fold=1 … fill one run folder.
+    config["distill"]["teacher_sha256"] = hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
+    run = open_run(config, data, teacher={"run": teacher.path.name, "weights_sha256": digests})
+    print(f"teacher: {teacher.path}\nrun folder: {run.path}")
+    run_folds(config, data, run, distill_task(config, data, teacher))
+    return run
+
+
+def weights_of(teacher: Run) -> dict[str, str]:
+    """SHA-256 of the network of each finished fold."""
+    files = [teacher.fold(k) / "model.safetensors" for k in teacher.folds_done()]
+    return {f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def check_folds(data: Data, teacher: Run) -> None:
+    """A student must not be trained on windows that its teacher is tested on."""
     found = splits.folds_hash(data.windows)
     made = read_json(teacher.path / "data.json")
     if made["folds_sha256"] != found:
@@ -184,48 +266,55 @@ def distill(config: dict, teacher: Run) -> Run:
             f"({found[:8]}). Use the teacher's dataset, windows, split and seed.",
             reason="folds_differ",
         )
-    files = [teacher.fold(k) / "model.safetensors" for k in teacher.folds_done()]
-    digests = {f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
-    # Of all folds, whichever are chosen now: fold=0, fold=1 … fill one run folder.
-    config["distill"]["teacher_sha256"] = hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
-    run = open_run(config, data, teacher={"run": teacher.path.name, "weights_sha256": digests})
-    print(f"teacher: {teacher.path}\nrun folder: {run.path}")
+
+
+def distill_task(config: dict, data: Data, teacher: Run) -> Callable:
+    """How ``distill`` makes a fold's task and saves its network."""
+
+    wanted = config["distill"]
+    inference = "prompt" if wanted["logits"] == "similarity" else "head"
 
     def make_task(fold: int, source: WindowSource, accelerator):
-        folder = teacher.fold(fold)
         rows = train_rows(data, fold, config["seed"])
-        settings = {k: config["distill"][k] for k in ("alpha", "temperature", "direction", "contrast")}
-        text = cached_text(teacher, fold, data) if settings["contrast"] > 0 else {}
-        net = build(teacher.config["model"]["net"], **data.sizes())
-        net.load_state_dict(load_file(folder / "model.safetensors"))
-        net.requires_grad_(False).eval().to(accelerator.device)
-        teacher_NK = torch.full((len(data.windows), len(data.store.classes)), float("nan"))
-        teacher_NK[rows] = torch.from_numpy(engine.predict(net, source, rows, accelerator))
+        theirs = load_network(teacher.fold(fold)).requires_grad_(False).to(accelerator.device)
+        text = cached_text(teacher, fold, data) if wanted["contrast"] > 0 or inference == "prompt" else {}
+        classes_KE = text.pop("class_features_KE", None)
+        if wanted["cosine"] > 0 or wanted["mse"] > 0:
+            text["teacher_NE"] = cached(FeatureTask(theirs), data, source, rows, accelerator)
+        teacher_NK = cached(ClassifyTask(theirs), data, source, rows, accelerator)
         set_seed(config["seed"] * 1000 + fold)
         student = build(config["model"]["net"], **data.sizes())
-        task = DistillTask(student, teacher_NK, **settings, **text)
-        return task, lambda folder, task: save_net(folder, task.net, about_model(config, data))
+        if inference == "prompt":
+            student = PromptClassifier(student, inference).set_classes(classes_KE, text["logit_scale"])
+        if wanted["init"] == "teacher":
+            take_layers(getattr(student, "eeg", student), getattr(theirs, "eeg", theirs))
+        settings = {k: wanted[k] for k in ("alpha", "temperature", "direction", *TERMS)}
+        task = DistillTask(
+            student, teacher_NK, **settings, **text, class_weight_K=class_weight(config, data, fold)
+        )
+        about = about_model(config, data) | {"net": network_of(config, inference)}
+        return task, lambda folder, task: save_network(folder, task.net, about)
 
-    run_folds(config, data, run, make_task)
-    return run
+    return make_task
+
+
+def cached(task: Task, data: Data, source: WindowSource, rows: np.ndarray, accelerator) -> torch.Tensor:
+    """What a frozen task answers to the windows at ``rows``, by row of the window index; elsewhere NaN."""
+    found = torch.from_numpy(engine.predict(task, source, rows, accelerator))
+    answer = torch.full((len(data.windows), found.shape[1]), float("nan"))
+    answer[rows] = found
+    return answer
 
 
 @torch.no_grad()
 def cached_text(teacher: Run, fold: int, data: Data) -> dict:
-    """The frozen teacher's features of every distinct description, computed once."""
-    config = teacher.config
-    description, describer = describe_fold(config, data, fold)
-    model, bank = make_teacher(config, data, description, describer.vocabulary_sentences())
-    _, unexpected = model.load_state_dict(load_file(teacher.fold(fold) / "text.safetensors"), strict=False)
-    unexpected = [k for k in unexpected if k not in dict(model.named_buffers())]  # BERT's position ids
-    if unexpected:
-        raise DataError(
-            f"{teacher.fold(fold)}/text.safetensors does not fit its run's text_encoder ({unexpected[0]}).",
-            reason="text_state",
-        )
+    """The frozen teacher's features of every distinct description and of the class prompts, computed once."""
+    model, bank, _ = make_teacher(teacher.config, data, fold)
+    load_text(teacher.fold(fold), model)
     model.eval()
     return {
         "bank": bank,
         "text_UE": model.encode_text(bank.input_ids, bank.attention_mask),
+        "class_features_KE": model.encode_text(**bank.classes),
         "logit_scale": model.logit_scale.detach(),
     }

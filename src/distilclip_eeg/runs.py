@@ -1,5 +1,6 @@
 """The run folder: where results lie, how they are written, how a finished run is found again."""
 
+import functools
 import hashlib
 import io
 import json
@@ -15,34 +16,48 @@ import yaml
 
 from distilclip_eeg.schema import DataError
 
-NOT_IN_DIGEST = ("run", "store", "device", "n_jobs", "fold", "teacher")
+NOT_IN_DIGEST = ("run", "store", "device", "n_jobs", "fold", "teacher", "ablation_reading")
 """Settings that never change a run's numbers, only where or how fast it is made; a teacher counts by its
-weights."""
+weights, a reading by the settings it stands for."""
 
 
-ADDED_LATER = (
-    (None, "augment", "none"),
-    ("signals", "montage", "native"),
-    ("corpus", "montage", "native"),
-    ("corpus", "missing_channels", "skip"),
-    ("corpus", "rebuild_bipolar", False),
-)
+ADDED_LATER = {
+    "augment": "none",
+    "signals.montage": "native",
+    "dataset.corpus.montage": "native",
+    "dataset.corpus.missing_channels": "skip",
+    "dataset.corpus.rebuild_bipolar": False,
+    "text.context_s": None,
+    "text.class_prompts": None,
+    "loss.class_weights": "none",
+    "head": {"input": "eeg", "inference": "head"},
+    **{
+        f"{side}.{key}": default
+        for side in ("model.net", "text_encoder")
+        for key, default in (("prompts", "deep"), ("prompt_layers", None), ("prompt_init", "normal"))
+    },
+    "distill.logits": "head",
+    "distill.init": "random",
+    "distill.cosine": 0.0,
+    "distill.mse": 0.0,
+}
 """A run at these defaults is the same run as before there was a choice."""
 
 
 def digest_of(config: dict) -> str:
     """Eight characters that stand for every setting that can change a number."""
-    body = {k: v for k, v in config.items() if k not in NOT_IN_DIGEST}
+    body = json.loads(json.dumps({k: v for k, v in config.items() if k not in NOT_IN_DIGEST}, default=str))
     body["dataset"] = {k: v for k, v in body["dataset"].items() if k in ("name", "corpus")}
     body["dataset"]["corpus"] = {k: v for k, v in body["dataset"].get("corpus", {}).items() if k != "root"}
-    body["signals"] = dict(body.get("signals", {}))
-    for part, key, default in ADDED_LATER:
-        section = body if part is None else body["dataset"]["corpus"] if part == "corpus" else body[part]
-        if section.get(key) == default:
-            del section[key]
+    body.setdefault("signals", {})
     body["trainer"] = {k: v for k, v in body.get("trainer", {}).items() if k != "epochs"}
     body["text_encoder"] = {k: v for k, v in (body.get("text_encoder") or {}).items() if k != "path"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    for name, default in ADDED_LATER.items():
+        *path, key = name.split(".")
+        section = functools.reduce(lambda tree, part: tree.get(part) or {}, path, body)
+        if key in section and section[key] == default:
+            del section[key]
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -5,13 +5,10 @@ calibrated. The signals are made as the run's were (filter, rate, montage, norma
 must share a montage. Where the classes differ, both are reduced to background and seizure.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors.torch import load
 
 from distilclip_eeg import engine
 from distilclip_eeg.config import build, read
@@ -20,10 +17,12 @@ from distilclip_eeg.loaders import WindowSource
 from distilclip_eeg.metrics import window_metrics
 from distilclip_eeg.progress import track
 from distilclip_eeg.runs import Run, provenance, read_json, write_json, write_predictions, write_yaml
-from distilclip_eeg.schema import BACKGROUND, ConfigError, DataError
+from distilclip_eeg.schema import BACKGROUND, ConfigError
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import Store, data_report, prepare
 from distilclip_eeg.signals.windows import WindowConfig
+from distilclip_eeg.tasks import ClassifyTask
+from distilclip_eeg.weights import load_network
 
 PROTOCOL = "transfer"
 """Name of this protocol in tables, where others have their split."""
@@ -74,7 +73,7 @@ def transfer(run: Run, target: Target) -> Run:
     rows, tests = np.arange(len(windows)), []
     for fold in track(run.folds_done(), len(run.folds_done()), "scoring with each fold's model"):
         net = load_network(run.fold(fold)).to(accelerator.device)
-        logits = engine.predict(net, source, rows, accelerator)
+        logits = engine.predict(ClassifyTask(net), source, rows, accelerator)
         logits = logits if names["same"] else binary_logits(logits)
         folder = result.fold(fold)
         folder.mkdir(exist_ok=True)
@@ -123,21 +122,6 @@ def open_result(run: Run, made: dict, target: Target, store: Store) -> Run:
     (result.path / "data_report.txt").write_text(data_report(store) + "\n")
     write_json(result.path / "provenance.json", provenance())
     return result
-
-
-def load_network(folder: Path) -> torch.nn.Module:
-    """The network of one fold, its weights checked against the digest beside them."""
-    about = read_json(folder / "model.json")
-    body = (folder / "model.safetensors").read_bytes()
-    if hashlib.sha256(body).hexdigest() != about["sha256"]:
-        raise DataError(
-            f"{folder / 'model.safetensors'}: not the weights its model.json describes (sha256 differs). "
-            "Train that fold again.",
-            reason="weights_changed",
-        )
-    net = build(about["net"], **{k: about[k] for k in ("n_chans", "n_times", "sfreq", "n_outputs")})
-    net.load_state_dict(load(body))
-    return net.eval()
 
 
 def binary_logits(logits_NK: np.ndarray) -> np.ndarray:

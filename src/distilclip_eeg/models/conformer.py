@@ -181,3 +181,28 @@ class Conformer(nn.Module):
     def forward(self, eeg_BCT: Tensor) -> Tensor:
         """Class logits, (B, K)."""
         return self.classifier(self.encode(eeg_BCT))
+
+
+@torch.no_grad()
+def take_layers(student: Conformer, teacher: Conformer) -> None:
+    """Start ``student`` from evenly spaced layers of ``teacher`` (of eight for four: 0, 2, 4, 6) and all the rest.
+
+    Raises:
+        ConfigError: the two differ in more than depth.
+    """
+    layers = [i * len(teacher.blocks) // len(student.blocks) for i in range(len(student.blocks))]
+    theirs, taken = teacher.state_dict(), {}
+    for name, own in student.state_dict().items():
+        block, _, rest = name.removeprefix("blocks.").partition(".")
+        source = f"blocks.{layers[int(block)]}.{rest}" if name.startswith("blocks.") else name
+        value = theirs.get(source)
+        if name == "prompts.values" and value is not None and len(own) == len(layers) < len(value):
+            value = value[layers]
+        if value is None or value.shape != own.shape:
+            found = "none" if value is None else tuple(value.shape)
+            raise ConfigError(
+                f"distill.init=teacher: the student's {name} is {tuple(own.shape)}, the teacher's {found}. They may "
+                "differ in depth only; use distill.init=random."
+            )
+        taken[name] = value
+    student.load_state_dict(taken)

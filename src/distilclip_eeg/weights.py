@@ -1,0 +1,59 @@
+"""A fold's network on disk: safetensors weights and the plain JSON that says how to build what they fit.
+
+Nothing that a file names is executed beyond this package's own classes (``config.build``).
+"""
+
+import hashlib
+from pathlib import Path
+
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from distilclip_eeg.config import build
+from distilclip_eeg.runs import read_json, write_atomic, write_json
+from distilclip_eeg.schema import DataError
+
+WEIGHTS, ABOUT, TEXT = "model.safetensors", "model.json", "text.safetensors"
+SIZES = ("n_chans", "n_times", "sfreq", "n_outputs")
+
+
+def save_network(folder: Path, net: nn.Module, about: dict) -> None:
+    """Inference weights, then what they are; ``about`` holds ``net`` (a ``_target_`` and settings) and the sizes."""
+    body = save({k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()})
+    write_atomic(folder / WEIGHTS, body)
+    write_json(folder / ABOUT, {**about, "sha256": hashlib.sha256(body).hexdigest()})
+
+
+def load_network(folder: Path) -> nn.Module:
+    """The network of one fold, in eval mode, its weights checked against the digest beside them."""
+    about = read_json(folder / ABOUT)
+    body = (folder / WEIGHTS).read_bytes()
+    if hashlib.sha256(body).hexdigest() != about["sha256"]:
+        raise DataError(
+            f"{folder / WEIGHTS}: not the weights its {ABOUT} describes (sha256 differs). Train that fold again.",
+            reason="weights_changed",
+        )
+    if about.get("needs_text"):
+        raise DataError(
+            f"{folder}: this model's head reads descriptions (head.input={about['needs_text']}), so its EEG side "
+            "alone answers nothing. Train with head.input=eeg.",
+            reason="needs_text",
+        )
+    net = build(about["net"], **{k: about[k] for k in SIZES})
+    net.load_state_dict(load(body))
+    return net.eval()
+
+
+def save_text(folder: Path, state: dict[str, Tensor]) -> None:
+    """What training changed of the text side."""
+    write_atomic(folder / TEXT, save({k: v.contiguous() for k, v in state.items()}))
+
+
+def load_text(folder: Path, model: nn.Module) -> None:
+    """Put the saved text side into a freshly built teacher; its EEG side stays as it is."""
+    _, unexpected = model.load_state_dict(load((folder / TEXT).read_bytes()), strict=False)
+    unexpected = [k for k in unexpected if k not in dict(model.named_buffers())]  # BERT's position ids
+    if unexpected:
+        raise DataError(
+            f"{folder / TEXT} does not fit its run's text_encoder ({unexpected[0]}).", reason="text_state"
+        )
