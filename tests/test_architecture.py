@@ -21,9 +21,9 @@ LAYERS = (
     {"config"},
     {"data", "weights"},
     {"crossval"},
-    {"pipeline", "transfer", "speed"},
+    {"pipeline", "transfer", "speed", "workers"},
     {"cli"},
-    {"table1"},
+    {"table1", "ablations"},
 )
 """Lowest first; a part imports only from below. Inside one part the order is free."""
 

@@ -162,7 +162,9 @@ def test_each_layer_has_prompts_of_its_own():
     for layer in range(3):
         changed = copy.deepcopy(net)
         with torch.no_grad():
-            changed.prompts.values[layer] += 3 * torch.randn(6, 24)  # a constant would vanish in the layer norm
+            changed.prompts.values[layer] += 3 * torch.randn(
+                6, 24
+            )  # a constant would vanish in the layer norm
         assert (changed.encode(eeg) - before).abs().max() > 1e-3
     assert not torch.equal(net.prompts.values[0], net.prompts.values[1])
 

@@ -27,7 +27,16 @@ def gradients(targets: str, rows: slice, head_input: str = "eeg") -> np.ndarray:
     """Loss and gradients of a small teacher on some windows of one batch of eight."""
     torch.manual_seed(0)
     eeg = Conformer(
-        n_chans=3, n_times=64, sfreq=64.0, n_outputs=2, dim=8, depth=1, heads=2, n_prompts=2, embed=6, dropout=0.0
+        n_chans=3,
+        n_times=64,
+        sfreq=64.0,
+        n_outputs=2,
+        dim=8,
+        depth=1,
+        heads=2,
+        n_prompts=2,
+        embed=6,
+        dropout=0.0,
     )
     backend = random_tiny([*SENTENCES, *CLASSES], dim=8, depth=1, heads=2, n_prompts=2, dropout=0.0)
     model = DistilCLIP(eeg, backend.encoder, head_input=head_input, with_bias=targets == "sigmoid").eval()

@@ -144,7 +144,9 @@ def test_without_prompts_there_are_none():
     assert (bert(prompts="none")(ids, mask) - expected).abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("kind, numbers", [("deep", 3 * P), ("shallow", P), ("prefix", 2 * 3 * P), ("none", 0)])
+@pytest.mark.parametrize(
+    "kind, numbers", [("deep", 3 * P), ("shallow", P), ("prefix", 2 * 3 * P), ("none", 0)]
+)
 def test_each_kind_costs_what_it_says(kind, numbers):
     bare = sum(p.numel() for p in conformer(prompts="none").parameters())
     assert sum(p.numel() for p in conformer(prompts=kind).parameters()) - bare == numbers * 24

@@ -355,7 +355,9 @@ def test_a_student_of_another_width_cannot_start_from_its_teacher():
         take_layers(conformer(dim=4, depth=1), conformer(dim=8, depth=2))
 
 
-@pytest.mark.parametrize("make", [ClassifyTask, lambda net, **k: MetaTask(net, torch.arange(12) % 3, inner_lr=0.1, **k)])
+@pytest.mark.parametrize(
+    "make", [ClassifyTask, lambda net, **k: MetaTask(net, torch.arange(12) % 3, inner_lr=0.1, **k)]
+)
 def test_class_weights_reach_every_task(make):
     batch, weight = Windows().batch(range(6)), torch.tensor([1.0, 9.0])
     plain, weighted = (make(conformer(dropout=0.0).eval(), class_weight_K=w)(batch) for w in (None, weight))

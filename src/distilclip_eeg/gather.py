@@ -38,5 +38,7 @@ def gather_texts(text_UD: Tensor, key_U: Tensor, text_id_B: Tensor) -> tuple[Ten
         key_U: which text of the corpus each row of ``text_UD`` is; a text that several processes hold counts once.
     """
     keys, key_of_window = gather_rows(key_U), gather_rows(key_U[text_id_B])
-    first = (key_of_window[:, None] == keys[None, :]).int().argmax(dim=1)  # of equal texts the first process's
+    first = (
+        (key_of_window[:, None] == keys[None, :]).int().argmax(dim=1)
+    )  # of equal texts the first process's
     return gather_rows(text_UD), first

@@ -174,6 +174,13 @@ def provenance() -> dict:
     }
 
 
+def public_command(script: str, words: tuple[str, ...]) -> str:
+    """What to type again; the shared folder by its variable, so that no machine is named."""
+    text = f"python {script} {' '.join(words)}"
+    shared = os.environ.get("DISTILCLIP_EEG_SHARED")
+    return text.replace(shared, "$DISTILCLIP_EEG_SHARED") if shared else text
+
+
 def commit() -> str:
     """The code's git commit, with ``+`` where files were changed; empty outside a checkout."""
     here = Path(__file__).parent

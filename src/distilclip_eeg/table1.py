@@ -8,7 +8,6 @@ in ``results/<name>.csv``; a cell whose digest is there is not run again.
 """
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from distilclip_eeg.progress import clock, track
 from distilclip_eeg.report.published import COLUMNS as SHOWN
 from distilclip_eeg.report.published import TABLE_1, table_1
 from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
-from distilclip_eeg.runs import Run, commit, digest_of, provenance, read_json, write_atomic
+from distilclip_eeg.runs import Run, commit, digest_of, provenance, public_command, read_json, write_atomic
 from distilclip_eeg.schema import ConfigError, UserError, check_choice
 from distilclip_eeg.signals.splits import KINDS
 from distilclip_eeg.speed import SIZES, SPEED, speeds
@@ -124,12 +123,10 @@ def row_of(run: Run, one: Cell) -> dict:
 
 
 def command(one: Cell) -> str:
-    """What to type for this cell alone; the shared folder by its variable, so that no machine is named."""
+    """What to type for this cell alone."""
     ours = (f"ours={one.model.partition('_')[2]}",) if one.model.startswith("teacher") else ()
     words = (f"split={one.split}", f"models={one.model}", *ours, *one.overrides)
-    text = f"python scripts/reproduce_table1.py {' '.join(words)}"
-    shared = os.environ.get("DISTILCLIP_EEG_SHARED")
-    return text.replace(shared, "$DISTILCLIP_EEG_SHARED") if shared else text
+    return public_command("scripts/reproduce_table1.py", words)
 
 
 def sizes_of(run: Run) -> dict:

@@ -179,7 +179,13 @@ class ClipTask(Task):
         class_weight_K: Tensor | None = None,
     ):
         super().__init__()
-        self.model, self.bank, self.alpha, self.targets, self.inference = model, bank, alpha, targets, inference
+        self.model, self.bank, self.alpha, self.targets, self.inference = (
+            model,
+            bank,
+            alpha,
+            targets,
+            inference,
+        )
         self.register_buffer("class_weight_K", class_weight_K, persistent=False)
         if alpha == 0:  # nothing is contrasted
             model.logit_scale.requires_grad_(False)
@@ -215,7 +221,9 @@ class ClipTask(Task):
         )
         return {**terms, **logged, "logits": logits}
 
-    def whole_batch(self, batch: Batch, logits: Tensor, eeg: Tensor, text: Tensor, text_id_B: Tensor) -> tuple:
+    def whole_batch(
+        self, batch: Batch, logits: Tensor, eeg: Tensor, text: Tensor, text_id_B: Tensor
+    ) -> tuple:
         """Logits, features, texts and labels of the step's windows, whichever process holds them."""
         if not several_processes():
             return logits, eeg, text, text_id_B, batch.label_B

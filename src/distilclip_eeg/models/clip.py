@@ -83,7 +83,11 @@ class PromptClassifier(nn.Module):
     def classifier(self, features_BE: Tensor) -> Tensor:
         """Class logits of features, (B, K)."""
         by_prompt = similarity(features_BE, self.class_features_KE, self.logit_scale)
-        return by_prompt if self.inference == "prompt" else mean_logits(self.eeg.classifier(features_BE), by_prompt)
+        return (
+            by_prompt
+            if self.inference == "prompt"
+            else mean_logits(self.eeg.classifier(features_BE), by_prompt)
+        )
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
         """Class logits, (B, K)."""

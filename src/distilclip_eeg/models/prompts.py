@@ -36,9 +36,13 @@ class Prompts(nn.Module):
         super().__init__()
         check_choice("prompt_init", init, INITS)
         if layers is not None and not 1 <= layers <= depth:
-            raise ConfigError(f"prompt_layers={layers} must be from 1 to the encoder's {depth} layers, or null.")
+            raise ConfigError(
+                f"prompt_layers={layers} must be from 1 to the encoder's {depth} layers, or null."
+            )
         if kind == "shallow" and layers not in (None, 1):
-            raise ConfigError(f"prompt_layers={layers}: shallow prompts stand before one layer. Use prompts=deep.")
+            raise ConfigError(
+                f"prompt_layers={layers}: shallow prompts stand before one layer. Use prompts=deep."
+            )
         if kind == "prefix" and layers not in (None, depth):
             raise ConfigError(f"prompt_layers={layers}: a prefix is one of every layer. Use prompts=deep.")
         self.n, self.prefix = n, kind == "prefix"
