@@ -14,7 +14,7 @@ PACKAGE = SRC.name
 
 LAYERS = (
     {"schema", "progress", "augment"},
-    {"corpora", "download", "text", "losses", "gather", "metrics", "runs"},
+    {"corpora", "download", "text", "losses", "gather", "metrics", "events", "intervals", "runs"},
     {"signals", "models", "report", "survey", "filecheck"},
     {"tasks", "loaders"},
     {"engine"},
@@ -33,9 +33,14 @@ ONLY_IN = {
     "transformers": {"text", "models", "tasks"},
     "matplotlib": {"report"},
 }
-NEVER_IN = {"torch": {"schema", "progress", "corpora", "signals", "report", "metrics", "runs"}}
-BESIDE = {"tasks": {"loaders"}}
-"""Imports at the same height that are meant: a task names the batch it takes."""
+NEVER_IN = {
+    "torch": {
+        *("schema", "progress", "corpora", "signals", "report", "metrics", "events", "intervals", "runs"),
+    }
+}
+BESIDE = {"tasks": {"loaders"}, "events": {"metrics", "intervals"}}
+"""Imports at the same height that are meant: a task names the batch it takes, event scores are metrics with
+intervals."""
 
 MODULE_LINES = 400
 FUNCTION_LINES = 80
