@@ -20,8 +20,9 @@ LAYERS = (
     {"engine"},
     {"config"},
     {"data"},
-    {"crossval"},
+    {"crossval", "descriptions"},
     {"pipeline", "transfer", "speed"},
+    {"probes"},
     {"cli"},
     {"table1"},
 )

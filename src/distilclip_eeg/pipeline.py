@@ -16,6 +16,7 @@ from distilclip_eeg import augment, engine
 from distilclip_eeg.config import build, read
 from distilclip_eeg.crossval import chosen_folds, open_run, run_folds
 from distilclip_eeg.data import Data, describe_data, load_data, train_rows
+from distilclip_eeg.descriptions import check_text, describe_fold
 from distilclip_eeg.engine import OptimConfig, TrainerConfig
 from distilclip_eeg.loaders import WindowSource
 from distilclip_eeg.losses import check_alpha, check_targets, distillation_loss
@@ -32,7 +33,6 @@ from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.windows import WindowConfig
 from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, MetaTask, TextBank
-from distilclip_eeg.text.descriptors import Describer
 
 
 def check(config: dict) -> None:
@@ -42,12 +42,11 @@ def check(config: dict) -> None:
     name = config["split"]["name"]
     read(SplitConfig, {**config["split"], "name": "window" if name == "auto" else name}, "split")
     chosen_folds(config)
-    check_choice("text.source", config["text"]["source"], ("descriptors", "none"))
-    Describer(config["text"]["detail"])
     check_choice("augment", config["augment"], augment.KINDS)
     check_alpha("loss.alpha", config["loss"]["alpha"])
     check_targets(config["loss"]["targets"])
     corpus = build(config["dataset"]["corpus"])
+    check_text(config, tuple(corpus.classes))
     check_choice("model.kind", config["model"]["kind"], ("teacher", "student", "baseline", "floor"))
     if config["model"]["kind"] == "floor":
         build(config["model"]["net"])
@@ -98,13 +97,6 @@ def make_teacher(config: dict, data: Data, description: list[str], sentences: li
     backend = build(settings, sentences=sentences)
     eeg = build(config["model"]["net"], **data.sizes())
     return DistilCLIP(eeg, backend.encoder), TextBank(backend.tokenizer, description)
-
-
-def describe_fold(config: dict, data: Data, fold: int) -> tuple[list[str], Describer]:
-    """Every window's description, its bin edges fitted on this fold's training rows."""
-    describer = Describer(config["text"]["detail"])
-    describer.fit(data.measures().iloc[data.rows(fold, "train")])
-    return describer.describe(data.measures()), describer
 
 
 def train(config: dict, *, report: bool = True) -> Run:

@@ -22,6 +22,8 @@ weights."""
 
 ADDED_LATER = (
     (None, "augment", "none"),
+    ("text", "context_s", None),
+    ("text", "class_prompts", None),
     ("signals", "montage", "native"),
     ("corpus", "montage", "native"),
     ("corpus", "missing_channels", "skip"),
@@ -35,10 +37,11 @@ def digest_of(config: dict) -> str:
     body = {k: v for k, v in config.items() if k not in NOT_IN_DIGEST}
     body["dataset"] = {k: v for k, v in body["dataset"].items() if k in ("name", "corpus")}
     body["dataset"]["corpus"] = {k: v for k, v in body["dataset"].get("corpus", {}).items() if k != "root"}
-    body["signals"] = dict(body.get("signals", {}))
+    for part in ("signals", "text"):
+        body[part] = dict(body.get(part, {}))
     for part, key, default in ADDED_LATER:
         section = body if part is None else body["dataset"]["corpus"] if part == "corpus" else body[part]
-        if section.get(key) == default:
+        if key in section and section[key] == default:
             del section[key]
     body["trainer"] = {k: v for k, v in body.get("trainer", {}).items() if k != "epochs"}
     body["text_encoder"] = {k: v for k, v in (body.get("text_encoder") or {}).items() if k != "path"}
