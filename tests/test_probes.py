@@ -125,7 +125,7 @@ def test_every_probe_stands_in_the_table_with_its_chance_level(teacher, table):
     found = table.groupby(["probe", "reader"])["text"].agg(lambda texts: sorted(set(texts))).to_dict()
     three = ["constant", "own", "shuffled"]
     assert found == {
-        ("class from EEG", "the model"): ["none"],
+        ("class from model", "the model"): ["none"],
         ("class from text", "measurements"): ["own"],
         ("class from text", "sentence"): three,
         ("class from text", "text encoder"): three,
@@ -151,7 +151,7 @@ def test_a_constant_text_tells_nothing_and_the_model_is_scored_as_it_was(teacher
     assert constant["score"].to_numpy() == pytest.approx(constant["chance"].to_numpy())
     for fold in (0, 1):
         known = read_json(teacher.fold(fold) / "metrics.json")["test"]["balanced_accuracy"]
-        row = table.query("fold == @fold and probe == 'class from EEG'").iloc[0]
+        row = table.query("fold == @fold and probe == 'class from model'").iloc[0]
         assert row["score"] == pytest.approx(known) and row["n"] > 50
 
 

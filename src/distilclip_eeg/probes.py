@@ -6,7 +6,7 @@
   class of the test windows. Text made of the signal may tell something of the class, but hardly more than the
   numbers behind it (reader ``measurements``); near 1 it would be the label in other words.
 - ``agreement``: inference of the default head needs no text, so no text given at test time can change its
-  answers (``class from EEG``). What text at test time can still be asked is whether it fits its window: how
+  answers (``class from model``). What text at test time can still be asked is whether it fits its window: how
   often a test window is nearer to its text than to the text of another test window, ties counting half. A
   constant text has no chance level: it says how much the encoders like this sentence with any window.
 - ``person from text``: a logistic regression names the person; fitted on one half of the fold's training
@@ -136,7 +136,7 @@ def class_without_words(
     saved = run.predictions(fold)
     tested = saved["part"] == "test"
     answer = saved["probability_NK"][tested].argmax(1)
-    row = {"probe": "class from EEG", "reader": "the model", "text": "none"}
+    row = {"probe": "class from model", "reader": "the model", "text": "none"}
     rows = [{**row, **scored(saved["label"][tested], answer)}]
     text = read(TextConfig, config["text"], "text")
     if text.source in ("descriptors", "handcrafted"):
