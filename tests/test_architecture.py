@@ -20,8 +20,9 @@ LAYERS = (
     {"engine"},
     {"config"},
     {"data", "weights"},
-    {"crossval"},
+    {"crossval", "descriptions"},
     {"pipeline", "transfer", "speed", "workers"},
+    {"probes"},
     {"cli"},
     {"table1", "ablations"},
 )

@@ -13,7 +13,7 @@ from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.windows import WindowConfig
 
-VERBS = ("train", "distill", "evaluate")
+VERBS = ("train", "distill", "evaluate", "probe")
 
 
 def options(group):

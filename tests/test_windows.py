@@ -6,7 +6,7 @@ import pytest
 
 from distilclip_eeg.config import read
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.signals.windows import WindowConfig, balanced, cut, cut_piece, overlaps, without
+from distilclip_eeg.signals.windows import WindowConfig, around, balanced, cut, cut_piece, overlaps, without
 
 CLASSES = ("bckg", "seiz")
 HALF = WindowConfig(seizure_overlap=0.5)
@@ -191,6 +191,52 @@ def test_a_piece_shorter_than_a_window_gives_none():
     table = cut(pieces_table((0, 0.0, 0, 255)), events_table(), CLASSES, 256.0, HALF)
     assert len(table) == 0
     assert list(table.columns) == ["window_id", "recording", "start_s", "first", "label", "event"]
+
+
+# ------------------------------------------------------------------------ the stretch around a window
+
+
+@pytest.mark.parametrize(
+    "first, start",
+    [
+        (50, 35),  # 15 samples on either side of its 10
+        (3, 0),  # the piece begins at 0: moved inward, not cut
+        (95, 65),  # it ends at 105
+        (105, 105),  # the first window of the next piece
+    ],
+)
+def test_a_window_stands_in_the_middle_of_what_is_seen_of_it_unless_the_piece_ends(first, start):
+    pieces = pieces_table((0, 0.0, 0, 105), (0, 200.0, 105, 300))
+    begin, length = around(np.array([first]), 10, 40, pieces)
+    assert (begin.tolist(), length.tolist()) == ([start], [40])
+
+
+def test_a_piece_shorter_than_the_context_is_seen_whole():
+    pieces = pieces_table((0, 0.0, 0, 100), (0, 9.0, 100, 25), (1, 0.0, 125, 100))
+    begin, length = around(np.array([100, 112]), 10, 40, pieces)
+    assert begin.tolist() == [100, 100] and length.tolist() == [25, 25]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_context_leaves_its_piece_and_each_holds_its_window(seed):
+    rng = np.random.default_rng(seed)
+    n, length = rng.integers(10, 200, 30), 10
+    first = np.concatenate([[0], np.cumsum(n)[:-1]])
+    pieces = pieces_table(*((k // 3, 0.0, a, b) for k, (a, b) in enumerate(zip(first, n, strict=True))))
+    windows = np.concatenate([np.arange(a, a + b - length + 1, 7) for a, b in zip(first, n, strict=True)])
+    owner = np.repeat(np.arange(30), [len(range(0, b - length + 1, 7)) for b in n])
+    context = int(rng.integers(length, 120))
+    begin, seen = around(windows, length, context, pieces.sample(frac=1, random_state=seed))
+    assert (seen == np.minimum(context, n[owner])).all()
+    assert (begin >= first[owner]).all() and (begin + seen <= (first + n)[owner]).all()
+    assert (begin <= windows).all() and (begin + seen >= windows + length).all()
+
+
+def test_a_context_of_one_window_is_the_window_and_a_shorter_one_is_none():
+    pieces = pieces_table((0, 0.0, 0, 100))
+    assert around(np.arange(91), 10, 10, pieces)[0].tolist() == list(range(91))
+    with pytest.raises(ValueError, match="shorter than a window"):
+        around(np.arange(3), 10, 9, pieces)
 
 
 def test_a_boundary_that_floats_cannot_hold_is_no_overlap():

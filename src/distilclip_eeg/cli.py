@@ -79,6 +79,19 @@ def transfer(config: dict, overrides: list[str]) -> Run:
     return transfer.transfer(run, target)
 
 
+def probe(overrides: list[str]) -> None:
+    """What a teacher's text gives away of class and person: ``python scripts/probe.py run=RUN``."""
+    from distilclip_eeg import probes
+
+    config = load("probe", overrides)
+    if config["run"] is None:
+        raise ConfigError("run=RUN is missing: give the folder of a teacher run, runs/DATASET/NAME.")
+    run = existing(Path(config["run"]))
+    roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
+    table = probes.probe(run, device=config["device"], n_jobs=config["n_jobs"], **roots)
+    print(f"{probes.page(table)}\nwritten: {run.path / probes.TABLE}")
+
+
 def prepare(overrides: list[str]) -> None:
     """Recordings to the store only, with a report: ``python scripts/prepare.py dataset=tusz``."""
     import joblib
@@ -141,6 +154,7 @@ VERBS = {
     "train": train,
     "distill": distill,
     "evaluate": evaluate,
+    "probe": probe,
     "prepare": prepare,
     "describe": describe,
     "check": check,
@@ -163,11 +177,16 @@ def option(overrides: list[str], key: str) -> str | None:
     return values[-1] if values else None
 
 
-def open_finished(path: Path) -> Run:
-    """The finished run at ``path``."""
-    run = Run(path)
+def existing(path: Path) -> Run:
+    """The run at ``path``, finished or not."""
     if not (path / "config.yaml").exists():
         raise ConfigError(f"run={path}: no run folder (it has no config.yaml). Give runs/DATASET/NAME.")
+    return Run(path)
+
+
+def open_finished(path: Path) -> Run:
+    """The finished run at ``path``."""
+    run = existing(path)
     if not run.finished:
         raise ConfigError(
             f"run={path}: {len(run.folds_done())} folds are finished, not all of them. "

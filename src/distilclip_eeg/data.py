@@ -1,6 +1,7 @@
 """A corpus as the models see it: store, window index, folds, and the rows of each part."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from distilclip_eeg.signals import splits
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.store import Store, data_report, prepare
-from distilclip_eeg.signals.windows import WindowConfig, balanced, cut, without
+from distilclip_eeg.signals.windows import WindowConfig, around, balanced, cut, without
 from distilclip_eeg.text.measures import measure
+from distilclip_eeg.text.metadata import FACTS
 
 CHUNK = 512
-"""Windows that are measured at a time."""
+"""Windows that are measured at a time; fewer where each is seen with its surroundings."""
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Data:
     signals: SignalConfig
     cut: WindowConfig
     audit: dict[str, float]
-    _measures: pd.DataFrame | None = None
+    _measures: dict[float | None, pd.DataFrame] = field(default_factory=dict)
 
     def rows(self, fold: int, part: str) -> np.ndarray:
         return np.flatnonzero(self.windows[f"fold{fold}"] == part)
@@ -41,19 +43,36 @@ class Data:
         """Windows normalised as configured; ``fit_rows`` are training rows."""
         return WindowSource(self.store, self.windows, self.length, self.signals.normalize, fit_rows)
 
-    def measures(self) -> pd.DataFrame:
-        """What the descriptions are made of, for every window: from its own microvolts, no label in reach."""
-        if self._measures is None:
-            source = WindowSource(self.store, self.windows, self.length, "recording")
-            parts = np.array_split(np.arange(len(self.windows)), -(-len(self.windows) // CHUNK))
-            self._measures = pd.concat(
-                [
-                    measure(source.microvolts(rows), self.store.sfreq, self.store.ch_names)
-                    for rows in track(parts, len(parts), "describing windows")
-                ],
-                ignore_index=True,
-            )
-        return self._measures
+    def measures(self, context_s: float | None = None) -> pd.DataFrame:
+        """What the descriptions are made of, for every window: from its own microvolts, no label in reach.
+
+        Args:
+            context_s: measure this many seconds around each window instead (``TextConfig.context_s``).
+        """
+        if context_s not in self._measures:
+            first = self.windows["first"].to_numpy()
+            length = self.length if context_s is None else round(context_s * self.store.sfreq)
+            # Pieces as recorded: where time was excluded is known from annotations.
+            start_N, length_N = around(first, self.length, length, self.store.pieces)
+            stretches, parts = self.windows.assign(first=start_N), []
+            for n in np.unique(length_N):
+                source = WindowSource(self.store, stretches, n, "recording")
+                rows = np.flatnonzero(length_N == n)
+                size = max(1, CHUNK * self.length // n)
+                parts += [(source, rows[i : i + size]) for i in range(0, len(rows), size)]
+            tables = [
+                measure(source.microvolts(rows), self.store.sfreq, self.store.ch_names).set_index(rows)
+                for source, rows in track(parts, len(parts), "describing windows")
+            ]
+            self._measures[context_s] = pd.concat(tables).sort_index()
+        return self._measures[context_s]
+
+    def metadata(self) -> pd.DataFrame:
+        """Allow-listed facts of each window's recording (``text.metadata.FACTS``), empty where unknown."""
+        used = self.store.recordings[self.store.recordings["skipped"] == ""].set_index("number")
+        known = used["metadata"].map(json.loads)
+        facts = {fact: known.map(lambda facts, fact=fact: facts.get(fact, "")) for fact in FACTS}
+        return pd.DataFrame(facts).loc[self.windows["recording"]].reset_index(drop=True)
 
     def sizes(self) -> dict:
         """The four sizes every model takes from the data."""

@@ -16,6 +16,7 @@ from distilclip_eeg import augment, engine
 from distilclip_eeg.config import build, read
 from distilclip_eeg.crossval import chosen_folds, open_run, run_folds
 from distilclip_eeg.data import Data, describe_data, load_data, train_rows
+from distilclip_eeg.descriptions import check_text, describe_fold
 from distilclip_eeg.engine import OptimConfig, TrainerConfig
 from distilclip_eeg.loaders import WindowSource
 from distilclip_eeg.losses import check_alpha, check_targets, distillation_loss
@@ -29,7 +30,6 @@ from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.windows import WindowConfig
 from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, FeatureTask, MetaTask, Task, TextBank
 from distilclip_eeg.text.classes import class_sentences
-from distilclip_eeg.text.descriptors import Describer
 from distilclip_eeg.weights import load_network, load_text, save_network, save_text
 
 CLASS_WEIGHTS = ("none", "balanced")
@@ -47,14 +47,13 @@ def check(config: dict) -> None:
     name = config["split"]["name"]
     read(SplitConfig, {**config["split"], "name": "window" if name == "auto" else name}, "split")
     chosen_folds(config)
-    check_choice("text.source", config["text"]["source"], ("descriptors", "none"))
-    Describer(config["text"]["detail"])
     check_choice("augment", config["augment"], augment.KINDS)
     check_alpha("loss.alpha", config["loss"]["alpha"])
     check_targets(config["loss"]["targets"])
     check_choice("loss.class_weights", config["loss"]["class_weights"], CLASS_WEIGHTS)
     check_head(config)
     corpus = build(config["dataset"]["corpus"])
+    check_text(config, tuple(corpus.classes))
     check_choice("model.kind", config["model"]["kind"], ("teacher", "student", "baseline", "floor"))
     if config["model"]["kind"] == "floor":
         build(config["model"]["net"])
@@ -148,13 +147,6 @@ def make_teacher(config: dict, data: Data, fold: int) -> tuple[DistilCLIP, TextB
         with_bias=config["loss"]["targets"] == "sigmoid",
     )
     return model, TextBank(backend.tokenizer, description, classes), writer.to_json()
-
-
-def describe_fold(config: dict, data: Data, fold: int) -> tuple[list[str], Describer]:
-    """Every window's description, its bin edges fitted on this fold's training rows."""
-    describer = Describer(config["text"]["detail"])
-    describer.fit(data.measures().iloc[data.rows(fold, "train")])
-    return describer.describe(data.measures()), describer
 
 
 def train(config: dict, *, report: bool = True) -> Run:
@@ -300,7 +292,7 @@ def distill_task(config: dict, data: Data, teacher: Run) -> Callable:
 
 def cached(task: Task, data: Data, source: WindowSource, rows: np.ndarray, accelerator) -> torch.Tensor:
     """What a frozen task answers to the windows at ``rows``, by row of the window index; elsewhere NaN."""
-    found = torch.from_numpy(engine.predict(task, source, rows, accelerator))
+    found = torch.from_numpy(engine.predict(task.eval(), source, rows, accelerator))
     answer = torch.full((len(data.windows), found.shape[1]), float("nan"))
     answer[rows] = found
     return answer

@@ -33,7 +33,7 @@ class TextBank:
     """Every distinct description of a corpus, tokenised once, and which one each window carries.
 
     Args:
-        description_N: one sentence a row of the window index.
+        description_N: one text a row of the window index; empty where a window has none and may get none.
         class_sentences: class prompts, in the order of the classes, where a task compares with them.
     """
 
@@ -44,16 +44,28 @@ class TextBank:
         class_sentences: Sequence[str] = (),
         max_len: int = 64,
     ):
-        self.sentences, text_N = np.unique(np.asarray(description_N, dtype=str), return_inverse=True)
-        self.text_N = torch.from_numpy(text_N)
+        description_N = np.asarray(description_N, dtype=str)
+        told_N = description_N != ""
+        self.sentences, text = np.unique(description_N[told_N], return_inverse=True)
+        self.text_N = torch.full((len(told_N),), -1)
+        self.text_N[torch.from_numpy(told_N)] = torch.from_numpy(text)
         tokens = tokenize(tokenizer, list(self.sentences), max_len)
         self.input_ids, self.attention_mask = tokens["input_ids"], tokens["attention_mask"]
         self.classes = tokenize(tokenizer, list(class_sentences), max_len) if class_sentences else None
 
+    def text_of(self, row_B: Tensor) -> Tensor:
+        """Which of ``sentences`` each window of the batch carries."""
+        text_B = self.text_N[row_B.cpu()]
+        if (text_B < 0).any():
+            raise ValueError(
+                "a window outside training has no text: with class_template it would be its label"
+            )
+        return text_B
+
     def of(self, row_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The batch's distinct texts (ids, mask, padded to the longest), in the order of ``sentences``, and each
         window's row among them."""
-        unique_U, text_id_B = torch.unique(self.text_N[row_B.cpu()], return_inverse=True)
+        unique_U, text_id_B = torch.unique(self.text_of(row_B), return_inverse=True)
         mask = self.attention_mask[unique_U]
         longest = int(mask.sum(1).max())
         ids, mask = self.input_ids[unique_U, :longest], mask[:, :longest]
@@ -228,7 +240,7 @@ class ClipTask(Task):
         if not several_processes():
             return logits, eeg, text, text_id_B, batch.label_B
         if self.alpha > 0 and self.targets != "class_prompt":  # class prompts are the same everywhere
-            key_U = self.bank.text_N[batch.row_B.cpu()].unique().to(text.device)
+            key_U = self.bank.text_of(batch.row_B).unique().to(text.device)
             text, text_id_B = gather_texts(text, key_U, text_id_B)
         eeg = None if eeg is None else gather_rows(eeg)
         return gather_rows(logits), eeg, text, text_id_B, gather_rows(batch.label_B)
@@ -303,7 +315,7 @@ class DistillTask(Task):
         terms = distillation_loss(logits, teacher, batch.label_B, **self.settings, class_weight_K=weight)
         extra = {}
         if self.weights["contrastive"] > 0:
-            text_id_B = self.bank.text_N[rows].to(logits.device)
+            text_id_B = self.bank.text_of(rows).to(logits.device)
             text_UE, scale = self.text_UE.to(logits.device), self.logit_scale.to(logits.device)
             contrast = contrastive_loss(features, text_UE, text_id_B, batch.label_B, scale)
             extra["contrastive"] = contrast["loss"]

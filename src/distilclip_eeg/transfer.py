@@ -73,7 +73,7 @@ def transfer(run: Run, target: Target) -> Run:
     rows, tests = np.arange(len(windows)), []
     for fold in track(run.folds_done(), len(run.folds_done()), "scoring with each fold's model"):
         net = load_network(run.fold(fold)).to(accelerator.device)
-        logits = engine.predict(ClassifyTask(net), source, rows, accelerator)
+        logits = engine.predict(ClassifyTask(net).eval(), source, rows, accelerator)
         logits = logits if names["same"] else binary_logits(logits)
         folder = result.fold(fold)
         folder.mkdir(exist_ok=True)

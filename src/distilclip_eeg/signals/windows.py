@@ -123,6 +123,29 @@ def cut(
     return table
 
 
+def around(
+    first_N: np.ndarray, length: int, context: int, pieces: pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """The stretch of ``context`` samples around each window, inside its piece: start and length, (N,).
+
+    The window stands in its middle, but near an end of the piece the stretch is moved inward rather than
+    cut, so that all are alike; a shorter piece is taken whole. No stretch spans a gap.
+
+    Args:
+        first_N: where each window of ``length`` samples begins, as a row of the store.
+        context: at least ``length``.
+        pieces: first (row of the store) and n_samples.
+    """
+    if context < length:
+        raise ValueError(f"a context of {context} samples is shorter than a window of {length}")
+    pieces = pieces.sort_values("first")
+    piece_N = np.searchsorted(pieces["first"], first_N, side="right") - 1
+    begin_N, n_N = pieces["first"].to_numpy()[piece_N], pieces["n_samples"].to_numpy()[piece_N]
+    length_N = np.minimum(context, n_N)
+    start_N = np.clip(first_N - (context - length) // 2, begin_N, begin_N + n_N - length_N)
+    return start_N, length_N
+
+
 def balanced(label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Positions of all seizure windows and of at most as many background ones, in order."""
     background = np.flatnonzero(label == 0)

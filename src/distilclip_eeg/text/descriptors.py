@@ -5,7 +5,8 @@ between "low" and "high" are quantiles of the rows given to ``Describer.fit``: t
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from itertools import product
 
 import numpy as np
@@ -17,47 +18,60 @@ from distilclip_eeg.text.measures import BANDS, REGIONS, SIDES
 DENY_LIST = (
     *("seizure", "ictal", "epilep", "spike", "convuls", "attack", "absence", "tonic", "clonic"),
     *("myoclon", "focal", "generali", "partial", "status", "onset", "discharge", "event", "annotat", "label"),
-    *("sz", "bckg", "background", "normal", "diagnos", "patholog", "patient"),
+    *("sz", "seiz", "bckg", "background", "normal", "diagnos", "patholog", "patient"),
 )
 """No description contains one of these, upper or lower case: each would name the class or the annotation."""
+
+LEVELS = {
+    "amplitude_uv": {
+        "coarse": ("low", "moderate", "high"),
+        "full": ("very low", "low", "moderate", "high", "very high"),
+    },
+    "rhythmicity": {
+        "coarse": ("irregular", "rhythmic"),
+        "full": ("irregular", "semi-rhythmic", "rhythmic"),
+    },
+    "sharpness": {"full": ("no", "some", "many")},
+    "synchrony": {"full": ("low", "moderate", "high")},
+}
+"""Column to words, from the lowest value up; fewer edges than words by one, at equal quantiles."""
+FIXED = {
+    "laterality": ((-0.15, 0.15), ("left greater than right", "symmetric", "right greater than left")),
+    "evolution": ((-0.6, 0.6), ("decreasing", "steady", "increasing")),
+    "artifact": ((0.3,), ("", "muscle or mains artifact")),
+    "flat": ((1e-9,), ("", "some channels flat")),
+}
+"""Column to edges and words that mean the same in every data set."""
+FIELDS = {
+    "coarse": ("rhythmicity", "band", "amplitude_uv"),
+    "full": (
+        *("rhythmicity", "band", "frequency_hz", "amplitude_uv", "maximum", "laterality", "sharpness"),
+        *("synchrony", "evolution", "artifact", "flat"),
+    ),
+}
+"""What a sentence tells, in the order in which the sentence functions below take it."""
+HZ = (1, 70)
+"""Frequencies are told as whole numbers between these."""
+GAMMA_HZ = 30
+"""Above it the full detail says gamma, which the coarse one counts as beta."""
+PREAMBLE = "Scalp EEG segment."
 
 
 class Describer:
     """Words for measurements; edges come from training rows and travel with the model.
 
     Args:
-        detail: ``coarse`` has 24 sentences (band, amplitude, rhythm), few enough that a batch holds each
-            one several times; ``full`` tells everything measured, in up to about 50 tokens.
+        detail: ``coarse`` has 24 sentences (rhythm, band, amplitude), few enough that a batch holds each
+            one several times; ``full`` tells everything measured, in up to 64 tokens.
+        source: ``descriptors``, a line of an EEG report, or ``handcrafted``, the same in fuller sentences
+            behind a fixed preamble.
     """
 
-    def __init__(self, detail: str = "coarse"):
-        check_choice("text.detail", detail, ("coarse", "full"))
-        self.detail = detail
+    def __init__(self, detail: str = "coarse", source: str = "descriptors"):
+        check_choice("text.detail", detail, FIELDS)
+        check_choice("text.source", source, ("descriptors", "handcrafted"))
+        self.detail, self.source = detail, source
         self.edges: dict[str, list[float]] = {}
-
-    LEVELS = {
-        "amplitude_uv": {
-            "coarse": ("low", "moderate", "high"),
-            "full": ("very low", "low", "moderate", "high", "very high"),
-        },
-        "rhythmicity": {
-            "coarse": ("Irregular", "Rhythmic"),
-            "full": ("Irregular", "Semi-rhythmic", "Rhythmic"),
-        },
-        "sharpness": {"full": ("no", "some", "many")},
-        "synchrony": {"full": ("low", "medium", "high")},
-    }
-    """Column to words, from the lowest value up; fewer edges than words by one, at equal quantiles."""
-    FIXED = {
-        "laterality": (
-            (-0.15, 0.15),
-            (", left greater than right", ", symmetric", ", right greater than left"),
-        ),
-        "evolution": ((-0.6, 0.6), ("decreasing", "stable", "increasing")),
-        "artifact": ((0.3,), ("", ", muscle artifact likely")),
-        "flat": ((1e-9,), ("", ", some channels flat")),
-    }
-    """Column to edges and words that mean the same in every data set."""
 
     def fit(self, measures: pd.DataFrame) -> "Describer":
         """Take the edges from these rows: training rows only, or the words would know the test fold."""
@@ -73,68 +87,94 @@ class Describer:
         return self
 
     def describe(self, measures: pd.DataFrame) -> list[str]:
-        """One sentence per row, like a line of an EEG report."""
+        """One text per row."""
         if not self.edges:
             raise ConfigError("Describer.describe before fit: the edges come from the training rows.")
-        words = {c: _choose(measures[c], self.edges[c], w) for c, w in self._levels().items()}
-        band = measures["band"].to_numpy(object)
-        if self.detail == "coarse":
-            columns = zip(words["rhythmicity"], band, words["amplitude_uv"], strict=True)
-            return [_coarse(*row) for row in columns]
-        words |= {c: _choose(measures[c], *self.FIXED[c]) for c in self.FIXED}
-        hz = np.clip(np.rint(measures["frequency_hz"].to_numpy()), 1, 70).astype(int)
-        place = [f", maximal over the {m} region" if m else "" for m in measures["maximum"]]
-        columns = [
-            *(words["rhythmicity"], band, hz, words["amplitude_uv"], place, words["laterality"]),
-            *(words["sharpness"], words["synchrony"]),
-            *(words[c] for c in ("evolution", "artifact", "flat")),
-        ]
-        return [_full(*row) for row in zip(*columns, strict=True)]
+        said = {c: _choose(measures[c], self.edges[c], words) for c, words in self._levels().items()}
+        said |= {c: _choose(measures[c], *FIXED[c]) for c in FIXED}
+        said |= {c: measures[c].to_numpy(object) for c in ("band", "maximum")}
+        said["frequency_hz"] = np.clip(np.rint(measures["frequency_hz"].to_numpy()), *HZ).astype(int)
+        if self.detail == "full":
+            said["band"] = np.where(said["frequency_hz"] > GAMMA_HZ, "gamma", said["band"])
+        return self._sentences(zip(*(said[c] for c in FIELDS[self.detail]), strict=True))
 
     def vocabulary_sentences(self) -> list[str]:
         """Coarse: every sentence there is. Full: sentences that between them hold every word there is."""
-        levels = self._levels()
+        words = self._levels() | {c: chosen for c, (_, chosen) in FIXED.items()}
+        words |= {"band": (*BANDS, "gamma"), "frequency_hz": range(HZ[0], HZ[1] + 1)}
+        words["maximum"] = ["", *(f"{side} {region}" for side in SIDES for region in REGIONS)]
         if self.detail == "coarse":
-            return [_coarse(*row) for row in product(levels["rhythmicity"], BANDS, levels["amplitude_uv"])]
-        places = [f", maximal over the {s} {r} region" for s in SIDES for r in REGIONS]
-        columns = [
-            *(levels["rhythmicity"], list(BANDS), list(range(1, 71)), levels["amplitude_uv"], places),
-            *(self.FIXED["laterality"][1], levels["sharpness"], levels["synchrony"]),
-            *(self.FIXED[c][1] for c in ("evolution", "artifact", "flat")),
-        ]
+            return self._sentences(product(words["rhythmicity"], BANDS, words["amplitude_uv"]))
+        columns = [words[c] for c in FIELDS["full"]]
         longest = max(len(column) for column in columns)
-        return [_full(*(column[i % len(column)] for column in columns)) for i in range(longest)]
+        return self._sentences([column[i % len(column)] for column in columns] for i in range(longest))
 
     def to_json(self) -> str:
         """Everything a saved model needs to describe windows the same way."""
-        return json.dumps({"detail": self.detail, "edges": self.edges}, sort_keys=True)
+        saved = {"source": self.source, "detail": self.detail, "edges": self.edges}
+        return json.dumps(saved, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Describer":
         """The describer that ``to_json`` wrote."""
         saved = json.loads(text)
-        describer = cls(saved["detail"])
+        describer = cls(saved["detail"], saved.get("source", "descriptors"))
         describer.edges = saved["edges"]
         return describer
 
     def _levels(self) -> dict[str, tuple[str, ...]]:
-        return {c: words[self.detail] for c, words in self.LEVELS.items() if self.detail in words}
+        return {c: words[self.detail] for c, words in LEVELS.items() if self.detail in words}
+
+    def _sentences(self, rows: Iterable[Sequence]) -> list[str]:
+        sentence = SENTENCES[self.source, self.detail]
+        return [sentence(*row) for row in rows]
 
 
-def denied(sentence: str) -> list[str]:
-    """Words of the deny list that ``sentence`` contains."""
-    return [word for word in DENY_LIST if word in sentence.lower()]
+def denied(sentence: str, classes: Sequence[str] = ()) -> list[str]:
+    """Terms of the deny list, and names of ``classes``, that ``sentence`` contains."""
+    text = sentence.lower()
+    names = [name.lower().replace("_", " ") for name in classes]
+    return [w for w in DENY_LIST if w in text] + [n for n in names if re.search(rf"\b{re.escape(n)}\b", text)]
 
 
-def _coarse(rhythm: str, band: str, amplitude: str) -> str:
-    return f"{rhythm} {band} activity of {amplitude} amplitude."
+def _line(rhythm: str, band: str, amplitude: str) -> str:
+    return f"{rhythm.capitalize()} {band} activity of {amplitude} amplitude."
 
 
-def _full(rhythm, band, hz, amplitude, place, laterality, sharp, synchrony, evolution, artifact, flat) -> str:
+def _full_line(rhythm, band, hz, amplitude, place, side, sharp, synchrony, evolution, artifact, flat) -> str:
+    where = f", maximal over the {place} region" if place else ""
+    where += f", {side}" if side else ""
     return (
-        f"{rhythm} {band} activity, about {hz} Hz, of {amplitude} amplitude{place}{laterality}, with {sharp} "
-        f"sharp transients, {synchrony} synchrony and {evolution} power{artifact}{flat}."
+        f"{rhythm.capitalize()} {band} activity at about {hz} Hz, of {amplitude} amplitude{where}, with "
+        f"{sharp} sharp transients and {synchrony} synchrony, {evolution} in amplitude."
+        f"{_also(artifact, flat)}"
     )
+
+
+def _told(rhythm: str, band: str, amplitude: str) -> str:
+    return f"{PREAMBLE} The activity is {rhythm} {band}. Its amplitude is {amplitude}."
+
+
+def _full_told(rhythm, band, hz, amplitude, place, side, sharp, synchrony, evolution, artifact, flat) -> str:
+    where = f", maximal over the {place} region" if place else ""
+    where += f" and {side}" if side else ""
+    return (
+        f"{PREAMBLE} The activity is {rhythm} {band} near {hz} Hz. Its amplitude is {amplitude} and "
+        f"{evolution}{where}. It has {sharp} sharp transients and {synchrony} synchrony."
+        f"{_also(artifact, flat)}"
+    )
+
+
+def _also(*remarks: str) -> str:
+    return "".join(f" {remark.capitalize()}." for remark in remarks if remark)
+
+
+SENTENCES = {
+    ("descriptors", "coarse"): _line,
+    ("descriptors", "full"): _full_line,
+    ("handcrafted", "coarse"): _told,
+    ("handcrafted", "full"): _full_told,
+}
 
 
 def _choose(values: pd.Series, edges: Sequence[float], words: Sequence[str]) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Measurements of windows: numbers from the signal alone, one row per window.
 
-They are a pure function of a window's filtered microvolts: no annotation is read, none can be passed.
+They are a pure function of filtered microvolts (a window's own, or a stretch around it): no annotation is
+read, none can be passed.
 
 Shapes: B windows, C channels, T samples, F frequencies.
 """
@@ -19,7 +20,9 @@ BANDS = {"delta": (0.5, 4.0), "theta": (4.0, 8.0), "alpha": (8.0, 13.0), "beta":
 REGIONS = ("frontal", "central", "temporal", "parietal", "occipital")
 SIDES = ("left", "right", "midline")
 
-LAGS_S = (0.04, 0.4)
+PERIOD_S = (0.04, 2.0)
+"""Periods of a rhythm that is looked for; the longest is never more than ``LONGEST`` of what is seen."""
+LONGEST = 0.4
 ARTIFACT_HZ = (45.0, 70.0)
 FLAT_UV = 0.5
 """A channel whose RMS is below this carries no brain activity."""
@@ -38,11 +41,11 @@ def measure(eeg_uv_BCT: np.ndarray, sfreq: float, ch_names: Sequence[str]) -> pd
 
     Columns: ``band`` and ``frequency_hz``: greatest power per octave, so that the 1/f slope every EEG has
     does not make all of them delta; ``amplitude_uv``: median channel RMS; ``rhythmicity``: highest peak of
-    the normalised autocorrelation for periods of 40-400 ms; ``sharpness``: sharp transients per channel
-    and second; ``laterality``: (R-L)/(R+L) power over homologous channels, NaN without any; ``maximum``:
-    side and region of greatest power, empty for unknown channel names; ``synchrony``: mean |r| between
-    channels; ``evolution``: log2 power of the second half over the first; ``artifact``: share of 45-70 Hz
-    power; ``flat``: share of channels below 0.5 uV.
+    the normalised autocorrelation for periods from 40 ms to 0.4 of the stretch, 2 s at most; ``sharpness``:
+    sharp transients per channel and second; ``laterality``: (R-L)/(R+L) power over homologous channels, NaN
+    without any; ``maximum``: side and region of greatest power, empty for unknown channel names;
+    ``synchrony``: mean |r| between channels; ``evolution``: log2 power of the second half over the first;
+    ``artifact``: share of 45-70 Hz power; ``flat``: share of channels below 0.5 uV.
 
     Args:
         eeg_uv_BCT: filtered microvolts, before any normalisation.
@@ -121,8 +124,8 @@ def _spectral(x_BCT: np.ndarray, sfreq: float, flat_BC: np.ndarray) -> dict[str,
 def _rhythmicity(mean_BF: np.ndarray, taper_T: np.ndarray, sfreq: float) -> np.ndarray:
     """Highest *peak* of the autocorrelation: a slow drift is self-similar too, but has no peak."""
     n = len(taper_T)
-    first = max(int(np.ceil(LAGS_S[0] * sfreq)), 1)
-    last = min(int(LAGS_S[1] * sfreq), n // 2)
+    first = max(int(np.ceil(PERIOD_S[0] * sfreq)), 1)
+    last = int(min(PERIOD_S[1] * sfreq, LONGEST * n))
     if last < first:
         return np.zeros(len(mean_BF), dtype=np.float32)
     lags = slice(first - 1, last + 2)

@@ -1,0 +1,256 @@
+"""Leakage probes: how much of the class, and of the person, the text of a teacher run gives away.
+
+``python scripts/probe.py run=RUN`` describes the run's windows again, fold by fold, and asks:
+
+- ``class from text``: a logistic regression reads only the text of the run's training windows and names the
+  class of the test windows. Text made of the signal may tell something of the class, but hardly more than the
+  numbers behind it (reader ``measurements``); near 1 it would be the label in other words.
+- ``agreement``: inference of the default head needs no text, so no text given at test time can change its
+  answers (``class from model``). What text at test time can still be asked is whether it fits its window: how
+  often a test window is nearer to its text than to the text of another test window, ties counting half. A
+  constant text has no chance level: it says how much the encoders like this sentence with any window.
+- ``person from text``: a logistic regression names the person; fitted on one half of the fold's training
+  windows, drawn at random, and scored on the other. Where windows of a person stand on both sides of a split,
+  whatever names the person may name the class.
+- ``label terms``: the share of sentences that hold a word of the deny list or the name of a class.
+
+Each is asked with the window's own text, with the texts of the test windows shuffled among them (what is left
+is chance, or a mistake in the probe), and with one constant text, the most frequent one of training.
+
+Shapes: N windows, U distinct sentences, E features.
+"""
+
+import numpy as np
+import pandas as pd
+from accelerate import Accelerator
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+
+from distilclip_eeg import engine
+from distilclip_eeg.config import read
+from distilclip_eeg.data import Data, load_data, test_rows, train_rows
+from distilclip_eeg.descriptions import describe_fold
+from distilclip_eeg.metrics import confusion, per_class
+from distilclip_eeg.pipeline import cached_text, uses_text
+from distilclip_eeg.report.tables import aligned, cell
+from distilclip_eeg.runs import Run, read_json, write_atomic
+from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.signals.splits import folds_hash
+from distilclip_eeg.tasks import FeatureTask
+from distilclip_eeg.text.descriptors import denied
+from distilclip_eeg.text.sources import TextConfig
+from distilclip_eeg.weights import load_network
+
+TABLE = "probes.csv"
+ORDER = ["probe", "reader", "text"]
+CHUNK = 1024
+"""Windows compared with all texts at a time."""
+
+
+def probe(run: Run, *, device: str = "auto", n_jobs: int = -1, **roots: str | None) -> pd.DataFrame:
+    """One row a fold, probe, reader and text; also written to the run's ``probes.csv``.
+
+    Columns: fold, probe, reader (what reads the text), text, score, chance, n (windows or sentences scored),
+    sentences (distinct ones in the corpus), protocol. Scores are balanced accuracies (chance is one over the
+    classes, or persons, that occur), shares of pairs (chance 0.5) or of sentences (expected 0).
+
+    Args:
+        roots: ``dataset`` and ``store``, where these folders are now, if not where the run had them.
+
+    Raises:
+        ConfigError: the run has no finished fold, or its windows carry no text at test time.
+        DataError: the data are not the run's, or a sentence holds a label term.
+    """
+    config = run.config
+    check_probed(run, config)
+    config |= {"n_jobs": n_jobs}
+    if roots.get("dataset"):
+        config["dataset"]["root"] = config["dataset"]["corpus"]["root"] = roots["dataset"]
+    if roots.get("store"):
+        config["store"]["root"] = roots["store"]
+    data, made = load_data(config), read_json(run.path / "data.json")
+    if folds_hash(data.windows) != made["folds_sha256"]:
+        raise DataError(
+            f"run={run.path}: its folds are not those of the data that are there now. Give the data it was "
+            "trained on, dataset.root=FOLDER.",
+            reason="folds_differ",
+        )
+    accelerator = engine.make_accelerator("fp32", device)
+    rows = [row for fold in run.folds_done() for row in probe_fold(run, config, data, fold, accelerator)]
+    table = pd.DataFrame(rows).assign(protocol=f"split={config['split']['name']}: {made['leak_note']}")
+    write_atomic(run.path / TABLE, table.to_csv(index=False).encode())
+    return table
+
+
+def check_probed(run: Run, config: dict) -> None:
+    """Refuse a run that has nothing to probe."""
+    source = config["text"]["source"]
+    if not uses_text(config):
+        raise ConfigError(
+            f"run={run.path}: {config['model']['name']} was trained without text (text.source={source}); "
+            "give a teacher's run with text."
+        )
+    if source == "class_template":
+        raise ConfigError(
+            f"run={run.path}: text.source=class_template names the class in training and gives a test "
+            "window no text, so there is none to probe."
+        )
+    if not run.folds_done():
+        raise ConfigError(f"run={run.path}: no fold is finished. Run the command that made it again.")
+
+
+def probe_fold(run: Run, config: dict, data: Data, fold: int, accelerator: Accelerator) -> list[dict]:
+    """All rows of one fold."""
+    _, writer = describe_fold(config, data, fold)
+    frozen = cached_text(run, fold, data)
+    bank, text_UE = frozen["bank"], frozen["text_UE"].numpy()
+    sentences = list(dict.fromkeys([*bank.sentences, *writer.vocabulary_sentences()]))
+    refuse_label_terms(run, sentences, data.store.classes)
+    rng = np.random.default_rng([config["seed"], fold])
+    train, test = (rows(data, fold, config["seed"]) for rows in (train_rows, test_rows))
+    half, other = np.array_split(rng.permutation(train), 2)
+    text_N, label_N = bank.text_N.numpy(), data.windows["label"].to_numpy()
+    person_N = np.unique(data.windows["subject"], return_inverse=True)[1]
+    readers = {
+        "sentence": sparse.eye_array(len(text_UE), format="csr"),
+        "text encoder": standardised(text_UE, text_N[train]),
+    }
+    rows = class_without_words(run, config, data, fold, train, test)
+    rows += named("class from text", readers, text_N, label_N, train, test, rng)
+    net = load_network(run.fold(fold)).to(accelerator.device)
+    eeg_NE = engine.predict(FeatureTask(net).eval(), data.source(train), test, accelerator)
+    for text, given_N in texts(text_N[train], text_N[test], rng).items():
+        row = {"probe": "agreement", "reader": "EEG and text encoders", "text": text, "n": len(test)}
+        chance = np.nan if text == "constant" else 0.5
+        rows.append({**row, "score": agreement(eeg_NE, text_UE, given_N, text_N[test]), "chance": chance})
+    rows += named("person from text", readers, text_N, person_N, half, other, rng)
+    terms = {"probe": "label terms", "reader": "deny list", "text": "own", "n": len(sentences)}
+    rows.append({**terms, "score": 0.0, "chance": 0.0})  # else it would have been refused
+    return [{"fold": fold, **row, "sentences": len(text_UE)} for row in rows]
+
+
+def class_without_words(
+    run: Run, config: dict, data: Data, fold: int, train: np.ndarray, test: np.ndarray
+) -> list[dict]:
+    """What the text is compared with: the model itself, and a regression on the numbers behind the words."""
+    saved = run.predictions(fold)
+    tested = saved["part"] == "test"
+    answer = saved["probability_NK"][tested].argmax(1)
+    row = {"probe": "class from model", "reader": "the model", "text": "none"}
+    rows = [{**row, **scored(saved["label"][tested], answer)}]
+    text = read(TextConfig, config["text"], "text")
+    if text.source in ("descriptors", "handcrafted"):
+        numbers, label_N = numbers_of(data.measures(text.context_s), train), data.windows["label"].to_numpy()
+        answer = regression(numbers[train], label_N[train]).predict(numbers[test])
+        row = {"probe": "class from text", "reader": "measurements", "text": "own"}
+        rows.append({**row, **scored(label_N[test], answer)})
+    return rows
+
+
+def refuse_label_terms(run: Run, sentences: list[str], classes: tuple[str, ...]) -> None:
+    """Stop at the first sentence that names a class or an annotation."""
+    for sentence in sentences:
+        if terms := denied(sentence, classes):
+            raise DataError(
+                f"run={run.path}: a description holds label terms ({', '.join(terms)}): {sentence!r}. "
+                "Nothing made with it is label-free; mend the writer, or rename the class.",
+                reason="label_terms",
+            )
+
+
+def texts(train_N: np.ndarray, own_N: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The text that each window is given, by kind; constant is the most frequent one of training."""
+    constant = np.full(len(own_N), np.bincount(train_N).argmax())
+    return {"own": own_N, "shuffled": rng.permutation(own_N), "constant": constant}
+
+
+def named(
+    probe: str,
+    readers: dict,
+    text_N: np.ndarray,
+    target_N: np.ndarray,
+    fit: np.ndarray,
+    test: np.ndarray,
+    rng: np.random.Generator,
+) -> list[dict]:
+    """A regression on the texts of the rows ``fit`` names the target of the rows ``test``.
+
+    Args:
+        readers: features of each distinct text, (U, E), by name of what reads it.
+        target_N: class or person, as whole numbers. Where ``fit`` holds only one, the score is NaN.
+    """
+    rows = []
+    given = texts(text_N[fit], text_N[test], rng)
+    for reader, features_UE in readers.items():
+        several = len(np.unique(target_N[fit])) > 1
+        model = regression(features_UE[text_N[fit]], target_N[fit]) if several else None
+        for text, given_N in given.items():
+            score = scored(target_N[test], model.predict(features_UE[given_N]) if model else None)
+            rows.append({"probe": probe, "reader": reader, "text": text, **score})
+    return rows
+
+
+def regression(features: np.ndarray, target: np.ndarray) -> LogisticRegression:
+    """Every class, or person, weighs the same, as in the score."""
+    return LogisticRegression(class_weight="balanced", max_iter=2000).fit(features, target)
+
+
+def scored(truth: np.ndarray, answer: np.ndarray | None) -> dict[str, float]:
+    """Balanced accuracy of the answers, NaN where there are none, and what any constant answer can reach."""
+    chance = 1 / len(np.unique(truth))
+    if answer is None:
+        return {"score": np.nan, "chance": chance, "n": len(truth)}
+    n_classes = int(max(truth.max(), answer.max())) + 1
+    recall = per_class(confusion(truth, answer, n_classes))["recall"]
+    return {"score": float(np.nanmean(recall)), "chance": chance, "n": len(truth)}
+
+
+def standardised(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Columns with mean 0 and SD 1 over ``rows``; a constant one becomes zero."""
+    mean, sd = values[rows].mean(axis=0), values[rows].std(axis=0)
+    return (values - mean) / np.where(sd < 1e-6, np.inf, sd)
+
+
+def numbers_of(measures: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    """The measurements as standardised columns, band and place as one column a word."""
+    table = pd.get_dummies(measures, columns=["band", "maximum"]).fillna(0.0)
+    return standardised(table.to_numpy(np.float64), rows)
+
+
+def agreement(eeg_NE: np.ndarray, text_UE: np.ndarray, given_N: np.ndarray, own_N: np.ndarray) -> float:
+    """Share of pairs in which a window is nearer (cosine) to the text it is given than to another's own text.
+
+    A pair is a window and a window of another text; ties count half. Texts given at random win half of the
+    pairs, whatever the encoders prefer; NaN where all windows share one text.
+    """
+    eeg_NE = eeg_NE / np.linalg.norm(eeg_NE, axis=1, keepdims=True)
+    text_UE = text_UE / np.linalg.norm(text_UE, axis=1, keepdims=True)
+    count_U = np.bincount(own_N, minlength=len(text_UE))
+    won = pairs = 0.0
+    for first in range(0, len(eeg_NE), CHUNK):
+        near_BU = eeg_NE[first : first + CHUNK] @ text_UE.T
+        given_B1 = given_N[first : first + CHUNK, None]
+        mine_B1 = np.take_along_axis(near_BU, given_B1, axis=1)
+        weight_BU = count_U * (np.arange(len(text_UE)) != given_B1)
+        won += (weight_BU * ((mine_B1 > near_BU) + 0.5 * (mine_B1 == near_BU))).sum()
+        pairs += weight_BU.sum()
+    return float(won / pairs) if pairs else float("nan")
+
+
+def page(table: pd.DataFrame) -> str:
+    """The table for a reader: mean and SD over folds in per cent, with chance and protocol."""
+    groups = table.groupby(ORDER, sort=False)
+    mean, sd = groups.mean(numeric_only=True), groups["score"].std(ddof=1)
+    body = [
+        [*key, cell(row["score"], sd[key]), cell(row["chance"], np.nan), f"{row['n']:.0f}"]
+        for key, row in mean.iterrows()
+    ]
+    folds, distinct = table["fold"].nunique(), table["sentences"].max()
+    return "\n".join(
+        [
+            table["protocol"].iloc[0],
+            f"{distinct} distinct sentences; balanced accuracy (agreement: share of pairs; label terms: "
+            f"share of sentences), mean ± SD of {folds} folds",
+            aligned(["probe", "reader", "text", "score %", "chance %", "n"], body, 3),
+        ]
+    )

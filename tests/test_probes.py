@@ -1,0 +1,258 @@
+"""Leakage probes: numbers by hand, texts that give all or nothing away, and a whole run."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from distilclip_eeg import cli, pipeline, probes
+from distilclip_eeg.config import load
+from distilclip_eeg.probes import agreement, named, page, scored, standardised, texts
+from distilclip_eeg.runs import Run, read_json
+from distilclip_eeg.schema import DataError
+from distilclip_eeg.text import descriptors
+
+EYE = np.eye(3)
+
+
+# --------------------------------------------------------------------------------------- by hand
+
+
+def test_the_score_is_the_mean_recall_and_chance_one_over_the_classes_that_occur():
+    truth = np.array([0, 0, 0, 0, 2, 2])
+    row = scored(truth, np.array([0, 0, 0, 1, 2, 0]))
+    assert row == {"score": (3 / 4 + 1 / 2) / 2, "chance": 1 / 2, "n": 6}
+    assert scored(truth, np.zeros(6, int))["score"] == 1 / 2  # a constant answer is at chance
+    assert np.isnan(scored(truth, None)["score"])
+
+
+def test_agreement_counts_pairs_of_a_window_and_a_text_of_another():
+    # Windows 0, 1 and 2 carry texts 0, 1 and 1; similarities by hand.
+    eeg = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    text = np.array([[1.0, 0.0], [0.0, 1.0]])
+    own = np.array([0, 1, 1])
+    # Window 0 wins against texts 1 and 1; window 1 wins against text 0; window 2 loses against text 0.
+    assert agreement(eeg, text, own, own) == pytest.approx(3 / 4)
+    # All given text 1: window 0 loses, window 1 wins, window 2 loses, each against the one text 0.
+    assert agreement(eeg, text, np.array([1, 1, 1]), own) == pytest.approx(1 / 3)
+    assert agreement(10 * eeg, 3 * text, own, own) == pytest.approx(3 / 4)  # cosines know no length
+
+
+def test_ties_count_half_and_one_text_alone_cannot_agree():
+    eeg, own = np.ones((4, 2)), np.array([0, 1, 0, 1])
+    assert agreement(eeg, np.ones((2, 2)), own, own) == 0.5
+    assert np.isnan(agreement(eeg, np.ones((2, 2)), 0 * own, 0 * own))
+
+
+def test_shuffled_text_wins_half_of_the_pairs_whatever_the_encoders_prefer():
+    rng = np.random.default_rng(0)
+    own = rng.choice(5, 4000, p=[0.6, 0.2, 0.1, 0.05, 0.05])
+    text = rng.standard_normal((5, 8))
+    eeg = text[own] + 0.5 * rng.standard_normal((4000, 8)) + text[0]  # every window likes text 0
+    given = texts(own, own, rng)
+    assert agreement(eeg, text, given["own"], own) > 0.7
+    assert agreement(eeg, text, given["shuffled"], own) == pytest.approx(0.5, abs=0.02)
+    assert agreement(eeg, text, given["constant"], own) > 0.8
+
+
+def test_large_and_small_chunks_agree(monkeypatch):
+    rng = np.random.default_rng(1)
+    arguments = rng.standard_normal((50, 4)), rng.standard_normal((9, 4)), *rng.integers(0, 9, (2, 50))
+    whole = agreement(*arguments)
+    monkeypatch.setattr(probes, "CHUNK", 7)
+    assert agreement(*arguments) == pytest.approx(whole)
+
+
+def test_the_texts_given_are_own_a_permutation_and_the_most_frequent_of_training():
+    own = np.array([0, 1, 2, 2, 1, 0, 0, 1])
+    given = texts(np.array([2, 2, 1]), own, np.random.default_rng(0))
+    assert given["own"].tolist() == own.tolist()
+    assert sorted(given["shuffled"]) == sorted(own) and given["shuffled"].tolist() != own.tolist()
+    assert given["constant"].tolist() == [2] * 8
+
+
+def test_standardised_columns_have_mean_0_and_sd_1_over_the_rows_given():
+    values = np.array([[1.0, 5.0], [3.0, 5.0], [100.0, 5.0]])
+    out = standardised(values, np.array([0, 1]))
+    assert out.tolist() == [[-1.0, 0.0], [1.0, 0.0], [98.0, 0.0]]
+
+
+# ------------------------------------------------------------------- texts that tell all, or nothing
+
+
+def answers(text_N, target_N):
+    half = len(text_N) // 2
+    fit, test = np.arange(half), np.arange(half, 2 * half)
+    rows = named("probe", {"sentence": EYE}, text_N, target_N, fit, test, np.random.default_rng(0))
+    return {row["text"]: row["score"] for row in rows}
+
+
+def test_a_text_that_is_the_label_in_other_words_is_found_out():
+    label = np.random.default_rng(0).integers(0, 3, 600)
+    scores = answers(text_N=(label + 1) % 3, target_N=label)
+    assert scores["own"] == 1.0 and scores["constant"] == pytest.approx(1 / 3)
+    assert scores["shuffled"] == pytest.approx(1 / 3, abs=0.06)
+
+
+def test_a_text_that_knows_nothing_is_at_chance():
+    rng = np.random.default_rng(1)
+    scores = answers(rng.integers(0, 3, 4000), rng.choice(2, 4000, p=[0.9, 0.1]))
+    assert scores["own"] == pytest.approx(0.5, abs=0.06)
+
+
+def test_one_person_alone_cannot_be_told_from_others():
+    assert np.isnan(answers(np.arange(40) % 3, np.zeros(40, int))["own"])
+
+
+# ----------------------------------------------------------------------------------------- a whole run
+
+
+@pytest.fixture(scope="module")
+def teacher(tiny, tmp_path_factory):
+    """A run whose first two folds are done."""
+    words = [*tiny, "fold=[0,1]", "trainer.epochs=1", f"run.root={tmp_path_factory.mktemp('runs')}"]
+    return pipeline.train(load("train", words), report=False)
+
+
+@pytest.fixture(scope="module")
+def table(teacher):
+    return probes.probe(teacher, device="cpu", n_jobs=1)
+
+
+def test_every_probe_stands_in_the_table_with_its_chance_level(teacher, table):
+    found = table.groupby(["probe", "reader"])["text"].agg(lambda texts: sorted(set(texts))).to_dict()
+    three = ["constant", "own", "shuffled"]
+    assert found == {
+        ("class from model", "the model"): ["none"],
+        ("class from text", "measurements"): ["own"],
+        ("class from text", "sentence"): three,
+        ("class from text", "text encoder"): three,
+        ("agreement", "EEG and text encoders"): three,
+        ("person from text", "sentence"): three,
+        ("person from text", "text encoder"): three,
+        ("label terms", "deny list"): ["own"],
+    }
+    assert table["fold"].unique().tolist() == [0, 1]
+    chance = table.groupby("probe")["chance"].max()
+    people = len(
+        pd.read_parquet(teacher.path / "folds.parquet").query("fold0 == 'train'")["subject"].unique()
+    )
+    assert chance["class from text"] == 0.5 and chance["person from text"] >= 1 / people
+    assert (table["protocol"] == f"split=subject: {read_json(teacher.path / 'data.json')['leak_note']}").all()
+    assert table.query("probe == 'label terms'")["score"].eq(0).all()
+    written = pd.read_csv(teacher.path / probes.TABLE)
+    pd.testing.assert_frame_equal(written, table)
+
+
+def test_a_constant_text_tells_nothing_and_the_model_is_scored_as_it_was(teacher, table):
+    constant = table.query("text == 'constant' and probe.str.contains('from text')")
+    assert constant["score"].to_numpy() == pytest.approx(constant["chance"].to_numpy())
+    for fold in (0, 1):
+        known = read_json(teacher.fold(fold) / "metrics.json")["test"]["balanced_accuracy"]
+        row = table.query("fold == @fold and probe == 'class from model'").iloc[0]
+        assert row["score"] == pytest.approx(known) and row["n"] > 50
+
+
+def test_the_probe_is_the_same_twice_and_leaves_the_run_as_it_was(teacher, table):
+    def files():
+        return {p: p.read_bytes() for p in sorted(teacher.path.rglob("*")) if p.is_file()}
+
+    before = files()
+    pd.testing.assert_frame_equal(probes.probe(teacher, device="cpu", n_jobs=1), table)
+    assert files() == before
+
+
+def test_the_page_names_protocol_and_chance(table):
+    said = page(table)
+    assert said.startswith("split=subject: test windows sharing with training: samples 0 %")
+    assert "chance %" in said and "mean ± SD of 2 folds" in said
+    row = next(
+        line for line in said.splitlines() if line.startswith("class from text") and "sentence" in line
+    )
+    mean = (
+        100
+        * table.query("probe == 'class from text' and reader == 'sentence' and text == 'own'")["score"].mean()
+    )
+    assert f"{mean:.1f} ±" in row and row.split()[-2] == "50.0"
+
+
+def test_a_planted_label_term_stops_the_probe(teacher, table, monkeypatch):
+    planted = {("descriptors", "coarse"): lambda *words: f"{' '.join(words)} with seizure onset."}
+    monkeypatch.setattr(descriptors, "SENTENCES", planted)
+    with pytest.raises(DataError, match="label terms .seizure, onset.") as caught:
+        probes.probe(teacher, device="cpu", n_jobs=1)
+    assert "\n" not in str(caught.value)
+
+
+# -------------------------------------------------------------------------------------- the command
+
+
+def test_the_command_prints_the_table_and_where_it_lies(teacher, capsys):
+    cli.run("probe", [f"run={teacher.path}", "device=cpu", "n_jobs=1"])
+    said = capsys.readouterr().out
+    assert "person from text" in said and f"written: {teacher.path / probes.TABLE}" in said
+
+
+@pytest.fixture
+def refused(capsys):
+    def attempt(*argv, code=2):
+        with pytest.raises(SystemExit) as ended:
+            cli.run("probe", list(argv))
+        err = capsys.readouterr().err
+        assert ended.value.code == code and err.count("\n") == 1, err
+        return err
+
+    return attempt
+
+
+def altered(teacher: Run, folder, **text) -> Run:
+    """A copy of the run whose config says otherwise."""
+    shutil.copytree(teacher.path, folder)
+    config = teacher.config
+    config["text"].update(text)
+    (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+    return Run(folder)
+
+
+def test_what_cannot_be_probed_is_refused_in_one_line(teacher, refused, tmp_path):
+    assert "run=RUN" in refused()
+    assert "no run folder" in refused(f"run={tmp_path / 'nowhere'}")
+    assert "without text" in refused(f"run={altered(teacher, tmp_path / 'a', source='none').path}")
+    assert "class_template" in refused(
+        f"run={altered(teacher, tmp_path / 'b', source='class_template').path}"
+    )
+    begun = altered(teacher, tmp_path / "c")
+    for fold in (0, 1):
+        (begun.fold(fold) / "metrics.json").unlink()
+    assert "no fold is finished" in refused(f"run={begun.path}")
+
+
+def test_other_data_than_the_run_s_are_refused(teacher, refused, tmp_path):
+    run = altered(teacher, tmp_path / "a")
+    about = read_json(run.path / "data.json")
+    (run.path / "data.json").write_text(json.dumps({**about, "folds_sha256": "0" * 64}))
+    assert "not those of the data" in refused(f"run={run.path}", "n_jobs=1", code=3)
+
+
+def test_the_store_may_lie_elsewhere(teacher, table, tmp_path):
+    shutil.copytree(teacher.config["store"]["root"], tmp_path / "moved")
+    run = altered(teacher, tmp_path / "a")
+    config = run.config
+    config["store"]["root"] = str(tmp_path / "gone")
+    (run.path / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
+    again = probes.probe(run, device="cpu", n_jobs=1, store=str(tmp_path / "moved"))
+    pd.testing.assert_frame_equal(again, table)
+    assert not (tmp_path / "gone").exists()
+
+
+def test_metadata_are_probed_without_measurements(tiny, tmp_path):
+    words = [*tiny, "fold=0", "trainer.epochs=1", "text.source=metadata", f"run.root={tmp_path}"]
+    run = pipeline.train(load("train", words), report=False)
+    table = probes.probe(run, device="cpu", n_jobs=1)
+    assert "measurements" not in set(table["reader"])
+    told = table.query("probe == 'person from text' and reader == 'sentence' and text == 'own'")[
+        "score"
+    ].item()
+    assert told > 0.4  # age band and sex tell these few persons apart
