@@ -3,9 +3,9 @@
     python scripts/ablations.py dataset=chbmit dataset.root=FOLDER model=teacher_small split=window,subject \
         seed=0,1,2 trainer.max_steps=200 fold=[0,1] jobs=2
 
-what=table2,targets,text,student or all; split and seed one or several; ablation_reading=placement|unimodal; jobs=N
-local processes, or cluster=slurm (extra `sweep`); name=N results/N.csv. Every other word is train.py's. A second start
-continues, and cells that stand in the CSV are not run again.
+what=table2,targets,text,student or all; split and seed one or several; ablation_reading=placement|unimodal;
+jobs=N local processes, or cluster=slurm (extra `sweep`); name=N results/N.csv. Every other word is
+train.py's. A second start continues, and cells that stand in the CSV are not run again.
 """
 
 import sys

@@ -1,10 +1,10 @@
 """What each part of the model is worth: Table II and its neighbours, trained under the same folds and seeds.
 
-    python scripts/ablations.py dataset=chbmit dataset.root=FOLDER model=teacher_tiny split=window,subject seed=0,1,2
+    python scripts/ablations.py dataset=chbmit dataset.root=FOLDER split=window,subject seed=0,1,2
 
-A *cell* is one variant under one protocol with one seed: a run like any other, so an interrupted one continues.
-``results/<name>.csv`` holds one row a fold of a cell; a cell that stands there is not run again. The printed table
-pools seeds and folds of a variant in one row.
+A *cell* is one variant under one protocol with one seed: a run like any other, so an interrupted one
+continues. ``results/<name>.csv`` holds one row a fold of a cell; a cell that stands there is not run again.
+The printed table pools seeds and folds of a variant in one row.
 """
 
 import contextlib
@@ -148,9 +148,10 @@ def fill(cells: list[Cell], path: Path, *, jobs: int, cluster: str | None) -> No
 
 
 def pooled(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a protocol, model and variant: mean and SD over all seeds and folds, and the difference to the full model.
+    """One row a protocol, model and variant: mean and SD over seeds and folds, and what it gains.
 
-    The difference is the mean over the (seed, fold) pairs that both have, its SD that of the pairs.
+    The gain in AUROC over the full model (of a distilled student over one trained alone) is the mean over the
+    (seed, fold) pairs that both have, its SD that of the pairs.
     """
     rows = rows.drop_duplicates([*KEY, "model", "fold"], keep="last")
     out = []
@@ -186,8 +187,9 @@ def table(path: Path) -> str:
         parts.append(f"{rows['dataset'].iloc[0]}, split={split}: {group['leak_note'].iloc[0]}")
         parts.append(aligned(head, body, 3))
     note = (
-        f"mean ± SD over seeds and folds (not a confidence interval). The last column pairs seeds and folds with {FULL}, "
-        f"for '{DISTILLED}' with '{ALONE}'; an SD above the difference means that the runs do not tell the two apart."
+        "mean ± SD over seeds and folds (not a confidence interval). The last column pairs seeds and folds with "
+        f"{FULL}, for '{DISTILLED}' with '{ALONE}'; an SD above the difference means that these runs do not tell "
+        "the two apart."
     )
     return "\n".join([*parts, note])
 

@@ -154,9 +154,9 @@ def quoted(override: str) -> str:
 
 
 def opened(override: str) -> str:
-    """A setting of a constructor, allowed although the yaml does not list it: the constructor refuses what it lacks.
+    """A setting of a constructor, allowed although the yaml does not list it.
 
-    So each of a network's settings has its default in one place.
+    The constructor refuses what it lacks, so each of a network's settings has its default in one place.
     """
     return f"++{override}" if override.startswith(CONSTRUCTORS) else override
 

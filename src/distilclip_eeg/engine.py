@@ -105,7 +105,7 @@ def make_optimizer(task: nn.Module, config: OptimConfig) -> torch.optim.Optimize
 
 
 def running_mean(decay: float) -> Callable:
-    """Exponential mean of the weights whose decay grows to ``decay``: min(decay, (1 + n) / (10 + n)) at step n.
+    """Exponential mean of the weights; its decay at step n is min(decay, (1 + n) / (10 + n)).
 
     A constant decay of 0.995 would leave a third of a 200-step run's mean to its first weights.
     """

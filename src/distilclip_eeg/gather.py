@@ -1,4 +1,4 @@
-"""One batch out of the parts that several processes hold, so that windows contrast with all texts of the step.
+"""One batch out of the parts that several processes hold: windows contrast with all texts of the step.
 
 Gradients flow back through the gathering. Each process computes the loss of the whole batch; the mean over
 processes that DistributedDataParallel takes of their gradients is then the gradient of one process.
@@ -35,7 +35,8 @@ def gather_texts(text_UD: Tensor, key_U: Tensor, text_id_B: Tensor) -> tuple[Ten
     """The texts of every process, and which of them each window of the whole batch carries.
 
     Args:
-        key_U: which text of the corpus each row of ``text_UD`` is; a text that several processes hold counts once.
+        key_U: which text of the corpus each row of ``text_UD`` is; a text that several processes hold counts
+            once.
     """
     keys, key_of_window = gather_rows(key_U), gather_rows(key_U[text_id_B])
     first = (

@@ -66,14 +66,16 @@ def contrastive_loss(
 ) -> dict[str, Tensor]:
     """L1 of Algorithm 1: ``(CE(l_eeg, y) + CE(l_txt, y)) / 2`` with ``l = sigma * V @ U.T``.
 
-    Each distinct text is encoded once and its column repeated for the windows that carry it, so the
-    matrix is the (B, B) one of CLIP without noise between copies. ``identity`` and ``text_identity`` therefore have
-    the same value and gradient, and ``multi_positive`` too where texts of one class are identical. With ``multi_positive``,
-    ``class_prompt`` and ``sigmoid`` the label enters L1 too; the other two leave it to L2.
+    Each distinct text is encoded once and its column repeated for the windows that carry it, so the matrix is
+    the (B, B) one of CLIP without noise between copies. ``identity`` and ``text_identity`` therefore have the
+    same value and gradient, and ``multi_positive`` too where texts of one class are identical. With
+    ``multi_positive``, ``class_prompt`` and ``sigmoid`` the label enters L1 too; the other two leave it to
+    L2.
 
-    ``class_prompt`` compares windows with one text a class (CoOp, MaPLe): the one reading in which class ids are
-    indices. ``sigmoid`` judges every pair alone (SigLIP): window and text belong together when their windows are of
-    one class. Its mean is over pairs, where SigLIP sums over a row, so that alpha weighs as in the others.
+    ``class_prompt`` compares windows with one text a class (CoOp, MaPLe): the one reading in which class ids
+    are indices. ``sigmoid`` judges every pair alone (SigLIP): window and text belong together when their
+    windows are of one class. Its mean is over pairs, where SigLIP sums over a row, so that alpha weighs as in
+    the others.
 
     Args:
         text_features_UD: for ``class_prompt`` the K class prompts, in the order of the classes.
@@ -204,7 +206,7 @@ def distillation_loss(
 
 
 def feature_losses(student_BD: Tensor, teacher_BD: Tensor) -> dict[str, Tensor]:
-    """Optional terms of Algorithm 2: ``cosine``, one minus it, and ``mse``, of the features; means over windows.
+    """Optional terms of Algorithm 2 on features: one minus ``cosine``, and ``mse``; means over windows.
 
     The article aligns logits only ("a projection layer to match the teacher" names no such term).
     """

@@ -87,18 +87,19 @@ def check_head(config: dict) -> None:
     asks = next((f"head.{k}={head[k]}" for k, plain in PLAIN_HEAD.items() if head[k] != plain), None)
     if asks and not uses_text(config):
         raise ConfigError(
-            f"{asks} needs a teacher trained with text: model.kind={config['model']['kind']}, text.source={source}, "
-            f"loss.alpha={config['loss']['alpha']}. Choose a teacher, another text.source, or loss.alpha above 0."
+            f"{asks} needs a teacher trained with text: model.kind={config['model']['kind']}, "
+            f"text.source={source}, loss.alpha={config['loss']['alpha']}. Choose a teacher, another text.source, "
+            "or loss.alpha above 0."
         )
     if head["input"] != "eeg" and head["inference"] != "head":
         raise ConfigError(
-            f"head.input={head['input']} with head.inference={head['inference']}: class prompts are compared with EEG "
-            "features alone. Use head.input=eeg, or head.inference=head."
+            f"head.input={head['input']} with head.inference={head['inference']}: class prompts are compared "
+            "with EEG features alone. Use head.input=eeg, or head.inference=head."
         )
     if head["input"] != "eeg" and source == "class_template":
         raise ConfigError(
-            f"head.input={head['input']} reads a window's own text, and with text.source=class_template that would be "
-            "its label. Use text.source=descriptors or handcrafted."
+            f"head.input={head['input']} reads a window's own text, and with text.source=class_template that "
+            "would be its label. Use text.source=descriptors or handcrafted."
         )
 
 
@@ -123,7 +124,7 @@ def network_of(config: dict, inference: str) -> dict:
 
 
 def class_weight(config: dict, data: Data, fold: int) -> torch.Tensor | None:
-    """``loss.class_weights=balanced``: N / (K n_k) over the training rows, as scikit-learn weighs; (K,) or None."""
+    """``loss.class_weights=balanced``: N / (K n_k) over the training rows, as in scikit-learn; (K,) or None."""
     if config["loss"]["class_weights"] == "none":
         return None
     n_classes = len(data.store.classes)
@@ -216,14 +217,14 @@ def check_distill(config: dict, teacher: Run) -> None:
         with_text.append("distill.logits=similarity")
     if with_text and not uses_text(made):
         raise ConfigError(
-            f"{with_text[0]}, but the teacher {teacher.path} was trained without text. Leave it out, or choose "
-            "another teacher."
+            f"{with_text[0]}, but the teacher {teacher.path} was trained without text. Leave it out, or "
+            "choose another teacher."
         )
     ours, theirs = config["model"]["net"].get("embed"), made["model"]["net"].get("embed")
     if (asks or with_text) and ours != theirs:
         raise ConfigError(
-            f"{(with_text + asks)[0]} compares student and teacher features, but model.net.embed={ours} and the "
-            f"teacher's is {theirs}. Set model.net.embed={theirs}, or leave it out."
+            f"{(with_text + asks)[0]} compares student and teacher features, but model.net.embed={ours} and "
+            f"the teacher's is {theirs}. Set model.net.embed={theirs}, or leave it out."
         )
 
 

@@ -63,8 +63,8 @@ class TextBank:
         return text_B
 
     def of(self, row_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The batch's distinct texts (ids, mask, padded to the longest), in the order of ``sentences``, and each
-        window's row among them."""
+        """The batch's distinct texts (ids, mask, padded to the longest), in the order of ``sentences``, and
+        each window's row among them."""
         unique_U, text_id_B = torch.unique(self.text_of(row_B), return_inverse=True)
         mask = self.attention_mask[unique_U]
         longest = int(mask.sum(1).max())
@@ -175,8 +175,8 @@ class ClipTask(Task):
 
     Args:
         targets: what belongs together in the contrast; see ``losses.contrastive_loss``.
-        inference: ``head``: the class logits of L2. ``prompt``: similarity to the bank's class prompts, as CLIP
-            classifies; ``ensemble``: the mean of both probabilities.
+        inference: ``head``: the class logits of L2. ``prompt``: similarity to the bank's class prompts, as
+            CLIP classifies; ``ensemble``: the mean of both probabilities.
         class_weight_K: weights of the cross-entropy.
     """
 
@@ -280,7 +280,8 @@ class DistillTask(Task):
         teacher_NK: logits of the frozen teacher by row of the window index; NaN where never needed.
         teacher_NE: its features likewise, for the two optional terms on features.
         contrast, cosine, mse: weights of optional terms, none of which Algorithm 2 has: alignment with
-            ``text_UE``, the teacher's cached features of ``bank``'s sentences (article, Fig. 1); ``feature_losses``.
+            ``text_UE``, the teacher's cached features of ``bank``'s sentences (article, Fig. 1);
+            ``feature_losses``.
     """
 
     def __init__(

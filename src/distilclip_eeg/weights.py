@@ -18,7 +18,7 @@ SIZES = ("n_chans", "n_times", "sfreq", "n_outputs")
 
 
 def save_network(folder: Path, net: nn.Module, about: dict) -> None:
-    """Inference weights, then what they are; ``about`` holds ``net`` (a ``_target_`` and settings) and the sizes."""
+    """Inference weights, then what they are; ``about`` holds ``net``, as ``build`` takes it, and the sizes."""
     body = save({k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()})
     write_atomic(folder / WEIGHTS, body)
     write_json(folder / ABOUT, {**about, "sha256": hashlib.sha256(body).hexdigest()})
@@ -30,13 +30,14 @@ def load_network(folder: Path) -> nn.Module:
     body = (folder / WEIGHTS).read_bytes()
     if hashlib.sha256(body).hexdigest() != about["sha256"]:
         raise DataError(
-            f"{folder / WEIGHTS}: not the weights its {ABOUT} describes (sha256 differs). Train that fold again.",
+            f"{folder / WEIGHTS}: not the weights its {ABOUT} describes (sha256 differs). Train that fold "
+            "again.",
             reason="weights_changed",
         )
     if about.get("needs_text"):
         raise DataError(
-            f"{folder}: this model's head reads descriptions (head.input={about['needs_text']}), so its EEG side "
-            "alone answers nothing. Train with head.input=eeg.",
+            f"{folder}: this model's head reads descriptions (head.input={about['needs_text']}), so its EEG "
+            "side alone answers nothing. Train with head.input=eeg.",
             reason="needs_text",
         )
     net = build(about["net"], **{k: about[k] for k in SIZES})

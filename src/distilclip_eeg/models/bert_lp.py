@@ -1,6 +1,6 @@
 """BERT-LP: BERT with learned prompt tokens in every layer (paper, Sec. III-C and III-D, Fig. 3).
 
-The kinds of prompts are those of ``models.prompts``, which the Conformer uses too. They stand right after [CLS].
+The kinds of prompts are those of ``models.prompts``, as in the Conformer. They stand right after [CLS].
 """
 
 from functools import partial
@@ -98,7 +98,7 @@ class BertLP(nn.Module):
         return args, {**kwargs, "hidden_states": hidden}
 
     def _overwrite(self, i: int, which: int, linear: nn.Module, args: tuple, out: Tensor) -> Tensor:
-        """Layer ``i``'s keys (0) or values (1) with its prefix in the slots; what stands there is seen nowhere."""
+        """Layer ``i``'s keys (0) or values (1) with its prefix in the slots, whose tokens nobody sees."""
         return self._in_slots(out, self.prompts.of(i)[which])
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

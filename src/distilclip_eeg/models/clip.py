@@ -17,9 +17,9 @@ class DistilCLIP(nn.Module):
     """The teacher: an EEG encoder with classifier, a text encoder, and the log of the scale between them.
 
     Args:
-        head_input: what the class logits of L2 are made of. ``eeg``: the EEG feature, so that text shapes training
-            only and inference needs none. ``fused``: both features, each at length one; inference needs the
-            description. ``text``: the description alone, which shows what the text lets through.
+        head_input: what the class logits of L2 are made of. ``eeg``: the EEG feature, so that text shapes
+            training only and inference needs none. ``fused``: both features, each at length one; inference
+            needs the description. ``text``: the description alone, which shows what the text lets through.
         with_bias: a learned bias on similarities, which ``loss.targets=sigmoid`` needs.
     """
 
@@ -52,8 +52,9 @@ class DistilCLIP(nn.Module):
 class PromptClassifier(nn.Module):
     """An EEG encoder that classifies by similarity to class prompts; their text features are constants.
 
-    ``prompt``: logits are the similarities of Algorithm 1 to one text a class (zero-shot, if no loss ever saw these
-    texts). ``ensemble``: the mean of those probabilities and the head's, as logits. Needs no text at inference.
+    ``prompt``: logits are the similarities of Algorithm 1 to one text a class (zero-shot, if no loss ever saw
+    these texts). ``ensemble``: the mean of those probabilities and the head's, as logits. Needs no text at
+    inference.
 
     Args:
         eeg: taken over; for ``prompt`` its own classifier is removed because nothing would use it.

@@ -1,9 +1,9 @@
 """The EEG encoder: an EEG Conformer with learnable prompt tokens in every layer.
 
-Stem and blocks follow Song et al. (EEG Conformer, TNSRE 2023), prompts follow ``models.prompts`` (article, Fig. 2).
-What comes out at the places of a layer's own prompts is dropped where the next layer has its own. Outputs that are
-never read are never computed: such prompts enter a layer as keys and values only, once a batch. The function and
-its gradients are the same, at 200 prompts for 11 tokens it costs about a twentieth.
+Stem and blocks follow Song et al. (EEG Conformer, TNSRE 2023), prompts follow ``models.prompts`` (article,
+Fig. 2). What comes out at the places of a layer's own prompts is dropped where the next layer has its own.
+Outputs that are never read are never computed: such prompts enter a layer as keys and values only, once a
+batch. The function and its gradients are the same, at 200 prompts for 11 tokens it costs about a twentieth.
 
 Shapes: B batch, C channels, T samples, N tokens, P prompts, D width, E embedding, H heads.
 """
@@ -185,7 +185,7 @@ class Conformer(nn.Module):
 
 @torch.no_grad()
 def take_layers(student: Conformer, teacher: Conformer) -> None:
-    """Start ``student`` from evenly spaced layers of ``teacher`` (of eight for four: 0, 2, 4, 6) and all the rest.
+    """Start ``student`` from evenly spaced layers of ``teacher`` (0, 2, 4, 6 of eight) and all the rest.
 
     Raises:
         ConfigError: the two differ in more than depth.
@@ -201,8 +201,8 @@ def take_layers(student: Conformer, teacher: Conformer) -> None:
         if value is None or value.shape != own.shape:
             found = "none" if value is None else tuple(value.shape)
             raise ConfigError(
-                f"distill.init=teacher: the student's {name} is {tuple(own.shape)}, the teacher's {found}. They may "
-                "differ in depth only; use distill.init=random."
+                f"distill.init=teacher: the student's {name} is {tuple(own.shape)}, the teacher's {found}. They "
+                "may differ in depth only; use distill.init=random."
             )
         taken[name] = value
     student.load_state_dict(taken)

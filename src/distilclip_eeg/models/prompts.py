@@ -2,13 +2,13 @@
 
 ``deep``: every layer has P tokens of its own, and what a layer makes of them is dropped, because the next one
 gets fresh ones (VPT-deep: the reading of "inserted into each layer" that also fits the article's sizes).
-``shallow``: P tokens before the first layer, carried through all of them (VPT-shallow, CoOp); it is ``deep`` in one
-layer. ``prefix``: P learned keys and P learned values a layer, seen by attention alone, without norm or projection
-(P-tuning v2). ``none``: no prompts.
+``shallow``: P tokens before the first layer, carried through all of them (VPT-shallow, CoOp); it is ``deep``
+in one layer. ``prefix``: P learned keys and P learned values a layer, seen by attention alone, without norm
+or projection (P-tuning v2). ``none``: no prompts.
 
 Where among the tokens prompts stand makes no difference: attention is blind to order, and prompts carry no
-position. Their place is therefore the layers that have them: ``layers=J`` gives the first J layers tokens of their
-own, and those of the last of these are carried on (as in MaPLe). A prefix has no tokens to carry.
+position. Their place is therefore the layers that have them: ``layers=J`` gives the first J layers tokens of
+their own, and those of the last of these are carried on (as in MaPLe). A prefix has no tokens to carry.
 """
 
 import torch
