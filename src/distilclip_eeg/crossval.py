@@ -4,6 +4,7 @@ Networks go through ``engine.Fit``, floors through scikit-learn; both leave the 
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -165,40 +166,45 @@ def floor_fold(config: dict, data: Data, run: Run, fold: int) -> None:
 def network_fold(config: dict, data: Data, run: Run, fold: int, make_task, ticker: Ticker, left: int) -> None:
     """Train one network on one fold and predict its validation and test windows."""
     folder = run.fold(fold)
-    folder.mkdir(exist_ok=True)
     (folder / "metrics.json").unlink(missing_ok=True)
+    fit, saver = open_fit(
+        config, data, folder, fold, make_task, tick=lambda n, text: ticker.advance(n, f"fold {fold}, {text}")
+    )
+    ticker.expect(fit.total_steps - fit.step + fit.total_steps * (left - 1))
+    task = fit.run()
+    parts = {"val": fit.val_rows, "test": test_rows(data, fold, config["seed"])}
+    logits = {p: engine.predict(task.net, fit.source, r, fit.accelerator) for p, r in parts.items()}
+    saver(folder, task)
+    epochs, best = fit.trainer.epochs, fit.best["epoch"]
+    finish_fold(data, run, fold, parts, logits, epochs=epochs, best_epoch=best, steps=fit.step)
+
+
+def open_fit(config: dict, data: Data, folder: Path, fold: int, make_task, **watch) -> tuple[Fit, Callable]:
+    """One fold's training in ``folder``, at its newest checkpoint, and what saves its network.
+
+    It knows training and validation windows alone; ``watch`` is ``tick`` and ``after_epoch`` of ``Fit``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     for left_by_a_kill in folder.glob(".*.tmp.*"):
         left_by_a_kill.unlink()
     trainer = read(TrainerConfig, config["trainer"], "trainer")
-    optim = read(OptimConfig, config["optim"], "optim")
     accelerator = engine.make_accelerator(trainer.precision, config["device"])
     seed = config["seed"]
-    rows = {
-        "train": train_rows(data, fold, seed),
-        "val": data.rows(fold, "val"),
-        "test": test_rows(data, fold, seed),
-    }
-    source = data.source(rows["train"])
+    rows = train_rows(data, fold, seed)
+    source = data.source(rows)
     set_seed(seed * 1000 + fold)
     task, saver = make_task(fold, source, accelerator)
     fit = Fit(
         task,
         source,
-        rows["train"],
-        rows["val"],
+        rows,
+        data.rows(fold, "val"),
         folder,
         trainer=trainer,
-        optim=optim,
+        optim=read(OptimConfig, config["optim"], "optim"),
         seed=seed * 1000 + fold,
         accelerator=accelerator,
         augment=partial(standard, sfreq=source.store.sfreq) if config["augment"] == "standard" else None,
-        tick=lambda n, text: ticker.advance(n, f"fold {fold}, {text}"),
+        **watch,
     )
-    ticker.expect(fit.total_steps - fit.step + fit.total_steps * (left - 1))
-    task = fit.run()
-    parts = {p: rows[p] for p in ("val", "test")}
-    logits = {p: engine.predict(task.net, source, r, accelerator) for p, r in parts.items()}
-    saver(folder, task)
-    finish_fold(
-        data, run, fold, parts, logits, epochs=trainer.epochs, best_epoch=fit.best["epoch"], steps=fit.step
-    )
+    return fit, saver

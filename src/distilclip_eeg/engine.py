@@ -150,6 +150,8 @@ class Fit:
         folder: checkpoint, history.csv and tensorboard go here.
         augment: varies the EEG of a training batch, or None.
         tick: called as ``tick(steps, text)`` while working.
+        after_epoch: called with the epoch's row of history.csv once that epoch is saved; what it raises
+            ends training, which can be continued.
     """
 
     def __init__(
@@ -166,10 +168,11 @@ class Fit:
         accelerator: Accelerator,
         augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
         tick: Callable[[int, str], None] = lambda steps, text: None,
+        after_epoch: Callable[[dict], None] = lambda row: None,
     ):
         self.source, self.train_rows, self.val_rows = source, train_rows, val_rows
         self.folder, self.trainer, self.optim, self.seed, self.tick = folder, trainer, optim, seed, tick
-        self.accelerator, self.augment = accelerator, augment
+        self.accelerator, self.augment, self.after_epoch = accelerator, augment, after_epoch
         self.task, self.optimizer = accelerator.prepare(task, make_optimizer(task, optim))
         self.plain = accelerator.unwrap_model(self.task)
         self.averaged = (
@@ -292,6 +295,7 @@ class Fit:
             }
         self.log(row)
         write_checkpoint(self.checkpoint, self.state())
+        self.after_epoch(row)
 
     def log(self, row: dict) -> None:
         write_atomic(self.folder / "history.csv", pd.DataFrame(self.history).to_csv(index=False).encode())

@@ -5,6 +5,7 @@ The two differ in the task alone; data, folds, loop and files are shared.
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,12 @@ def train(config: dict, *, report: bool = True) -> Run:
     print(f"split={config['split']['name']}: {splits.audit_line(config['split']['name'], data.audit)}")
     run = open_run(config, data)
     print(f"run folder: {run.path}")
+    run_folds(config, data, run, train_task(config, data))
+    return run
+
+
+def train_task(config: dict, data: Data) -> Callable:
+    """How ``train`` makes a fold's task and saves it: ``make_task(fold, source, accelerator)``."""
 
     def make_task(fold: int, source: WindowSource, accelerator):
         about = about_model(config, data)
@@ -133,8 +140,7 @@ def train(config: dict, *, report: bool = True) -> Run:
 
         return task, saver
 
-    run_folds(config, data, run, make_task)
-    return run
+    return make_task
 
 
 def plain_task(config: dict, data: Data) -> ClassifyTask | MetaTask:
@@ -176,6 +182,24 @@ def distill(config: dict, teacher: Run) -> Run:
     check(config)
     check_distill(config, teacher)
     data = load_data(config)
+    check_folds(data, teacher)
+    digests = weights_of(teacher)
+    # Of all folds, whichever are chosen now: fold=0, fold=1 … fill one run folder.
+    config["distill"]["teacher_sha256"] = hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
+    run = open_run(config, data, teacher={"run": teacher.path.name, "weights_sha256": digests})
+    print(f"teacher: {teacher.path}\nrun folder: {run.path}")
+    run_folds(config, data, run, distill_task(config, data, teacher))
+    return run
+
+
+def weights_of(teacher: Run) -> dict[str, str]:
+    """SHA-256 of the network of each finished fold."""
+    files = [teacher.fold(k) / "model.safetensors" for k in teacher.folds_done()]
+    return {f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def check_folds(data: Data, teacher: Run) -> None:
+    """A student must not be trained on windows that its teacher is tested on."""
     found = splits.folds_hash(data.windows)
     made = read_json(teacher.path / "data.json")
     if made["folds_sha256"] != found:
@@ -184,12 +208,10 @@ def distill(config: dict, teacher: Run) -> Run:
             f"({found[:8]}). Use the teacher's dataset, windows, split and seed.",
             reason="folds_differ",
         )
-    files = [teacher.fold(k) / "model.safetensors" for k in teacher.folds_done()]
-    digests = {f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
-    # Of all folds, whichever are chosen now: fold=0, fold=1 … fill one run folder.
-    config["distill"]["teacher_sha256"] = hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
-    run = open_run(config, data, teacher={"run": teacher.path.name, "weights_sha256": digests})
-    print(f"teacher: {teacher.path}\nrun folder: {run.path}")
+
+
+def distill_task(config: dict, data: Data, teacher: Run) -> Callable:
+    """How ``distill`` makes a fold's task and saves its network."""
 
     def make_task(fold: int, source: WindowSource, accelerator):
         folder = teacher.fold(fold)
@@ -206,8 +228,7 @@ def distill(config: dict, teacher: Run) -> Run:
         task = DistillTask(student, teacher_NK, **settings, **text)
         return task, lambda folder, task: save_net(folder, task.net, about_model(config, data))
 
-    run_folds(config, data, run, make_task)
-    return run
+    return make_task
 
 
 @torch.no_grad()
