@@ -14,14 +14,15 @@ PACKAGE = SRC.name
 
 LAYERS = (
     {"schema", "progress", "augment"},
-    {"corpora", "download", "text", "losses", "metrics", "runs"},
+    {"corpora", "download", "text", "losses", "metrics", "runs", "workers"},
     {"signals", "models", "report", "survey", "filecheck"},
     {"tasks", "loaders"},
     {"engine"},
     {"config"},
     {"data"},
     {"crossval"},
-    {"pipeline", "transfer", "speed"},
+    {"pipeline", "transfer", "speed", "cost"},
+    {"tuning"},
     {"cli"},
     {"table1"},
 )
@@ -32,6 +33,7 @@ ONLY_IN = {
     "mne": {"corpora", "signals"},
     "transformers": {"text", "models", "tasks"},
     "matplotlib": {"report"},
+    "optuna": {"tuning"},
 }
 NEVER_IN = {"torch": {"schema", "progress", "corpora", "signals", "report", "metrics", "runs"}}
 BESIDE = {"tasks": {"loaders"}}
