@@ -14,15 +14,15 @@ PACKAGE = SRC.name
 
 LAYERS = (
     {"schema", "progress", "augment"},
-    {"corpora", "download", "text", "losses", "gather", "metrics", "events", "intervals", "runs"},
+    {"corpora", "download", "text", "losses", "gather", "metrics", "events", "intervals", "runs", "workers"},
     {"signals", "models", "report", "survey", "filecheck"},
     {"tasks", "loaders"},
     {"engine"},
     {"config"},
     {"data", "weights"},
     {"crossval", "descriptions"},
-    {"pipeline", "transfer", "speed", "workers"},
-    {"probes"},
+    {"pipeline", "transfer", "speed", "cost"},
+    {"probes", "tuning"},
     {"cli"},
     {"table1", "ablations"},
 )
@@ -33,6 +33,7 @@ ONLY_IN = {
     "mne": {"corpora", "signals"},
     "transformers": {"text", "models", "tasks"},
     "matplotlib": {"report"},
+    "optuna": {"tuning"},
 }
 NEVER_IN = {
     "torch": {

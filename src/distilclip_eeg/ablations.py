@@ -187,9 +187,10 @@ def table(path: Path) -> str:
         parts.append(f"{rows['dataset'].iloc[0]}, split={split}: {group['leak_note'].iloc[0]}")
         parts.append(aligned(head, body, 3))
     note = (
-        "mean ± SD over seeds and folds (not a confidence interval). The last column pairs seeds and folds with "
-        f"{FULL}, for '{DISTILLED}' with '{ALONE}'; an SD above the difference means that these runs do not tell "
-        "the two apart."
+        "mean ± SD over seeds and folds (not a confidence interval). The last column pairs seeds and folds "
+        "with "
+        f"{FULL}, for '{DISTILLED}' with '{ALONE}'; an SD above the difference: the runs do not tell the two "
+        "apart."
     )
     return "\n".join([*parts, note])
 

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from distilclip_eeg.config import CONFIG_DIR, check_type, load, opened
+from distilclip_eeg.config import CONFIG_DIR, TUNE, check_type, load, opened
 from distilclip_eeg.runs import Run, find_runs
 from distilclip_eeg.schema import ConfigError, UserError
 
@@ -40,6 +40,36 @@ def distill(overrides: list[str]) -> None:
     print(f"teacher={teacher.path}")
     run = pipeline.distill(with_teacher_data(config, teacher, overrides), teacher)
     print(run_table([teacher, run]))
+
+
+def tune(overrides: list[str]) -> None:
+    """Search settings by macro F1 on validation: ``python scripts/tune.py model=teacher_small trials=30``."""
+    try:
+        from distilclip_eeg.tuning import search, space
+    except ImportError as error:
+        if error.name not in ("optuna", "filelock"):
+            raise
+        raise ConfigError(f"tune needs {error.name}: pip install 'distilclip-eeg[sweep]'") from None
+    given = []
+    if option(overrides, "teacher"):
+        given = student_of(overrides) + ([] if option(overrides, "space") else ["space=student"])
+    config = load("tune", [*given, *overrides])
+    check_type("seed", config["seed"], int)
+    own = {key: config.pop(key) for key in (*TUNE, "space")}
+    searched = [key for key, _ in space.leaves(own["space"])]
+    # A run wants all folds, whichever the search was given.
+    dropped = (*own, *searched, "fold", "teacher")
+    keys = {o: re.split(r"[=@]", o.lstrip("+~"))[0] for o in overrides}
+    said = [o for o, key in keys.items() if key not in dropped and not key.startswith("space.")]
+    if config["teacher"] is None:
+        teacher, command = None, ["python", "train.py", *said]
+        del config["teacher"], config["distill"]
+    else:
+        teacher = find_teacher(config).path
+        command = ["python", "distill.py", f"teacher={teacher}", *said]
+        config = with_teacher_data(config, Run(teacher), overrides)
+    held = {key: space.value_of(config, key) for key in searched if option(overrides, key)}
+    search.tune(search.Search(config, teacher, held=held, command=command, **own))
 
 
 def evaluate(overrides: list[str]) -> None:
@@ -153,6 +183,7 @@ def synthesize(overrides: list[str]) -> None:
 VERBS = {
     "train": train,
     "distill": distill,
+    "tune": tune,
     "evaluate": evaluate,
     "probe": probe,
     "prepare": prepare,

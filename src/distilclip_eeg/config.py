@@ -32,6 +32,7 @@ CHECKED_ELSEWHERE = (
     "text",
     "trainer",
     "optim",
+    "space",
     "dataset.corpus",
     "model.net",
     "text_encoder",
@@ -85,21 +86,24 @@ COMMON = {
     "model.meta_lr": float | None,
 }
 """Type of every other setting."""
+DISTILL = COMMON | {
+    "teacher": str,
+    "distill.alpha": float,
+    "distill.temperature": float,
+    "distill.direction": str,
+    "distill.logits": str,
+    "distill.init": str,
+    "distill.cosine": float,
+    "distill.mse": float,
+    "distill.contrast": float,
+}
+TUNE = {"trials": int, "startup": int, "pruner": str, "jobs": int, "cluster": str | None}
+"""What ``tune`` has beside the settings of what it tunes."""
 DATA = {k: v for k, v in COMMON.items() if k.startswith(("dataset.", "store.")) or k == "n_jobs"}
 PLAIN = {
     "train": COMMON,
-    "distill": COMMON
-    | {
-        "teacher": str,
-        "distill.alpha": float,
-        "distill.temperature": float,
-        "distill.direction": str,
-        "distill.logits": str,
-        "distill.init": str,
-        "distill.cosine": float,
-        "distill.mse": float,
-        "distill.contrast": float,
-    },
+    "distill": DISTILL,
+    "tune": DISTILL | TUNE | {"teacher": str | None},
     "evaluate": DATA | {"device": str, "run": str, "root": str},
     "probe": {
         **{"run": str | None, "device": str, "n_jobs": int},

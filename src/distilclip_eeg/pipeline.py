@@ -88,8 +88,8 @@ def check_head(config: dict) -> None:
     if asks and not uses_text(config):
         raise ConfigError(
             f"{asks} needs a teacher trained with text: model.kind={config['model']['kind']}, "
-            f"text.source={source}, loss.alpha={config['loss']['alpha']}. Choose a teacher, another text.source, "
-            "or loss.alpha above 0."
+            f"text.source={source}, loss.alpha={config['loss']['alpha']}. Choose a teacher, another "
+            "text.source, or loss.alpha above 0."
         )
     if head["input"] != "eeg" and head["inference"] != "head":
         raise ConfigError(
@@ -124,7 +124,7 @@ def network_of(config: dict, inference: str) -> dict:
 
 
 def class_weight(config: dict, data: Data, fold: int) -> torch.Tensor | None:
-    """``loss.class_weights=balanced``: N / (K n_k) over the training rows, as in scikit-learn; (K,) or None."""
+    """``loss.class_weights=balanced``: N / (K n_k) over the training rows, as scikit-learn; (K,) or None."""
     if config["loss"]["class_weights"] == "none":
         return None
     n_classes = len(data.store.classes)

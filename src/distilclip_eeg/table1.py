@@ -8,11 +8,9 @@ in ``results/<name>.csv``; a cell whose digest is there is not run again.
 """
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 
@@ -27,6 +25,7 @@ from distilclip_eeg.runs import Run, commit, digest_of, provenance, public_comma
 from distilclip_eeg.schema import ConfigError, UserError, check_choice
 from distilclip_eeg.signals.splits import KINDS
 from distilclip_eeg.speed import SIZES, SPEED, speeds
+from distilclip_eeg.workers import spread
 
 FLOORS = ("logreg_bandpower", "random_forest")
 EXTRA = ("zhu_transformer", "eeg_conformer")
@@ -178,29 +177,6 @@ def announce(todo: list[Cell], data: Data, speed: pd.DataFrame, jobs: int) -> No
     print(f"expected: {clock(total)} on one core, about {clock(total / jobs)} with jobs={jobs}", flush=True)
 
 
-def execute(todo: list[Cell], jobs: int, cluster: str | None, logs: Path) -> Iterator[list[dict] | str]:
-    """Rows of each cell as it finishes, or why it has none; local processes, or a queue through submitit."""
-    places = [logs / f"{one.split}-{one.model}.log" for one in todo]
-    if cluster is None:
-        work = (joblib.delayed(attempt)(one, log) for one, log in zip(todo, places, strict=True))
-        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
-        return
-    try:
-        import submitit
-    except ImportError:
-        raise ConfigError(
-            f"cluster={cluster} needs submitit: pip install 'distilclip-eeg[sweep]', or leave cluster out."
-        ) from None
-    executor = submitit.AutoExecutor(folder=logs / "submitit", cluster=cluster)
-    executor.update_parameters(
-        timeout_min=24 * 60, cpus_per_task=4, name="table1", slurm_array_parallelism=jobs
-    )
-    with executor.batch():
-        submitted = [executor.submit(attempt, one, log) for one, log in zip(todo, places, strict=True)]
-    for job in submitit.helpers.as_completed(submitted):
-        yield job.result()
-
-
 def fill(cells: list[Cell], path: Path, *, jobs: int, cluster: str | None = None) -> None:
     """Run the cells that ``path`` lacks and add their rows, each as soon as it is there."""
     known = set(pd.read_csv(path)["digest"]) if path.exists() else set()
@@ -213,8 +189,10 @@ def fill(cells: list[Cell], path: Path, *, jobs: int, cluster: str | None = None
         return
     announce(todo, data, speed, jobs)
     logs = path.parent.parent / "runs" / "table1"
+    items = [(one, logs / f"{one.split}-{one.model}.log") for one in todo]
+    done = spread(attempt, items, jobs=jobs, cluster=cluster, name="table1", logs=logs)
     failed = []
-    for rows in track(execute(todo, jobs, cluster, logs), len(todo), "cells"):
+    for rows in track(done, len(todo), "cells"):
         if isinstance(rows, str):
             failed.append(rows)
             continue

@@ -18,7 +18,7 @@ SIZES = ("n_chans", "n_times", "sfreq", "n_outputs")
 
 
 def save_network(folder: Path, net: nn.Module, about: dict) -> None:
-    """Inference weights, then what they are; ``about`` holds ``net``, as ``build`` takes it, and the sizes."""
+    """Inference weights, then what they are; ``about`` holds ``net``, as ``build`` takes it, and sizes."""
     body = save({k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()})
     write_atomic(folder / WEIGHTS, body)
     write_json(folder / ABOUT, {**about, "sha256": hashlib.sha256(body).hexdigest()})

@@ -201,8 +201,8 @@ def take_layers(student: Conformer, teacher: Conformer) -> None:
         if value is None or value.shape != own.shape:
             found = "none" if value is None else tuple(value.shape)
             raise ConfigError(
-                f"distill.init=teacher: the student's {name} is {tuple(own.shape)}, the teacher's {found}. They "
-                "may differ in depth only; use distill.init=random."
+                f"distill.init=teacher: the student's {name} is {tuple(own.shape)}, the teacher's {found}. "
+                "They may differ in depth only; use distill.init=random."
             )
         taken[name] = value
     student.load_state_dict(taken)
