@@ -299,7 +299,7 @@ def test_a_root_without_a_tree_is_refused_with_what_to_do(tmp_path, make, reason
 def test_a_root_that_is_one_person_is_pointed_to_its_parent(tmp_path):
     tree(tmp_path)
     _, message = refused(DataError, Bids(root=tmp_path / "sub-01").recordings)
-    assert f"set dataset.root={tmp_path}" in message
+    assert f"Set dataset.root={tmp_path}" in message
 
 
 # -------------------------------------------------------------------------------- events and recording

@@ -151,7 +151,7 @@ def test_a_root_without_the_corpus_is_refused_with_what_to_do(tmp_path, build, r
 
 def test_a_root_that_is_one_case_is_pointed_to_its_parent(tmp_path):
     write_case(tmp_path, "chb99", block("chb99_01.edf"), chb99_01=recording_bytes())
-    with pytest.raises(DataError, match=f"set dataset.root={tmp_path}"):
+    with pytest.raises(DataError, match=f"Set dataset.root={tmp_path}"):
         ChbMit(root=tmp_path / "chb99").recordings()
 
 

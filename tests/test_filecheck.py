@@ -74,19 +74,24 @@ def test_every_message_is_one_line_that_names_its_file(bad):
 
 @pytest.mark.shared
 @needs_shared
-@pytest.mark.parametrize(
-    "name", ["edf/claims_99999999.edf", "edf/spr_99999999.edf", "npy/npy_claims_1TB.npy"]
-)
-def test_a_claim_of_terabytes_is_answered_in_a_process_of_500_megabytes(bad, name):
+def test_claims_of_terabytes_are_answered_in_a_process_of_500_megabytes(bad, tmp_path):
     limit = 500 * 2**20
+    for name in ("edf/claims_99999999.edf", "edf/spr_99999999.edf", "npy/npy_claims_1TB.npy"):
+        (tmp_path / Path(name).name).symlink_to(bad[0] / name)
 
     def hold():
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
-    words = [sys.executable, str(REPO / "scripts" / "check.py"), f"path={bad[0] / name}"]
+    words = [sys.executable, str(REPO / "scripts" / "check.py"), f"path={tmp_path}"]
     env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(words, capture_output=True, text=True, preexec_fn=hold, env=env, timeout=60)
-    assert done.returncode == 0 and done.stderr == "" and json.loads(done.stdout)["reasons"]
+    assert done.returncode == 0 and done.stderr == ""
+    found = {Path(line["path"]).stem: line["reasons"] for line in map(json.loads, done.stdout.splitlines())}
+    assert found == {
+        "claims_99999999": ["truncated"],
+        "npy_claims_1TB": ["size_mismatch"],
+        "spr_99999999": ["record_larger_than_file"],
+    }
 
 
 @pytest.mark.shared
@@ -130,6 +135,17 @@ def test_an_annotation_is_held_against_the_recording_beside_it(tmp_path):
     assert found == {"a.csv_bi": ("tolerate", []), "a.edf": ("tolerate", []), "b.csv_bi": ("tolerate", [])}
     (line,) = check(tmp_path / "b.csv_bi", tmp_path / "a.edf")
     assert (line["outcome"], line["reasons"]) == ("error", ["duration_mismatch"])
+
+
+def test_an_annotation_apart_from_its_recording_is_held_against_the_one_it_names(tmp_path):
+    recording(tmp_path / "edf" / "t.EDF", 20)
+    (tmp_path / "a.csv_bi").write_text("# bname = T\n" + CSV.format(1289))
+    (tmp_path / "chb99-summary.txt").write_text("File Name: t.edf\nNumber of Seizures in File: 0\n")
+    found = {Path(line["path"]).name: line["reasons"] for line in check(tmp_path)}
+    assert found == {"a.csv_bi": ["duration_mismatch"], "chb99-summary.txt": [], "t.EDF": []}
+    alone = {line["path"]: line["reasons"] for name in ("a.csv_bi", "chb99-summary.txt")
+             for line in check(tmp_path / name)}  # fmt: skip
+    assert [*alone.values()] == [[], ["listed_file_missing"]]
 
 
 def test_files_that_are_neither_give_no_line_unless_named(tmp_path):

@@ -316,6 +316,21 @@ def test_a_table_that_cannot_be_trusted_is_refused_with_its_line(tmp_path, text,
     assert found == reason and words in message and "table.csv" in message
 
 
+def test_a_misspelt_label_column_is_answered_with_the_columns_and_the_setting(tmp_path):
+    reason, message = refused(DataError, Folder(root=folder(tmp_path), label_column="lable").recordings)
+    assert reason == "missing_column" and "lable not found once among the columns recording, " in message
+    assert "set dataset.label_column=..." in message
+
+
+def test_a_table_of_other_recordings_is_refused_with_a_name_of_each_side(tmp_path):
+    root = folder(tmp_path, [("other", 5, 3, "sz")], files=("a/rec.edf", "b.edf"))
+    reason, message = refused(DataError, Folder(root=root).recordings)
+    assert reason == "no_match" and "one of the 2 files here (row 1: other; file 1: a/rec.edf)" in message
+    folder(tmp_path, [("other", 5, 3, "sz"), ("b", 5, 3, "sz")], files=())  # one that is here will do
+    corpus = Folder(root=root)
+    assert len(corpus.recordings()) == 2 and corpus.missing == ("other",)
+
+
 def test_bckg_is_background_or_nothing(tmp_path):
     root = folder(tmp_path, [ROW, ("rec", 9, 1, "bckg")])
     reason, message = refused(DataError, Folder(root=root, background="normal").recordings)

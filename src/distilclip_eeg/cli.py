@@ -174,9 +174,10 @@ def synthesize(overrides: list[str]) -> None:
     layout, root = config.pop("layout"), Path(config.pop("root"))
     truth = tree.synthesize(layout, root, **config)
     dataset = f"dataset={layout} dataset.root={root}"
-    print(
-        f"{root}: {truth['recordings']} invented recordings in the layout of {layout}; counts in {tree.TRUTH}"
-    )
+    left_out = sum(truth.get("skipped", {}).values())
+    odd = f", {left_out} of them of the kind that is left out" if left_out else ""
+    total = truth["recordings"] + left_out
+    print(f"{root}: {total} invented recordings in the layout of {layout}{odd}; counts in {tree.TRUTH}")
     print(f"python scripts/describe.py {dataset}\npython train.py {dataset}")
 
 

@@ -5,7 +5,8 @@ An *outcome* is ``tolerate`` (used as it is), ``warn`` (used, and the data repor
 stable codes that reports and exceptions carry.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from distilclip_eeg.corpora.montage import (
     canonical,
     plan_channels,
 )
-from distilclip_eeg.corpora.tusz_files import TYPES, labels_of, read_csv
+from distilclip_eeg.corpora.tusz_files import TYPES, TuszFile, labels_of, read_csv
 from distilclip_eeg.corpora.zenodo_files import read_mat, read_seconds
 from distilclip_eeg.schema import DataError, Event, SkipRecording
 
@@ -36,12 +37,21 @@ EVENTS_SKIPPED = ("excluded_class", "untyped_seizure")
 """Warnings that say an event is left out, not only that it is odd."""
 
 
+@dataclass(frozen=True)
+class Recordings:
+    """The EDF files that annotations may belong to: all that are checked, and one for those without any."""
+
+    by_name: Mapping[str, Path]
+    """By name in lower case; what an annotation says is looked up here and never becomes a path."""
+    default: Path | None = None
+
+
 def check(path: Path, recording: Path | None = None) -> Iterator[dict]:
     """One line for each recording and annotation file at ``path``, sorted; other files give none.
 
     Args:
         path: a file, or a folder that is searched to its depth.
-        recording: the EDF that annotation files without one beside them belong to.
+        recording: the EDF of annotation files that have none beside them and name none below ``path``.
 
     Yields:
         ``path``, ``kind``, ``outcome``, ``reasons`` and ``messages``.
@@ -49,11 +59,14 @@ def check(path: Path, recording: Path | None = None) -> Iterator[dict]:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; give path=FILE or FOLDER.", reason="missing_file")
     alone = path.is_file() or looks_like_edf(path)
-    for file in [path] if alone else sorted(walk(path)):
+    files = [path] if alone else sorted(walk(path))
+    edfs = [file for file in (*files, *([recording] if recording else ())) if looks_like_edf(file)]
+    around = Recordings({edf.name.lower(): edf for edf in edfs if edf.is_file()}, recording)
+    for file in files:
         kind = kind_of(file)
         if kind is None and not alone:
             continue
-        yield {"path": str(file), "kind": kind or "unknown", **judge(file, kind, recording)}
+        yield {"path": str(file), "kind": kind or "unknown", **judge(file, kind, around)}
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -94,14 +107,14 @@ def kind_of(path: Path) -> str | None:
     return None
 
 
-def judge(path: Path, kind: str | None, recording: Path | None) -> dict:
+def judge(path: Path, kind: str | None, around: Recordings) -> dict:
     """Outcome, reasons and messages of one file."""
     if kind is None:
         expected = "an EDF, BDF, or an annotation file of one of the corpora"
         words = f"{path}: not a kind of file known here; expected {expected}."
         return verdict("error", ["unknown_kind"], [words])
     try:
-        warnings = CHECKS[kind](path, recording)
+        warnings = CHECKS[kind](path, around)
     except SkipRecording as problem:
         return verdict("skip", [problem.reason], [str(problem)])
     except DataError as problem:
@@ -115,7 +128,7 @@ def verdict(outcome: str, reasons: list[str], messages: list[str]) -> dict:
     return {"outcome": outcome, "reasons": reasons, "messages": messages}
 
 
-def check_recording(path: Path, _: Path | None) -> Iterable[str]:
+def check_recording(path: Path, _: Recordings) -> Iterable[str]:
     """Header, channels, scaling and signal, decoded as for training."""
     header = read_header(path)
     there = {canonical(label) for label in header.labels}
@@ -125,12 +138,13 @@ def check_recording(path: Path, _: Path | None) -> Iterable[str]:
     return read_eeg(path, montage, header).warnings
 
 
-def partner_of(path: Path, recording: Path | None, duration_s: float | None) -> EdfHeader | None:
-    """Header of the recording an annotation belongs to: beside it, else as named, else as long as it says."""
+def partner_of(path: Path, file: TuszFile, around: Recordings) -> EdfHeader | None:
+    """Header of an annotation's recording: beside it, else the one it names, else as long as it says."""
     beside = [p for p in path.parent.glob("*") if p.stem == path.stem and looks_like_edf(p) and p.is_file()]
-    for candidate in (*beside, *([recording] if recording else ())):
-        return read_header(candidate)
-    return header_of_length(duration_s) if duration_s else None
+    partner = beside[0] if beside else around.by_name.get(f"{file.name.lower()}.edf", around.default)
+    if partner:
+        return read_header(partner)
+    return header_of_length(file.duration_s) if file.duration_s else None
 
 
 def header_of_length(duration_s: float) -> EdfHeader:
@@ -138,21 +152,19 @@ def header_of_length(duration_s: float) -> EdfHeader:
     return EdfHeader(signals=(), n_records=1, record_duration_s=duration_s, onsets_s=np.zeros(1))
 
 
-def check_tusz(path: Path, recording: Path | None) -> Iterable[str]:
+def check_tusz(path: Path, around: Recordings) -> Iterable[str]:
     file = read_csv(path)
-    header = partner_of(path, recording, file.duration_s)
+    header = partner_of(path, file, around)
     if header is None:
         return file.warnings
     typed = path.suffix.lower() == ".csv" or any(row.event.label in TYPES for row in file.rows)
     return labels_of(file, header, typed=typed).warnings
 
 
-def check_summary(path: Path, recording: Path | None) -> Iterable[str]:
+def check_summary(path: Path, around: Recordings) -> Iterable[str]:
     """The summary, whether the files it lists are there, and seizures against the length of those."""
     warnings = []
-    places = {p.name.lower(): p for p in path.parent.iterdir() if looks_like_edf(p)}
-    if recording:
-        places.setdefault(recording.name.lower(), recording)
+    places = {**around.by_name, **{p.name.lower(): p for p in path.parent.iterdir() if looks_like_edf(p)}}
     for name, spans in read_summary(path).items():
         if name.lower() not in places:
             warnings.append(f"listed_file_missing: {name} is in the summary, not on disk")
@@ -162,7 +174,7 @@ def check_summary(path: Path, recording: Path | None) -> Iterable[str]:
     return warnings
 
 
-def check_seizures(path: Path, _: Path | None) -> Iterable[str]:
+def check_seizures(path: Path, _: Recordings) -> Iterable[str]:
     try:
         read_seizure_file(path)
     except ValueError as problem:
@@ -170,7 +182,7 @@ def check_seizures(path: Path, _: Path | None) -> Iterable[str]:
     return []
 
 
-def check_events(path: Path, recording: Path | None) -> Iterable[str]:
+def check_events(path: Path, _: Recordings) -> Iterable[str]:
     sidecars = (folder / "events.json" for folder in path.parents)
     levels = next((read_levels(side) for side in sidecars if side.is_file()), ())
     file = read_events(path, levels)
@@ -181,27 +193,27 @@ def check_events(path: Path, recording: Path | None) -> Iterable[str]:
     return [*file.warnings, *odd]
 
 
-def check_seconds(path: Path, _: Path | None) -> Iterable[str]:
+def check_seconds(path: Path, _: Recordings) -> Iterable[str]:
     read_seconds(path)
     return []
 
 
-def check_mat(path: Path, _: Path | None) -> Iterable[str]:
+def check_mat(path: Path, _: Recordings) -> Iterable[str]:
     read_mat(path)
     return []
 
 
-def check_array(path: Path, _: Path | None) -> Iterable[str]:
+def check_array(path: Path, _: Recordings) -> Iterable[str]:
     open_array(path)
     return []
 
 
-def check_table(path: Path, _: Path | None) -> Iterable[str]:
+def check_table(path: Path, _: Recordings) -> Iterable[str]:
     read_table(path)
     return []
 
 
-CHECKS: dict[str, Callable[[Path, Path | None], Iterable[str]]] = {
+CHECKS: dict[str, Callable[[Path, Recordings], Iterable[str]]] = {
     "recording": check_recording,
     "tusz_csv": check_tusz,
     "chbmit_summary": check_summary,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distilclip_eeg.corpora.edf_corpus import list_folder
+from distilclip_eeg.corpora.edf_corpus import list_folder, root_hint
 from distilclip_eeg.corpora.montage import AUBMC_19
 from distilclip_eeg.schema import (
     BACKGROUND,
@@ -160,16 +160,17 @@ def _array_files(root: Path) -> dict[str, Path]:
     Raises:
         DataError: ``missing_root``, ``empty_root``, ``no_recordings``.
     """
-    expected = "the folder of AUBMC that holds Npy_files with x_train.npy, y_train.npy, ..."
+    expected = "the folder of AUBMC that holds Npy_files with x_train.npy and y_train.npy"
     entries = list_folder(root, expected)
     folder = next((p for p in entries if p.is_dir() and p.name.lower() == "npy_files"), root)
     names = {f"{axis}_{part}.npy" for part in PARTS for axis in "xy"}
     found = (path for path in folder.iterdir() if path.name.lower() in names and path.is_file())
     files = {path.name.lower(): path for path in found}
     if not files:
+        do = root_hint(root, lambda other: any(path.name.lower() in names for path in other.iterdir()))
         raise DataError(
-            f"{folder}: no x_train.npy or x_test.npy; expected {expected}. Set dataset.root=... to it; the "
-            "EDF files are read by dataset=aubmc_raw.",
+            f"{folder}: no x_train.npy or x_test.npy; expected {expected}. The EDF files are read by "
+            f"dataset=aubmc_raw. {do}",
             reason="no_recordings",
         )
     return files

@@ -11,7 +11,7 @@ import math
 import re
 from pathlib import Path
 
-from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder
+from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder, root_hint
 from distilclip_eeg.corpora.edf_header import EdfHeader
 from distilclip_eeg.corpora.intervals import settle
 from distilclip_eeg.corpora.montage import AUBMC_19, montage_of
@@ -68,14 +68,15 @@ class AubmcRaw(EdfCorpus):
             DataError: ``missing_root``, ``empty_root``, ``no_recordings``, ``missing_table``, ``two_tables``,
                 or a table that cannot be trusted (see :func:`read_table`).
         """
-        expected = "the folder of AUBMC that holds Raw_EDF_Files with p10_Record1.edf, ..."
+        expected = "the folder of AUBMC that holds Raw_EDF_Files with files such as p10_Record1.edf"
         entries = list_folder(self.root, expected)
         folder = next((p for p in entries if p.is_dir() and p.name.lower() == FOLDER), self.root)
         edfs = sorted(path for path in folder.iterdir() if _is_edf(path))
         if not edfs:
+            do = root_hint(self.root, lambda other: any(map(_numbers, other.iterdir())))
             raise DataError(
-                f"{folder}: no EDF file; expected {expected}. Set dataset.root=... to it; the ready-made "
-                "windows are read by dataset=aubmc.",
+                f"{folder}: no EDF file; expected {expected}. The ready-made windows are read by "
+                f"dataset=aubmc. {do}",
                 reason="no_recordings",
             )
         table = _find_table(self.root)

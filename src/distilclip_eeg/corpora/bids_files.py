@@ -6,7 +6,7 @@ Layout: Gorgolewski et al. (2016), Sci Data 3:160044; EEG: Pernet et al. (2019),
 import json
 from pathlib import Path
 
-from distilclip_eeg.corpora.edf_corpus import list_folder
+from distilclip_eeg.corpora.edf_corpus import list_folder, root_hint
 from distilclip_eeg.corpora.events_tsv import read_levels
 from distilclip_eeg.corpora.own import person, read_table
 from distilclip_eeg.schema import DataError
@@ -24,15 +24,17 @@ def eeg_folders(root: Path) -> list[Path]:
         DataError: ``missing_root``, ``empty_root``.
     """
     entries = list_folder(root, EXPECTED)
-    people = [path for path in entries if path.name.startswith("sub-") and path.is_dir()]
+    people = [path for path in entries if _is_person(path)]
     if not people:
-        do = "Set dataset.root=... to it."
-        if root.resolve().name.startswith("sub-"):
-            do = f"This is one person; set dataset.root={root.resolve().parent}"
+        do = root_hint(root, lambda folder: any(map(_is_person, folder.iterdir())))
         found = f"no sub-XX folder among {len(entries)} entries"
         raise DataError(f"{root}: {found}; expected {EXPECTED}. {do}", reason="empty_root")
     found = [folder for one in people for pattern in ("eeg", "ses-*/eeg") for folder in one.glob(pattern)]
     return sorted(folder for folder in found if folder.is_dir())
+
+
+def _is_person(path: Path) -> bool:
+    return path.name.startswith("sub-") and path.is_dir()
 
 
 def events_of(recording: Path) -> Path:

@@ -16,7 +16,7 @@ from distilclip_eeg.corpora.chbmit_files import (
     read_subject_info,
     read_summary,
 )
-from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder
+from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder, root_hint
 from distilclip_eeg.corpora.edf_header import EdfHeader
 from distilclip_eeg.corpora.intervals import settle
 from distilclip_eeg.corpora.montage import CHBMIT_23, montage_of
@@ -159,14 +159,16 @@ def _case_folders(root: Path) -> list[Path]:
     """The ``chbNN`` folders, sorted."""
     expected = "the folder that holds chb01, chb02, ... of CHB-MIT 1.0.0"
     entries = list_folder(root, expected)
-    folders = [p for p in entries if p.is_dir() and CASE.fullmatch(p.name)]
+    folders = [p for p in entries if _is_case(p)]
     if not folders:
         found = f"no chbNN folder among {len(entries)} entries"
-        do = "Set dataset.root=... to it."
-        if _summary_of(root):
-            do = f"This is one case; set dataset.root={root.parent}"
+        do = root_hint(root, lambda folder: any(map(_is_case, folder.iterdir())))
         raise DataError(f"{root}: {found}; expected {expected}. {do}", reason="empty_root")
     return folders
+
+
+def _is_case(path: Path) -> bool:
+    return CASE.fullmatch(path.name) is not None and path.is_dir()
 
 
 def _is_edf(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """What corpora of EDF or BDF files have in common: one way from a file and its annotations to a recording."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from distilclip_eeg.corpora.edf import read_eeg
@@ -10,6 +10,8 @@ from distilclip_eeg.schema import DataError, Labels, Recording, RecordingRef
 
 SEIZURE = "seiz"
 """The class of a seizure whose type is not told."""
+LEVELS, MOST_FOLDERS = 4, 2000
+"""How far above and below a wrong root the right one is looked for, and in how many folders."""
 
 
 class EdfCorpus:
@@ -90,6 +92,29 @@ def list_folder(root: Path, expected: str) -> list[Path]:
             f"{root}: an empty folder; expected {expected}. Set dataset.root=... to it.", reason="empty_root"
         )
     return entries
+
+
+def root_hint(root: Path, fits: Callable[[Path], bool]) -> str:
+    """What to do about a root that is a few levels too high or too deep: the nearest folder that fits."""
+    wave = [root]
+    folders = [*root.absolute().parents[:LEVELS]]
+    for _ in range(LEVELS):
+        wave = [below for folder in wave for below in _folders_in(folder)][:MOST_FOLDERS]
+        folders += wave
+    for folder in folders:
+        try:
+            if fits(folder):
+                return f"Set dataset.root={folder}"
+        except OSError:  # not ours to look into
+            continue
+    return "Set dataset.root=... to it."
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError:
+        return []
 
 
 def find_edfs(root: Path, suffixes: tuple[str, ...] = (".edf",)) -> Iterator[Path]:

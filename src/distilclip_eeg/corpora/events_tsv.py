@@ -167,7 +167,8 @@ def read_events(
     if missing := [name for name in required if table.columns.count(name) != 1]:
         there = ", ".join(printable(name) for name in table.columns)
         found = f"{', '.join(missing)} not found once among the columns {there}"
-        raise _bad(path, "missing_column", found, f"{', '.join(required)}, tab-separated")
+        do = "Mend it, or set dataset.label_column=... to its column of labels."
+        raise _bad(path, "missing_column", found, f"{', '.join(required)}, tab-separated", do)
     known = {spell(level).casefold(): spell(level) for level in (*(levels or ()), *SZCORE)}
     rows, warnings = [], []
     for place, line in enumerate(table.lines[1:], start=2):
@@ -247,8 +248,10 @@ def _date(text: str) -> datetime | None:
         return None
 
 
-def _bad(where: Path | str, reason: str, found: str, expected: str) -> DataError:
-    return DataError(f"{where}: {found}; expected {expected}. Mend it or export it again.", reason=reason)
+def _bad(
+    where: Path | str, reason: str, found: str, expected: str, do: str = "Mend it or export it again."
+) -> DataError:
+    return DataError(f"{where}: {found}; expected {expected}. {do}", reason=reason)
 
 
 def read_levels(path: str | Path, column: str = LABEL_COLUMN) -> tuple[str, ...]:

@@ -119,10 +119,17 @@ class Folder(EdfCorpus):
             DataError: ``missing_root``, ``empty_root``, ``no_recordings``, ``missing_table``,
                 ``ambiguous_table``; the table cannot be read (:func:`~distilclip_eeg.corpora.own.read_table`)
                 or used: ``bad_number``, ``bad_interval``, ``unknown_label``, ``no_classes``,
-                ``no_background``, ``unsafe_path``, ``ambiguous_name``, ``conflicting_rows``.
+                ``no_background``, ``unsafe_path``, ``ambiguous_name``, ``conflicting_rows``, ``no_match``
+                (not one of its recordings is here).
         """
+        files = self._files
+        if not self._rows_of:
+            first = printable(self._rows[0].recording), files[0].relative_to(self.root).as_posix()
+            found = "no row names one of the {} files here (row 1: {}; file 1: {})".format(len(files), *first)
+            do = "Mend the column recording, or set dataset.table or dataset.root."
+            raise table_error(self._table.path, "no_match", found, f"paths below {self.root}, or names", do)
         refs, strangers = [], 0
-        for path in self._files:
+        for path in files:
             rows = self._rows_of.get(path, [])
             facts = self._facts(rows)
             name = self._name(path)
@@ -180,17 +187,18 @@ class Folder(EdfCorpus):
     def _table(self) -> TextTable:
         """The table as text, found and read once."""
         required = ("recording", "onset", "duration", self.label_column)
+        do = "Mend the table, or set dataset.label_column=... to its column of labels."
         if self.table is not None:
-            return read_table(self.root / self.table, required)
+            return read_table(self.root / self.table, required, do)
         found = [
             p for p in list_folder(self.root, EXPECTED) if p.suffix.lower() in DELIMITERS and p.is_file()
         ]
         if len(found) != 1:
             names = ", ".join(path.name for path in found) or "none"
             reason = "ambiguous_table" if found else "missing_table"
-            do = "Set dataset.table=... to its name."
+            do = "Set dataset.table=... to its name, or dataset.root=... to the folder that holds it."
             raise DataError(f"{self.root}: tables: {names}; expected one .csv or .tsv. {do}", reason=reason)
-        return read_table(found[0], required)
+        return read_table(found[0], required, do)
 
     @cached_property
     def _rows(self) -> list[Row]:
@@ -227,7 +235,8 @@ class Folder(EdfCorpus):
         if not text or not allowed or (label == BACKGROUND and text not in self.background):
             expected = f"background ({', '.join(sorted(self.background))})"
             expected += " or a seizure's label" if self.listed is None else f" or {', '.join(self.listed)}"
-            raise table_error(where, "unknown_label", f"label {printable(text)}", expected)
+            do = "Mend the table, dataset.background or dataset.classes."
+            raise table_error(where, "unknown_label", f"label {printable(text)}", expected, do)
         name = PurePosixPath(cells["recording"].replace("\\", "/"))
         if not name.parts or ".." in name.parts:
             found = f"recording {printable(cells['recording'])}"

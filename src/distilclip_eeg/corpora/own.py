@@ -20,6 +20,7 @@ UNLABELLED = ("background", "exclude")
 DELIMITERS = {".tsv": "\t,;", ".csv": ",;\t"}
 """What may part the cells, likeliest first."""
 SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
+MEND = "Mend the table."
 DECIMALS = 6
 """An end is onset plus duration: without rounding, stretches that touch would overlap by 1e-15 s."""
 
@@ -74,8 +75,12 @@ class TextTable:
         return f"{self.path}, line {line}"
 
 
-def read_table(path: Path, required: Sequence[str]) -> TextTable:
+def read_table(path: Path, required: Sequence[str], do: str = MEND) -> TextTable:
     """Read a ``.csv`` or ``.tsv``; columns that nobody asks for are kept and do no harm.
+
+    Args:
+        required: columns that must stand in it once.
+        do: what to do where one does not.
 
     Raises:
         DataError: ``missing_table``, ``empty_annotation``, ``missing_column``, ``no_rows``, ``bad_row``.
@@ -83,8 +88,8 @@ def read_table(path: Path, required: Sequence[str]) -> TextTable:
     try:
         raw, warnings = path.read_bytes(), []
     except OSError as problem:
-        found = f"cannot be read ({problem.strerror})"
-        raise table_error(path, "missing_table", found, "a .csv or .tsv file") from None
+        found, do_name = f"cannot be read ({problem.strerror})", "Set dataset.table=... to its name."
+        raise table_error(path, "missing_table", found, "a .csv or .tsv file", do_name) from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -98,7 +103,7 @@ def read_table(path: Path, required: Sequence[str]) -> TextTable:
     if missing := [name for name in wanted if columns.count(name) != 1]:
         there = ", ".join(printable(name) for name in columns)
         found = f"{', '.join(missing)} not found once among the columns {there}"
-        raise table_error(path, "missing_column", found, ", ".join(wanted))
+        raise table_error(path, "missing_column", found, ", ".join(wanted), do)
     rows = []
     for line, cells in lines:
         if len(cells) < len(columns) or any(map(str.strip, cells[len(columns) :])):
@@ -122,9 +127,9 @@ def _cells(path: Path, text: str) -> list[tuple[int, list[str]]]:
         raise table_error(path, "bad_row", found, "quotes in pairs") from None
 
 
-def table_error(where: Path | str, reason: str, found: str, expected: str) -> DataError:
+def table_error(where: Path | str, reason: str, found: str, expected: str, do: str = MEND) -> DataError:
     """One line: where, what was found, what was expected, what to do."""
-    return DataError(f"{where}: {found}; expected {expected}. Mend the table.", reason=reason)
+    return DataError(f"{where}: {found}; expected {expected}. {do}", reason=reason)
 
 
 def person(cells: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, find_edfs, list_folder
+from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, find_edfs, list_folder, root_hint
 from distilclip_eeg.corpora.edf_header import EdfHeader
 from distilclip_eeg.corpora.intervals import union
 from distilclip_eeg.corpora.montage import STANDARD_19, montage_of
@@ -100,9 +100,10 @@ class Tusz(EdfCorpus):
             else:
                 strange.append(path)
         if not found:
+            do = root_hint(self.root, lambda folder: (folder / "edf").is_dir())
             raise DataError(
                 f"{self.root}: no recording, {len(strange)} EDF files of other names; expected {EXPECTED}. "
-                "Set dataset.root=... to the release.",
+                f"{do}",
                 reason="no_recordings",
             )
         _check_parts([ref for copies in found.values() for ref in copies])

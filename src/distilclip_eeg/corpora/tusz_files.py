@@ -57,6 +57,8 @@ class TuszFile:
     rows: tuple[TuszRow, ...]
     duration_s: float | None
     """Of the recording, by the comment; None where there is none."""
+    name: str = ""
+    """Of the recording, by the comment; compared with names of files, never made a path."""
     warnings: tuple[str, ...] = ()
 
 
@@ -72,13 +74,14 @@ def read_csv(path: str | Path) -> TuszFile:
     """
     path = Path(path)
     text, warnings = _decoded(path)
-    columns, rows, duration_s = None, [], None
+    columns, rows, duration_s, name = None, [], None, ""
     for place, line in enumerate(map(str.strip, _LINE_END.split(text)), start=1):
         where = f"{path}, line {place}"
         if line.startswith("#"):
             key, _, value = (part.strip() for part in line[1:].partition("="))
             if key.lower() == "bname":
                 _check_name(where, value)
+                name = value
             elif key.lower() == "duration":
                 duration_s = _duration(where, value)
         elif line and columns is None:
@@ -91,7 +94,7 @@ def read_csv(path: str | Path) -> TuszFile:
         raise _bad(str(path), "no_rows", "a header without rows", f"at least one {BACKGROUND} row")
     if duration_s is None:
         warnings.append("missing_duration: no duration to compare with the recording's")
-    return TuszFile(path, tuple(rows), duration_s, tuple(warnings))
+    return TuszFile(path, tuple(rows), duration_s, name, tuple(warnings))
 
 
 def _decoded(path: Path) -> tuple[str, list[str]]:

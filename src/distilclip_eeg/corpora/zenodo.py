@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder
+from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder, root_hint
 from distilclip_eeg.corpora.edf_header import EdfHeader
 from distilclip_eeg.corpora.intervals import settle
 from distilclip_eeg.corpora.montage import STANDARD_19, montage_of
@@ -143,10 +143,9 @@ class Zenodo(EdfCorpus):
                 )
             edfs[number] = path
         if not edfs:
-            below = next((p.parent for p in sorted(self.root.glob("*/*")) if _NAME.fullmatch(p.name)), None)
+            do = root_hint(self.root, lambda p: any(_NAME.fullmatch(q.name) for q in p.iterdir()))
             raise DataError(
-                f"{self.root}: no eegN.edf in it; expected {EXPECTED}. "
-                f"Set dataset.root={below or '... to it'}.",
+                f"{self.root}: no eegN.edf in it; expected {EXPECTED}. {do}",
                 reason="no_recordings",
             )
         return edfs, warnings

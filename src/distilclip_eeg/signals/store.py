@@ -222,8 +222,9 @@ def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs:
         os.fsync(file.fileno())
     if not scales:
         reasons = pd.Series([r["skipped"] for r in rows]).value_counts().to_dict()
+        counts = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
         raise DataError(
-            f"{corpus.name}: none of {len(refs)} recordings can be used ({reasons}). "
+            f"{corpus.name}: none of {len(refs)} recordings can be used ({counts}). "
             f"First: {rows[0]['detail']}",
             reason="nothing_usable",
         )
