@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from distilclip_eeg import pipeline, text
 from distilclip_eeg.config import load
@@ -22,6 +23,7 @@ from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import Store
 from distilclip_eeg.signals.windows import WindowConfig
+from distilclip_eeg.tasks import TextBank
 from distilclip_eeg.text.classes import class_sentences
 from distilclip_eeg.text.descriptors import denied
 from distilclip_eeg.text.metadata import MetadataWriter
@@ -252,10 +254,10 @@ def test_a_class_template_is_paired_with_training_windows_alone(corpus, tiny):
     label = corpus.windows["label"].to_numpy()
     assert [told[k] for k in train] == [("Rest.", "Fit.")[label[k]] for k in train]
     assert {told[k] for k in range(len(told)) if k not in set(train)} == {""}
-    model, bank = pipeline.make_teacher(config, corpus, told, template.vocabulary_sentences())
+    bank = TextBank(build_wordpiece(template.vocabulary_sentences()), told)
     assert bank.sentences.tolist() == ["Fit.", "Rest."]
     with pytest.raises(ValueError, match="no text"):
-        bank.of(pipeline.torch.from_numpy(corpus.rows(1, "test")[:3]))
+        bank.of(torch.from_numpy(corpus.rows(1, "test")[:3]))
 
 
 def test_a_teacher_trains_on_class_templates(tiny, tmp_path):

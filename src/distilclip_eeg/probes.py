@@ -3,8 +3,8 @@
 ``python scripts/probe.py run=RUN`` describes the run's windows again, fold by fold, and asks:
 
 - ``class from text``: a logistic regression reads only the text of the run's training windows and names the
-  class of the test windows. Text made of the signal may tell something of the class, but hardly more than the
-  numbers behind it (reader ``measurements``); near 1 it would be the label in other words.
+  class of the test windows. Text made of the signal may tell something of the class, as the numbers behind
+  it do (reader ``measurements``; linear, so no upper bound); near 1 it would be the label in other words.
 - ``agreement``: inference of the default head needs no text, so no text given at test time can change its
   answers (``class from model``). What text at test time can still be asked is whether it fits its window: how
   often a test window is nearer to its text than to the text of another test window, ties counting half. A
