@@ -247,6 +247,19 @@ def test_the_store_may_lie_elsewhere(teacher, table, tmp_path):
     assert not (tmp_path / "gone").exists()
 
 
+@pytest.mark.parametrize("head", ["text", "fused"])
+def test_a_head_that_reads_text_is_asked_with_other_text(head, tiny, tmp_path):
+    words = [*tiny, "fold=0", "trainer.epochs=1", f"head.input={head}", f"run.root={tmp_path}"]
+    run = pipeline.train(load("train", words), report=False)
+    table = probes.probe(run, device="cpu", n_jobs=1)
+    rows = table.query("probe == 'class from model'").set_index("text")["score"]
+    assert rows.index.tolist() == ["own", "shuffled", "constant"]
+    known = read_json(run.fold(0) / "metrics.json")["test"]["balanced_accuracy"]
+    assert rows["own"] == pytest.approx(known)
+    if head == "text":
+        assert rows["constant"] == 0.5
+
+
 def test_metadata_are_probed_without_measurements(tiny, tmp_path):
     words = [*tiny, "fold=0", "trainer.epochs=1", "text.source=metadata", f"run.root={tmp_path}"]
     run = pipeline.train(load("train", words), report=False)

@@ -30,7 +30,7 @@ from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.windows import WindowConfig
 from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, FeatureTask, MetaTask, Task, TextBank
 from distilclip_eeg.text.classes import class_sentences
-from distilclip_eeg.weights import load_network, load_text, save_network, save_text
+from distilclip_eeg.weights import load_encoder, load_network, load_text, save_network, save_text
 
 CLASS_WEIGHTS = ("none", "balanced")
 PLAIN_HEAD = {"input": "eeg", "inference": "head"}
@@ -299,12 +299,19 @@ def cached(task: Task, data: Data, source: WindowSource, rows: np.ndarray, accel
     return answer
 
 
+def frozen_teacher(teacher: Run, fold: int, data: Data) -> tuple[DistilCLIP, TextBank]:
+    """The whole teacher of a finished fold in eval mode, and its texts."""
+    model, bank, _ = make_teacher(teacher.config, data, fold)
+    load_text(teacher.fold(fold), model)
+    kept = load_encoder(teacher.fold(fold))
+    model.eeg = getattr(kept, "eeg", kept)
+    return model.requires_grad_(False).eval(), bank
+
+
 @torch.no_grad()
 def cached_text(teacher: Run, fold: int, data: Data) -> dict:
     """The frozen teacher's features of every distinct description and of the class prompts, computed once."""
-    model, bank, _ = make_teacher(teacher.config, data, fold)
-    load_text(teacher.fold(fold), model)
-    model.eval()
+    model, bank = frozen_teacher(teacher, fold, data)
     return {
         "bank": bank,
         "text_UE": model.encode_text(bank.input_ids, bank.attention_mask),

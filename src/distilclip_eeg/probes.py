@@ -5,10 +5,11 @@
 - ``class from text``: a logistic regression reads only the text of the run's training windows and names the
   class of the test windows. Text made of the signal may tell something of the class, as the numbers behind
   it do (reader ``measurements``; linear, so no upper bound); near 1 it would be the label in other words.
-- ``agreement``: inference of the default head needs no text, so no text given at test time can change its
-  answers (``class from model``). What text at test time can still be asked is whether it fits its window: how
-  often a test window is nearer to its text than to the text of another test window, ties counting half. A
-  constant text has no chance level: it says how much the encoders like this sentence with any window.
+- ``class from model``: the model itself. A head that reads text (``head.input=fused`` or ``text``) answers
+  with each of the texts below; the default one reads none, so no text at test time can change its answers.
+- ``agreement``: whether a text fits its window: how often a test window is nearer to its text than to that
+  of another test window, ties counting half. A constant text has no chance level: it says how much the
+  encoders like this sentence with any window.
 - ``person from text``: a logistic regression names the person; fitted on one half of the fold's training
   windows, drawn at random, and scored on the other. Where windows of a person stand on both sides of a split,
   whatever names the person may name the class.
@@ -20,8 +21,11 @@ is chance, or a mistake in the probe), and with one constant text, the most freq
 Shapes: N windows, U distinct sentences, E features.
 """
 
+import copy
+
 import numpy as np
 import pandas as pd
+import torch
 from accelerate import Accelerator
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
@@ -31,15 +35,15 @@ from distilclip_eeg.config import read
 from distilclip_eeg.data import Data, load_data, test_rows, train_rows
 from distilclip_eeg.descriptions import describe_fold
 from distilclip_eeg.metrics import confusion, per_class
-from distilclip_eeg.pipeline import cached_text, uses_text
+from distilclip_eeg.models.clip import DistilCLIP
+from distilclip_eeg.pipeline import frozen_teacher, uses_text
 from distilclip_eeg.report.tables import aligned, cell
 from distilclip_eeg.runs import Run, read_json, write_atomic
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals.splits import folds_hash
-from distilclip_eeg.tasks import FeatureTask
+from distilclip_eeg.tasks import ClipTask, FeatureTask, TextBank
 from distilclip_eeg.text.descriptors import denied
 from distilclip_eeg.text.sources import TextConfig
-from distilclip_eeg.weights import load_network
 
 TABLE = "probes.csv"
 ORDER = ["probe", "reader", "text"]
@@ -102,24 +106,27 @@ def check_probed(run: Run, config: dict) -> None:
 def probe_fold(run: Run, config: dict, data: Data, fold: int, accelerator: Accelerator) -> list[dict]:
     """All rows of one fold."""
     _, writer = describe_fold(config, data, fold)
-    frozen = cached_text(run, fold, data)
-    bank, text_UE = frozen["bank"], frozen["text_UE"].numpy()
+    model, bank = frozen_teacher(run, fold, data)
     sentences = list(dict.fromkeys([*bank.sentences, *writer.vocabulary_sentences()]))
     refuse_label_terms(run, sentences, data.store.classes)
+    with torch.no_grad():
+        text_UE = model.encode_text(bank.input_ids, bank.attention_mask).numpy()
+    model.to(accelerator.device)
     rng = np.random.default_rng([config["seed"], fold])
     train, test = (rows(data, fold, config["seed"]) for rows in (train_rows, test_rows))
     half, other = np.array_split(rng.permutation(train), 2)
-    text_N, label_N = bank.text_N.numpy(), data.windows["label"].to_numpy()
+    text_N, label_N = bank.text_N.numpy().copy(), data.windows["label"].to_numpy()
     person_N = np.unique(data.windows["subject"], return_inverse=True)[1]
     readers = {
         "sentence": sparse.eye_array(len(text_UE), format="csr"),
         "text encoder": standardised(text_UE, text_N[train]),
     }
-    rows = class_without_words(run, config, data, fold, train, test)
+    given = texts(text_N[train], text_N[test], rng)
+    rows = class_from_model(run, data, fold, model, bank, test, given, accelerator)
+    rows += class_from_numbers(config, data, train, test)
     rows += named("class from text", readers, text_N, label_N, train, test, rng)
-    net = load_network(run.fold(fold)).to(accelerator.device)
-    eeg_NE = engine.predict(FeatureTask(net).eval(), data.source(train), test, accelerator)
-    for text, given_N in texts(text_N[train], text_N[test], rng).items():
+    eeg_NE = engine.predict(FeatureTask(model.eeg).eval(), data.source(train), test, accelerator)
+    for text, given_N in given.items():
         row = {"probe": "agreement", "reader": "EEG and text encoders", "text": text, "n": len(test)}
         chance = np.nan if text == "constant" else 0.5
         rows.append({**row, "score": agreement(eeg_NE, text_UE, given_N, text_N[test]), "chance": chance})
@@ -129,22 +136,44 @@ def probe_fold(run: Run, config: dict, data: Data, fold: int, accelerator: Accel
     return [{"fold": fold, **row, "sentences": len(text_UE)} for row in rows]
 
 
-def class_without_words(
-    run: Run, config: dict, data: Data, fold: int, train: np.ndarray, test: np.ndarray
+def class_from_model(
+    run: Run,
+    data: Data,
+    fold: int,
+    model: DistilCLIP,
+    bank: TextBank,
+    test: np.ndarray,
+    given: dict[str, np.ndarray],
+    accelerator: Accelerator,
 ) -> list[dict]:
-    """What the text is compared with: the model itself, and a regression on the numbers behind the words."""
-    saved = run.predictions(fold)
-    tested = saved["part"] == "test"
-    answer = saved["probability_NK"][tested].argmax(1)
-    row = {"probe": "class from model", "reader": "the model", "text": "none"}
-    rows = [{**row, **scored(saved["label"][tested], answer)}]
-    text = read(TextConfig, config["text"], "text")
-    if text.source in ("descriptors", "handcrafted"):
-        numbers, label_N = numbers_of(data.measures(text.context_s), train), data.windows["label"].to_numpy()
-        answer = regression(numbers[train], label_N[train]).predict(numbers[test])
-        row = {"probe": "class from text", "reader": "measurements", "text": "own"}
-        rows.append({**row, **scored(label_N[test], answer)})
+    """The model's own answers: as saved where it reads no text, with each of the texts where it does."""
+    row, label_N = {"probe": "class from model", "reader": "the model"}, data.windows["label"].to_numpy()
+    if model.head_input == "eeg":
+        saved = run.predictions(fold)
+        tested = saved["part"] == "test"
+        answer = saved["probability_NK"][tested].argmax(1)
+        return [{**row, "text": "none", **scored(saved["label"][tested], answer)}]
+    source = data.source(train_rows(data, fold, run.config["seed"]))
+    rows = []
+    for text, given_N in given.items():
+        other = copy.copy(bank)
+        other.text_N = bank.text_N.clone()
+        other.text_N[torch.from_numpy(test)] = torch.from_numpy(given_N)
+        task = ClipTask(model, other, alpha=0.0, targets="identity")  # nothing is trained
+        answer = engine.predict(task.eval(), source, test, accelerator).argmax(1)
+        rows.append({**row, "text": text, **scored(label_N[test], answer)})
     return rows
+
+
+def class_from_numbers(config: dict, data: Data, train: np.ndarray, test: np.ndarray) -> list[dict]:
+    """A regression on the numbers behind the words, where words are made of numbers."""
+    text, label_N = read(TextConfig, config["text"], "text"), data.windows["label"].to_numpy()
+    if text.source not in ("descriptors", "handcrafted"):
+        return []
+    numbers = numbers_of(data.measures(text.context_s), train)
+    answer = regression(numbers[train], label_N[train]).predict(numbers[test])
+    row = {"probe": "class from text", "reader": "measurements", "text": "own"}
+    return [{**row, **scored(label_N[test], answer)}]
 
 
 def refuse_label_terms(run: Run, sentences: list[str], classes: tuple[str, ...]) -> None:

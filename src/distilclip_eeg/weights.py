@@ -25,7 +25,19 @@ def save_network(folder: Path, net: nn.Module, about: dict) -> None:
 
 
 def load_network(folder: Path) -> nn.Module:
-    """The network of one fold, in eval mode, its weights checked against the digest beside them."""
+    """The network of one fold as ``load_encoder`` gives it, unless it cannot answer without text."""
+    head = read_json(folder / ABOUT).get("needs_text")
+    if head:
+        raise DataError(
+            f"{folder}: this model's head reads descriptions (head.input={head}), so its EEG side alone answers "
+            "nothing. Train with head.input=eeg.",
+            reason="needs_text",
+        )
+    return load_encoder(folder)
+
+
+def load_encoder(folder: Path) -> nn.Module:
+    """What a fold kept of its EEG side, in eval mode, its weights checked against the digest beside them."""
     about = read_json(folder / ABOUT)
     body = (folder / WEIGHTS).read_bytes()
     if hashlib.sha256(body).hexdigest() != about["sha256"]:
@@ -33,12 +45,6 @@ def load_network(folder: Path) -> nn.Module:
             f"{folder / WEIGHTS}: not the weights its {ABOUT} describes (sha256 differs). Train that fold "
             "again.",
             reason="weights_changed",
-        )
-    if about.get("needs_text"):
-        raise DataError(
-            f"{folder}: this model's head reads descriptions (head.input={about['needs_text']}), so its EEG "
-            "side alone answers nothing. Train with head.input=eeg.",
-            reason="needs_text",
         )
     net = build(about["net"], **{k: about[k] for k in SIZES})
     net.load_state_dict(load(body))
