@@ -29,8 +29,8 @@ def load_network(folder: Path) -> nn.Module:
     head = read_json(folder / ABOUT).get("needs_text")
     if head:
         raise DataError(
-            f"{folder}: this model's head reads descriptions (head.input={head}), so its EEG side alone answers "
-            "nothing. Train with head.input=eeg.",
+            f"{folder}: this model's head reads descriptions (head.input={head}), so its EEG side alone "
+            "answers nothing. Train with head.input=eeg.",
             reason="needs_text",
         )
     return load_encoder(folder)
