@@ -14,14 +14,14 @@ PACKAGE = SRC.name
 
 LAYERS = (
     {"schema", "progress", "augment"},
-    {"corpora", "download", "text", "losses", "metrics", "runs", "workers"},
+    {"corpora", "download", "text", "losses", "metrics", "runs"},
     {"signals", "models", "report", "survey", "filecheck"},
     {"tasks", "loaders"},
     {"engine"},
     {"config"},
     {"data"},
     {"crossval"},
-    {"pipeline", "transfer", "speed", "cost"},
+    {"pipeline", "transfer", "speed", "cost", "workers"},
     {"tuning"},
     {"cli"},
     {"table1"},
