@@ -14,14 +14,14 @@ PACKAGE = SRC.name
 
 LAYERS = (
     {"schema", "progress", "augment"},
-    {"corpora", "download", "text", "losses", "gather", "metrics", "events", "intervals", "runs", "workers"},
+    {"corpora", "download", "text", "losses", "gather", "metrics", "events", "intervals", "runs"},
     {"signals", "models", "report", "survey", "filecheck"},
     {"tasks", "loaders"},
     {"engine"},
     {"config"},
     {"data", "weights"},
     {"crossval", "descriptions"},
-    {"pipeline", "transfer", "speed", "cost"},
+    {"pipeline", "transfer", "speed", "cost", "workers"},
     {"probes", "tuning"},
     {"cli"},
     {"table1", "ablations"},

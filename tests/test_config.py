@@ -5,9 +5,11 @@ import dataclasses
 import pytest
 import yaml
 
+from distilclip_eeg import cli
 from distilclip_eeg import config as config_module
 from distilclip_eeg.config import CONFIG_DIR, build, load, read
 from distilclip_eeg.engine import OptimConfig, TrainerConfig
+from distilclip_eeg.report.published import table_1
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
@@ -123,6 +125,66 @@ def test_the_articles_values_are_the_articles():
         "direction": "forward",
         "contrast": 0.0,
     }
+
+
+PAPERS = {"tusz": (256, 0.75), "aubmc": (500, 0.75), "chbmit": (256, 0.5), "zenodo": (256, 0.5)}
+"""Hz, and overlap of seizure windows (Sec. IV-A and IV-B)."""
+
+
+def published(dataset):
+    """The dataset's figures in the comment of its experiment."""
+    return (CONFIG_DIR / "experiment" / f"paper_{dataset}.yaml").read_text(encoding="utf-8")
+
+
+def check_recipe(config, epochs):
+    """What the article says of training, for teacher and student alike (Sec. IV-C)."""
+    assert (config["optim"]["name"], config["optim"]["lr"]) == ("adam", 1e-5)
+    assert config["optim"]["weight_decay"] > 0
+    trainer = read(TrainerConfig, config["trainer"], "trainer")
+    assert (trainer.epochs, trainer.batch_size, trainer.precision) == (epochs, 32, "fp16")
+    assert trainer.max_steps is None and trainer.patience is None
+    net = config["model"]["net"]
+    assert (net["heads"], net["ffn_mult"], net["dropout"]) == (10, 4, 0.3)
+    assert config["text"]["detail"] == "full" and config["text_encoder"]["dropout"] == 0.2
+    assert config["text_encoder"]["_target_"].endswith(".pretrained")
+
+
+@pytest.mark.parametrize("dataset", PAPERS)
+def test_the_articles_recipe_composes_for_each_of_its_corpora(dataset):
+    config = load("train", [f"experiment=paper_{dataset}"])
+    check_recipe(config, epochs=400)
+    assert config["model"]["name"] == "teacher" and config["model"]["net"]["depth"] == 8
+    assert config["dataset"]["name"] == dataset
+    assert (config["split"]["name"], config["split"]["n_folds"]) == ("window", 5)
+    windows = read(WindowConfig, config["windows"], "windows")
+    assert (config["signals"]["sfreq"], windows.seizure_overlap) == PAPERS[dataset]
+    assert (windows.length_s, windows.background_overlap) == (1, 0)
+    assert windows.balance_train and windows.balance_test
+    for model in ("teacher", "student"):
+        row = table_1(model, dataset)
+        said = [f"{row[name]:.2f}" for name in ("accuracy", "precision", "recall", "f1")]
+        (line,) = [text for text in published(dataset).splitlines() if text.startswith(f"#   {model}:")]
+        assert all(figure in line for figure in said), line
+
+
+@pytest.mark.parametrize("dataset", PAPERS)
+def test_the_student_of_that_recipe_trains_100_epochs_on_its_teachers_data(dataset, tmp_path):
+    made = load("train", [f"experiment=paper_{dataset}", f"dataset.root={tmp_path}", "seed=3"])
+    run = tmp_path / "runs" / dataset / "teacher"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text(yaml.safe_dump(made))
+    (run / "metrics.json").write_text("{}")
+    for words in ([], [f"experiment=paper_{dataset}"]):
+        words = [*words, f"teacher={run}"]
+        config = load("distill", [*cli.student_of(words), *words])
+        config = cli.with_teacher_data(config, cli.find_teacher(config), words)
+        if len(words) > 1:
+            check_recipe(config, epochs=100)
+        assert config["trainer"]["epochs"] == 100 and config["optim"]["lr"] == 1e-5
+        assert (config["model"]["name"], config["model"]["net"]["depth"]) == ("student", 4)
+        assert config["distill"]["temperature"] == 1 and config["distill"]["direction"] == "forward"
+        for shared in ("dataset", "signals", "windows", "split", "seed", "text"):
+            assert config[shared] == made[shared]
 
 
 def test_overrides_reach_their_place_and_keep_their_type():

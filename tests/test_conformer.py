@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from distilclip_eeg.config import CONFIG_DIR, build, load
 from distilclip_eeg.models.conformer import Block, Conformer, Stem
+from distilclip_eeg.models.literal import LiteralBlock, LiteralConformer, LiteralStem
 from distilclip_eeg.schema import ConfigError
 
 NETWORKS = sorted(
@@ -74,13 +75,6 @@ def test_a_second_is_eleven_tokens_at_any_rate(sfreq, n_times):
     assert stem.n_tokens(n_times) == stem(torch.randn(2, 3, n_times)).shape[1] == 11
 
 
-def slow_stem(stem, eeg):
-    """Time convolution, then space convolution, as the paper draws them."""
-    x = stem.space(stem.time(eeg[:, None]))[:, :, 0]
-    x = F.avg_pool1d(F.elu(stem.norm(x)), stem.window, stem.stride)
-    return stem.project(stem.dropout(x).transpose(1, 2))
-
-
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dtype, close", [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_the_merged_stem_equals_time_then_space_in_value_and_gradient(training, dtype, close):
@@ -92,7 +86,7 @@ def test_the_merged_stem_equals_time_then_space_in_value_and_gradient(training, 
     a = torch.randn(4, 19, 256, dtype=dtype, requires_grad=True)
     b = a.detach().clone().requires_grad_()
     weight = torch.randn(4, 11, 32, dtype=dtype)
-    fast, slow = stem(a), slow_stem(other, b)
+    fast, slow = stem(a), LiteralStem(other)(b)
     torch.testing.assert_close(fast, slow, atol=close, rtol=close)
     (fast * weight).sum().backward()
     (slow * weight).sum().backward()
@@ -103,26 +97,6 @@ def test_the_merged_stem_equals_time_then_space_in_value_and_gradient(training, 
     for mine, theirs in [*pairs, (a.grad, b.grad)]:
         torch.testing.assert_close(mine, theirs, atol=close * largest, rtol=10 * close)
     torch.testing.assert_close(stem.norm.running_mean, other.norm.running_mean, atol=close, rtol=close)
-
-
-def literal_encode(net, eeg):
-    """VPT-deep word for word: prompts are tokens, what comes out at their places is dropped."""
-    x = net.stem(eeg)
-    for i, block in enumerate(net.blocks):
-        prompts = net.prompts.values[i].expand(len(x), -1, -1)
-        x = plain_block(block, torch.cat([prompts, x], dim=1))[:, prompts.shape[1] :]
-    return net.head(x)
-
-
-def plain_block(block, x):
-    """Pre-norm transformer block, attention written out."""
-    q, k, v = block.qkv(block.norm1(x)).chunk(3, dim=-1)
-    heads = []
-    for q_h, k_h, v_h in zip(*(part.chunk(block.heads, dim=-1) for part in (q, k, v)), strict=True):
-        weight = (q_h @ k_h.mT / q_h.shape[-1] ** 0.5).softmax(dim=-1)
-        heads.append(weight @ v_h)
-    x = x + block.out(torch.cat(heads, dim=-1))
-    return x + block.ffn(block.norm2(x))
 
 
 @pytest.mark.parametrize("n_prompts", [1, 6, 40])
@@ -136,7 +110,7 @@ def test_prompts_as_keys_and_values_equal_the_literal_loop_in_value_and_gradient
     other = copy.deepcopy(net)
     eeg = torch.randn(3, 5, 256, dtype=torch.float64)
     weight = torch.randn(3, 16, dtype=torch.float64)
-    fast, slow = net.encode(eeg), literal_encode(other, eeg)
+    fast, slow = net.encode(eeg), LiteralConformer(other).encode(eeg)
     torch.testing.assert_close(fast, slow, atol=1e-6, rtol=1e-6)  # the softmax is float32
     (fast * weight).sum().backward()
     (slow * weight).sum().backward()
@@ -152,7 +126,7 @@ def test_without_prompts_a_block_is_a_plain_one():
     net = small(n_prompts=0, dropout=0.0)
     assert net.prompts is None
     x = torch.randn(2, 11, 24)
-    torch.testing.assert_close(net.blocks[0](x), plain_block(net.blocks[0], x), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(net.blocks[0](x), LiteralBlock(net.blocks[0])(x), atol=1e-5, rtol=1e-5)
 
 
 def test_each_layer_has_prompts_of_its_own():
@@ -276,4 +250,4 @@ def test_a_block_splits_heads_as_written_out():
     torch.manual_seed(1)
     block = Block(dim=12, heads=3, ffn_mult=2, dropout=0.0)
     x = torch.randn(2, 5, 12)
-    torch.testing.assert_close(block(x), plain_block(block, x), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(block(x), LiteralBlock(block)(x), atol=1e-5, rtol=1e-5)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from huggingface_hub import snapshot_download
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
 from transformers.utils import logging
@@ -136,6 +137,17 @@ def minilm(*, sentences: Sequence[str] = (), pool: str = "mean", **kwargs) -> Te
     backend = pretrained(folder, sentences=sentences, pool=pool, sha256=MINILM_SHA256, **kwargs)
     backend.source = "all-MiniLM-L6-v2"
     return backend
+
+
+def weightless(config: BertConfig | None = None, *, n_prompts: int = 16) -> BertLP:
+    """An encoder of these sizes (None: BERT-base's) with zeros for weights, enough to count what it costs."""
+    with torch.device("meta"):
+        encoder = BertLP(BertModel(config or BertConfig(), add_pooling_layer=False), n_prompts=n_prompts)
+    encoder = encoder.to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in (*encoder.parameters(), *encoder.buffers()):
+            tensor.zero_()
+    return encoder
 
 
 @contextmanager
