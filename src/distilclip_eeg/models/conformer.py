@@ -80,18 +80,20 @@ class Block(nn.Module):
     def split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)  # (..., H, N, D / H)
 
-    def keys_values(self, prompts_PD: Tensor) -> tuple[Tensor, Tensor]:
-        """What this layer's attention sees of prompt tokens, each (H, P, D / H), without a batch."""
-        dim = prompts_PD.shape[-1]
-        both = F.linear(self.norm1(prompts_PD), self.qkv.weight[dim:], self.qkv.bias[dim:])
+    def keys_values(self, prompts: Tensor) -> tuple[Tensor, Tensor]:
+        """What this layer's attention sees of its prompts, each (H, P, D / H), without a batch."""
+        if prompts.dim() == 3:  # a prefix is keys and values already
+            return tuple(self.split(part) for part in prompts)
+        dim = prompts.shape[-1]
+        both = F.linear(self.norm1(prompts), self.qkv.weight[dim:], self.qkv.bias[dim:])
         return tuple(self.split(part) for part in both.chunk(2, dim=-1))
 
-    def attend(self, x: Tensor, extra: tuple[Tensor, Tensor] | None) -> Tensor:
+    def attend(self, x: Tensor, prompts: Tensor | None) -> Tensor:
         q, k, v = (self.split(part) for part in self.qkv(self.norm1(x)).chunk(3, dim=-1))  # (B, H, N, d)
-        if extra is None:
+        if prompts is None:
             y = F.scaled_dot_product_attention(q, k, v)
         else:
-            n, (extra_k, extra_v) = x.shape[1], extra
+            n, (extra_k, extra_v) = x.shape[1], self.keys_values(prompts)
             q_hmd = (q * q.shape[-1] ** -0.5).transpose(0, 1).flatten(1, 2)  # (H, B N, d)
             to_extra = (q_hmd @ extra_k.mT).unflatten(1, (len(x), n)).transpose(0, 1)
             scores = torch.cat([to_extra, (q * q.shape[-1] ** -0.5) @ k.mT], dim=-1)
@@ -101,9 +103,9 @@ class Block(nn.Module):
             y = from_extra.transpose(0, 1) + on_tokens @ v
         return self.out(y.transpose(1, 2).flatten(2))
 
-    def forward(self, x: Tensor, extra: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """``extra``: keys and values beside those of ``x``, each (H, P, D / H)."""
-        x = x + self.dropout(self.attend(x, extra))
+    def forward(self, x: Tensor, prompts: Tensor | None = None) -> Tensor:
+        """``prompts`` (P, D), or a prefix (2, P, D), are attended to beside ``x``, no more."""
+        x = x + self.dropout(self.attend(x, prompts))
         return x + self.dropout(self.ffn(self.norm2(x)))
 
 
@@ -168,14 +170,9 @@ class Conformer(nn.Module):
         x = self.stem(eeg_BCT)
         for i, block in enumerate(self.blocks):
             own = None if self.prompts is None else self.prompts.of(i)
-            if own is None:
-                x = block(x)
-            elif self.prompts.prefix:
-                x = block(x, tuple(block.split(part) for part in own))
-            elif self.prompts.last(i):  # from here on the prompts are tokens like the others
-                x = block(torch.cat([own.to(x.dtype).expand(len(x), -1, -1), x], dim=1))
-            else:
-                x = block(x, block.keys_values(own))
+            if own is not None and self.prompts.last(i):  # from here on prompts are tokens like the others
+                x, own = torch.cat([own.to(x.dtype).expand(len(x), -1, -1), x], dim=1), None
+            x = block(x, own)
         return self.head(x[:, -self.n_tokens :])
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
