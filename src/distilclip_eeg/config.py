@@ -40,6 +40,7 @@ PATHS = (
     "dataset.table",
     "path",
     "recording",
+    "split.table",
     "store.root",
     "run.root",
     "root",

@@ -49,7 +49,7 @@ def open_run(config: dict, data: Data, **extra) -> Run:
         "folds_sha256": found,
         "store_digest": data.store.manifest["digest"],
         "audit": data.audit,
-        "leak_note": splits.audit_line(config["split"]["name"], data.audit),
+        "leak_note": data.leak_note,
         "windows": asdict(data.cut),
         **extra,
     }

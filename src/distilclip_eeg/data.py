@@ -10,7 +10,7 @@ from distilclip_eeg.config import build, read
 from distilclip_eeg.loaders import WindowSource
 from distilclip_eeg.progress import track
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.signals import splits
+from distilclip_eeg.signals import audit, splits
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.store import Store, data_report, prepare
@@ -31,7 +31,9 @@ class Data:
     length: int
     signals: SignalConfig
     cut: WindowConfig
-    audit: dict[str, float]
+    audit: dict[str, float | None]
+    leak_note: str
+    """The audit in words, as every table carries it."""
     _measures: pd.DataFrame | None = None
 
     def rows(self, fold: int, part: str) -> np.ndarray:
@@ -81,10 +83,12 @@ def load_data(config: dict) -> Data:
             "subject. Use split=window, or the recordings themselves."
         )
     length = round(windows_config.length_s * store.sfreq)
-    folds = splits.make_folds(windows, split, config["seed"])
-    shares = splits.audit(folds, length) if store.manifest["identified"] else splits.UNKNOWN
-    splits.check_audit(shares, split.name)
-    return Data(store, folds, length, signals, windows_config, shares)
+    length_s = length / store.sfreq
+    folds = splits.make_folds(windows, split, config["seed"], length_s)
+    config["split"]["n_folds"] = len(audit.fold_columns(folds))  # a split's own number
+    shares = audit.audit(folds, length_s) if store.manifest["identified"] else audit.UNKNOWN
+    audit.check_audit(shares, split.name)
+    return Data(store, folds, length, signals, windows_config, shares, audit.audit_line(split.name, shares))
 
 
 def index_windows(store: Store, config: WindowConfig) -> pd.DataFrame:

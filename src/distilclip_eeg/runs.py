@@ -22,6 +22,7 @@ weights."""
 
 ADDED_LATER = (
     (None, "augment", "none"),
+    ("split", "purge_s", None),
     ("signals", "montage", "native"),
     ("corpus", "montage", "native"),
     ("corpus", "missing_channels", "skip"),
@@ -35,10 +36,12 @@ def digest_of(config: dict) -> str:
     body = {k: v for k, v in config.items() if k not in NOT_IN_DIGEST}
     body["dataset"] = {k: v for k, v in body["dataset"].items() if k in ("name", "corpus")}
     body["dataset"]["corpus"] = {k: v for k, v in body["dataset"].get("corpus", {}).items() if k != "root"}
-    body["signals"] = dict(body.get("signals", {}))
+    body |= {part: dict(body.get(part, {})) for part in ("signals", "split")}
+    if Path(body["split"].get("table") or "").is_file():
+        body["split"]["table"] = hashlib.sha256(Path(body["split"]["table"]).read_bytes()).hexdigest()
     for part, key, default in ADDED_LATER:
         section = body if part is None else body["dataset"]["corpus"] if part == "corpus" else body[part]
-        if section.get(key) == default:
+        if section.get(key, ...) == default:
             del section[key]
     body["trainer"] = {k: v for k, v in body.get("trainer", {}).items() if k != "epochs"}
     body["text_encoder"] = {k: v for k, v in (body.get("text_encoder") or {}).items() if k != "path"}
