@@ -15,6 +15,7 @@ PACKAGE = SRC.name
 LAYERS = (
     {"schema", "progress", "augment"},
     {"corpora", "download", "text", "losses", "metrics", "runs"},
+    {"calibration"},
     {"signals", "models", "report", "survey", "filecheck"},
     {"tasks", "loaders"},
     {"engine"},

@@ -18,13 +18,11 @@ from distilclip_eeg.metrics import (
     ratio,
     window_metrics,
 )
+from distilclip_eeg.report.scores import class_rows, fold_metrics, pooled
 from distilclip_eeg.report.tables import (
     ALWAYS,
     cell,
-    class_rows,
-    fold_metrics,
     format_table,
-    pooled,
     run_table,
     summary_rows,
     write_evaluation,

@@ -1,4 +1,4 @@
-"""Every protocol of splitting, as a splitter and as a table, on corpora drawn at random; and tables of one's own."""
+"""Every protocol, as a splitter and as a table, on corpora drawn at random; and tables of one's own."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ ONCE = ("window", "event", "recording", "subject", "leave_one_subject_out")
 
 
 def drawn(seed, *, overlap=None, n_subjects=5, length_s=1.0):
-    """A window index by the real cutter: gaps, up to four seizures a recording, close ones too, rows shuffled."""
+    """A window index by the real cutter: gaps, up to four seizures a recording, rows shuffled."""
     rng = np.random.default_rng(seed)
     pieces, events, subjects, first = [], [], [], 0
     for recording in range(n_subjects * 2):

@@ -9,7 +9,7 @@ import pytest
 from distilclip_eeg import crossval, pipeline
 from distilclip_eeg.config import load
 from distilclip_eeg.data import load_data
-from distilclip_eeg.report.tables import pooled
+from distilclip_eeg.report.scores import pooled
 from distilclip_eeg.signals.splits import audit
 
 pytestmark = [

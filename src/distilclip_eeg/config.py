@@ -91,7 +91,8 @@ PLAIN = {
         "distill.direction": str,
         "distill.contrast": float,
     },
-    "evaluate": DATA | {"device": str, "run": str, "root": str},
+    "evaluate": DATA
+    | {"device": str, "run": str, "root": str, "metrics": str, "calibration": str, "threshold": str},
     "prepare": DATA | {"backend": str | None},
     "describe": DATA,
     "check": {"path": str, "recording": str | None},

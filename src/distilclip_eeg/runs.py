@@ -23,6 +23,7 @@ weights."""
 ADDED_LATER = (
     (None, "augment", "none"),
     ("split", "purge_s", None),
+    ("windows", "labels", "annotations"),
     ("signals", "montage", "native"),
     ("corpus", "montage", "native"),
     ("corpus", "missing_channels", "skip"),
@@ -36,7 +37,7 @@ def digest_of(config: dict) -> str:
     body = {k: v for k, v in config.items() if k not in NOT_IN_DIGEST}
     body["dataset"] = {k: v for k, v in body["dataset"].items() if k in ("name", "corpus")}
     body["dataset"]["corpus"] = {k: v for k, v in body["dataset"].get("corpus", {}).items() if k != "root"}
-    body |= {part: dict(body.get(part, {})) for part in ("signals", "split")}
+    body |= {part: dict(body.get(part, {})) for part in ("signals", "split", "windows")}
     if Path(body["split"].get("table") or "").is_file():
         body["split"]["table"] = hashlib.sha256(Path(body["split"]["table"]).read_bytes()).hexdigest()
     for part, key, default in ADDED_LATER:

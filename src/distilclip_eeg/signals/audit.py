@@ -6,7 +6,7 @@ import pandas as pd
 from distilclip_eeg.schema import DataError
 
 SHARED = ("samples", "event", "recording", "subject", "future")
-"""What an audit counts. ``future``: a training window of the same subject stands later than the test window."""
+"""What an audit counts. ``future``: a training window of the same subject is later than the test window."""
 UNKNOWN = dict.fromkeys(SHARED, None)
 """The audit of windows that carry neither recording nor subject."""
 PROMISES = {

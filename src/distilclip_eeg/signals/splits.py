@@ -33,8 +33,8 @@ class SplitConfig:
     """Training windows with less than this between them and a test window of their recording are left out;
     None: a window's length for ``event`` and ``time``, else none are."""
     table: str | None = None
-    """``split=table``: CSV, TSV or Parquet that names windows by any of subject, recording (or recording_name)
-    and start_s, and says train, val, test or unused in ``part`` or in ``fold0`` …"""
+    """``split=table``: CSV, TSV or Parquet that names windows by any of subject, recording (or
+    recording_name) and start_s, and says train, val, test or unused in ``part`` or in ``fold0`` …"""
 
     def __post_init__(self) -> None:
         check_choice("split", self.name, KINDS)
@@ -50,7 +50,7 @@ class SplitConfig:
             raise ConfigError(f"split.purge_s={self.purge_s} must be 0 or more, in seconds.")
         if (self.name == "table") != (self.table is not None):
             raise ConfigError(
-                f"split={self.name} split.table={self.table}: split=table takes split.table=FILE, others none."
+                f"split={self.name} split.table={self.table}: only split=table takes split.table=FILE."
             )
         if self.name == "table" and self.purge_s is not None:
             raise ConfigError(f"split.purge_s={self.purge_s}: a table is taken as it is. Write unused in it.")
@@ -64,8 +64,8 @@ def make_folds(windows: pd.DataFrame, config: SplitConfig, seed: int, length_s: 
         length_s: length of every window.
 
     Raises:
-        DataError: the corpus is too small for the protocol, or a fold would lack a part or the training part a
-            class.
+        DataError: the corpus is too small for the protocol, or a fold would lack a part, or its training part
+            all classes but one.
     """
     label = windows["label"].to_numpy()
     if config.name == "table":
@@ -112,7 +112,7 @@ def check_official(windows: pd.DataFrame, config: SplitConfig) -> None:
 
 
 def check_parts(part: np.ndarray, label: np.ndarray, split: str, fold: int) -> None:
-    """Refuse a fold without windows to train on, to choose the epoch on or to test, or with one class to learn."""
+    """Refuse a fold that lacks train, val or test windows, or has one class to learn."""
     for name in PARTS[:3]:
         if not (part == name).any():
             raise empty_part(split, fold, name)
@@ -136,8 +136,8 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     folds = fold_columns(table)
     if not keys or not folds:
         raise DataError(
-            f"{path}: columns {', '.join(map(str, table.columns))}; expected subject or recording (and start_s, "
-            "where windows of one recording differ), and part or fold0 …",
+            f"{path}: columns {', '.join(map(str, table.columns))}; expected subject or recording "
+            "(and start_s, where windows of one recording differ), and part or fold0 …",
             reason="split_table",
         )
     table = table.astype(dict.fromkeys([*keys, *folds], str))
@@ -169,8 +169,8 @@ def given_parts(windows: pd.DataFrame, path: Path) -> pd.DataFrame:
     if lost.any():
         first = {k: v[lost].iloc[0] for k, v in ours.items()}
         raise DataError(
-            f"{path}: no row for {lost.sum()} of {len(windows)} windows, the first with {first}. Give them the "
-            "part unused to leave them out.",
+            f"{path}: no row for {lost.sum()} of {len(windows)} windows, the first with {first}. Give them "
+            "the part unused to leave them out.",
             reason="split_table",
         )
     return found.set_axis([f"fold{k}" for k in range(found.shape[1])], axis=1).set_index(windows.index)

@@ -2,8 +2,8 @@
 
     cross_validate(model, X, y, groups=windows, cv=Splitter("event"))
 
-``window`` is the article's: windows, overlapping ones too, are shuffled. Every other protocol keeps whole units
-on one side: ``event`` a seizure with the background nearest to it, ``recording``, ``subject``, and
+``window`` is the article's: windows, overlapping ones too, are shuffled. Every other protocol keeps whole
+units on one side: ``event`` a seizure with the background nearest to it, ``recording``, ``subject``, and
 ``leave_one_subject_out``, one fold a subject. ``time`` goes forward through each subject's recordings: fold k
 trains on what stands before its test part. ``official`` takes the corpus's own parts.
 """
@@ -72,8 +72,8 @@ class Splitter(BaseCrossValidator):
         n_splits: folds; ``leave_one_subject_out`` and ``official`` have their own number.
         seed: of the shuffles; ``time`` and ``official`` have none.
         val_share: part of the training side that ``nested`` sets apart.
-        purge_s: training windows of the same recording with less than this between them and a test window are
-            left out (0: those that overlap one); None: ``length_s`` for ``event`` and ``time``, else no purge.
+        purge_s: training windows with less than this between them and a test window of their recording are
+            left out (0: those that overlap one); None: ``length_s`` for ``event`` and ``time``, else no gap.
         length_s: length of every window.
     """
 
@@ -126,8 +126,8 @@ class Splitter(BaseCrossValidator):
     def nested(self, y: np.ndarray, windows: pd.DataFrame) -> Iterator[tuple]:
         """The same with the training side cut in two: rows of train, of val and of test, once a fold.
 
-        Validation is cut as the protocol cuts: by the same units, and the latest part under ``time``; the purge
-        keeps training windows off it as it keeps both off the test windows.
+        Validation is cut as the protocol cuts: by the same units, and the latest part under ``time``; the
+        purge keeps training windows off it as it keeps both off the test windows.
         """
         for fold, (train, test) in enumerate(self.split(None, y, windows)):
             val = self._validation(train, y, windows, self.seed + 1000 + fold)
@@ -185,8 +185,11 @@ class Splitter(BaseCrossValidator):
         return rows[distance_s(windows, rows, others) >= needed]
 
     def _validation(self, train: np.ndarray, y: np.ndarray, windows: pd.DataFrame, seed: int) -> np.ndarray:
-        """The validation rows of a training side: of the cuts tried, the first that leaves every class on both
-        sides; where none does, the one that leaves most."""
+        """The validation rows of a training side.
+
+        Of the cuts tried, the first that leaves every class on both sides; where none does, the one that
+        leaves most.
+        """
         if self.protocol == "official":
             return train[windows["part"].to_numpy()[train] == "val"]
         n_classes = len(np.unique(y[train]))
@@ -221,8 +224,8 @@ class Splitter(BaseCrossValidator):
 def empty_part(split: str, fold: int, part: str) -> DataError:
     """What to say of a fold without any ``part``."""
     return DataError(
-        f"split={split}: fold {fold} has no {part} windows. Use more recordings, fewer split.n_folds, a shorter "
-        "split.purge_s, or another split.",
+        f"split={split}: fold {fold} has no {part} windows. Use more recordings, fewer split.n_folds, a "
+        "shorter split.purge_s, or another split.",
         reason="empty_part",
     )
 
