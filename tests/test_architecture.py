@@ -25,6 +25,7 @@ LAYERS = (
     {"pipeline", "transfer", "speed"},
     {"cli"},
     {"table1"},
+    {"gap"},
 )
 """Lowest first; a part imports only from below. Inside one part the order is free."""
 

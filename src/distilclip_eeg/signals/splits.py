@@ -14,8 +14,8 @@ from distilclip_eeg.signals.splitters import PROTOCOLS, Splitter, empty_part
 KINDS = (*PROTOCOLS, "table")
 PARTS = ("train", "val", "test", "unused")
 """``unused``: purged, later than the test part (``time``), or left out by a table."""
-OWN_NUMBER = ("leave_one_subject_out", "table")
-"""Splits whose data tell how many folds there are."""
+OWN_NUMBER = ("leave_one_subject_out", "official", "table")
+"""Splits whose number of folds is not the user's: the data tell it, and ``official`` is one."""
 KEYS = {"subject": "subject", "recording_name": "recording_name", "recording": "recording_name"}
 """Columns by which a user's table may name windows, each with ours that it is compared with."""
 

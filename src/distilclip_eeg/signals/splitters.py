@@ -50,7 +50,7 @@ def surroundings(windows: pd.DataFrame) -> np.ndarray:
 def place_in_time(windows: pd.DataFrame) -> np.ndarray:
     """Where each window stands among its subject's, oldest first, in [0, 1); (N,).
 
-    The windows of one event stand together at its first, so that no border cuts an event.
+    The windows of one event stand together at its middle, so that no border cuts an event.
 
     Args:
         windows: subject, recording, start_s and event; recordings in the order of their names or numbers.
@@ -60,7 +60,7 @@ def place_in_time(windows: pd.DataFrame) -> np.ndarray:
     subject = table.groupby("subject")["start_s"]
     place = subject.cumcount() / subject.transform("size")
     ictal = table["event"] >= 0
-    place[ictal] = place[ictal].groupby(table["event"]).transform("min")
+    place[ictal] = place[ictal].groupby(table["event"]).transform("mean")
     return place.sort_index().to_numpy()
 
 
