@@ -7,10 +7,10 @@ from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import cross_val_score, cross_validate
 
 from distilclip_eeg.config import read
-from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.schema import PROTOCOLS, ConfigError, DataError
 from distilclip_eeg.signals.audit import PROMISES, audit, audit_line, check_audit, distance_s, fold_columns
 from distilclip_eeg.signals.splits import SplitConfig, folds_hash, make_folds
-from distilclip_eeg.signals.splitters import PROTOCOLS, Splitter, place_in_time, surroundings
+from distilclip_eeg.signals.splitters import Splitter, place_in_time, surroundings
 from distilclip_eeg.signals.windows import WindowConfig, cut
 
 SFREQ = 8.0
@@ -265,12 +265,20 @@ def test_a_splitter_without_what_it_groups_by_says_so():
 @pytest.mark.parametrize(
     "config, windows, message",
     [
-        (dict(name="event", n_folds=999), drawn(0), r"split=event: \d+ events cannot fill split.n_folds=999"),
-        (dict(name="subject", n_folds=7), drawn(0), "split=subject: 5 subjects cannot fill split.n_folds=7"),
+        (
+            dict(name="event", n_folds=999),
+            drawn(0),
+            r"split=event: \d+ events, which cannot fill split.n_folds=999",
+        ),
+        (
+            dict(name="subject", n_folds=7),
+            drawn(0),
+            "split=subject: 5 subjects, which cannot fill split.n_folds=7",
+        ),
         (
             dict(name="leave_one_subject_out", n_folds=None),
             drawn(0, n_subjects=2),
-            "split=leave_one_subject_out: 2 subjects",
+            "split=leave_one_subject_out: 2 subjects, expected at least 3",
         ),
         (
             dict(name="leave_one_subject_out", n_folds=4),
@@ -278,7 +286,11 @@ def test_a_splitter_without_what_it_groups_by_says_so():
             "split.n_folds=4: .* makes 5 of these data",
         ),
         (dict(name="window", purge_s=1e4), drawn(0), "split=window: fold 0 has no train windows"),
-        (dict(name="time", n_folds=3), drawn(0).assign(event=0), "split=time: fold 0 has no test windows"),
+        (
+            dict(name="time", n_folds=3),
+            drawn(0).assign(event=0),
+            "split=time: fold 0 has no (train|test) windows",
+        ),
         (
             dict(name="time", n_folds=3),
             drawn(0).assign(label=lambda w: (w["recording"] % 2 > 0) * 1),

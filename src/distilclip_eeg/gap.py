@@ -15,9 +15,8 @@ from distilclip_eeg.data import load_data
 from distilclip_eeg.metrics import PAPER_COLUMNS
 from distilclip_eeg.report.tables import ALWAYS, HEADS, cell
 from distilclip_eeg.runs import write_atomic
-from distilclip_eeg.schema import ConfigError, UserError
+from distilclip_eeg.schema import PROTOCOLS, ConfigError, UserError
 from distilclip_eeg.signals.audit import SHARED
-from distilclip_eeg.signals.splitters import PROTOCOLS
 from distilclip_eeg.table1 import Cell, cells_of, fill, settings
 
 SHOWN = ("accuracy", "f1", "balanced_accuracy", "auroc")

@@ -9,6 +9,7 @@ import pandas as pd
 from distilclip_eeg.metrics import PRESETS, always_seizure
 from distilclip_eeg.report.scores import AS_SAVED, CLASS_COLUMNS, Reading, class_rows, fold_metrics, pooled
 from distilclip_eeg.runs import Run, read_json, write_atomic
+from distilclip_eeg.schema import PROTOCOLS
 
 HEADS = {
     "accuracy": "Acc %",
@@ -32,11 +33,8 @@ NOTES = {
     "paper": "the article's mixture of averages, of the seizure class where there are two classes; AUC* is "
     "the mean of recall and specificity of hard answers",
 }
-PROTOCOLS = (
-    *("window", "event", "recording", "time", "subject", "leave_one_subject_out", "official", "table"),
-    "transfer",
-)
-"""In the order of the tables, the article's first."""
+ORDER = (*PROTOCOLS, "table", "transfer")
+"""Of the protocols in a table; the last is a model on another corpus."""
 ALWAYS = "always seizure"
 
 
@@ -64,6 +62,7 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
                 "windows": int(folds["n"].sum()),
                 "balanced_test": config["windows"]["balance_test"] or reading.balances(split),
                 "prevalence": folds["prevalence"].mean(),
+                "leak_note": read_json(run.path / "data.json")["leak_note"],
                 "run": where,
             }
             for column in columns:
@@ -73,7 +72,7 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
             rows.append(row)
     table = pd.DataFrame(rows)
     # Within a protocol: models in the order given, the trivial row last.
-    table["order"] = table["split"].map(PROTOCOLS.index) * 2 + (table["model"] == ALWAYS)
+    table["order"] = table["split"].map(ORDER.index) * 2 + (table["model"] == ALWAYS)
     return table.sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
 
 
@@ -91,7 +90,7 @@ def header(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
             "validation windows"
         )
     seen = set()
-    for run in sorted(runs, key=lambda r: PROTOCOLS.index(r.config["split"]["name"])):
+    for run in sorted(runs, key=lambda r: ORDER.index(r.config["split"]["name"])):
         split = run.config["split"]["name"]
         if split in seen:
             continue

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.schema import ConfigError, DataError, check_choice
+from distilclip_eeg.schema import PROTOCOLS, ConfigError, DataError, check_choice
 from distilclip_eeg.signals.audit import fold_columns
-from distilclip_eeg.signals.splitters import PROTOCOLS, Splitter, empty_part
+from distilclip_eeg.signals.splitters import Splitter, empty_part
 
 KINDS = (*PROTOCOLS, "table")
 PARTS = ("train", "val", "test", "unused")
@@ -69,7 +69,9 @@ def make_folds(windows: pd.DataFrame, config: SplitConfig, seed: int, length_s: 
     """
     label = windows["label"].to_numpy()
     if config.name == "table":
-        columns = given_parts(windows, Path(config.table))
+        columns = {
+            name: pd.Categorical(p, PARTS) for name, p in given_parts(windows, Path(config.table)).items()
+        }
     else:
         check_official(windows, config)
         splitter = Splitter(
@@ -80,22 +82,21 @@ def make_folds(windows: pd.DataFrame, config: SplitConfig, seed: int, length_s: 
             purge_s=config.purge_s,
             length_s=length_s,
         )
-        columns = pd.DataFrame(index=windows.index)
+        columns = {}
         for fold, rows in enumerate(splitter.nested(label, windows)):
-            part = np.full(len(windows), "unused", dtype=object)
-            for name, of_part in zip(PARTS, rows, strict=False):
-                part[of_part] = name
-            columns[f"fold{fold}"] = part
-    for fold, column in enumerate(columns):
-        check_parts(columns[column].to_numpy(), label, config.name, fold)
-        columns[column] = pd.Categorical(columns[column], categories=PARTS)
-    if config.n_folds not in (None, columns.shape[1]):
+            code = np.full(len(windows), PARTS.index("unused"), dtype=np.int8)
+            for part, of_part in enumerate(rows):
+                code[of_part] = part
+            columns[f"fold{fold}"] = pd.Categorical.from_codes(code, PARTS)
+    for fold, part in enumerate(columns.values()):
+        check_parts(part, label, config.name, fold)
+    if config.n_folds not in (None, len(columns)):
         raise DataError(
-            f"split.n_folds={config.n_folds}: split={config.name} makes {columns.shape[1]} of these data. "
+            f"split.n_folds={config.n_folds}: split={config.name} makes {len(columns)} of these data. "
             "Leave it out.",
             reason="n_folds",
         )
-    return pd.concat([windows, columns], axis=1)
+    return pd.concat([windows, pd.DataFrame(columns, index=windows.index)], axis=1)
 
 
 def check_official(windows: pd.DataFrame, config: SplitConfig) -> None:
@@ -111,7 +112,7 @@ def check_official(windows: pd.DataFrame, config: SplitConfig) -> None:
         )
 
 
-def check_parts(part: np.ndarray, label: np.ndarray, split: str, fold: int) -> None:
+def check_parts(part: pd.Categorical, label: np.ndarray, split: str, fold: int) -> None:
     """Refuse a fold that lacks train, val or test windows, or has one class to learn."""
     for name in PARTS[:3]:
         if not (part == name).any():

@@ -19,10 +19,9 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 
-from distilclip_eeg.schema import ConfigError, DataError, check_choice
+from distilclip_eeg.schema import PROTOCOLS, ConfigError, DataError, check_choice
 from distilclip_eeg.signals.audit import TOLERANCE_S, distance_s
 
-PROTOCOLS = ("window", "event", "recording", "time", "subject", "leave_one_subject_out", "official")
 PURGED = ("event", "time")
 """Protocols that cut through recordings, so that windows may stand on both sides of a border."""
 VAL_SHARES = (1.0, 1.5, 2.0, 3.0)
@@ -68,7 +67,7 @@ class Splitter(BaseCrossValidator):
     """Train and test rows of every fold of one protocol.
 
     Args:
-        protocol: one of ``PROTOCOLS``.
+        protocol: one of ``schema.PROTOCOLS``.
         n_splits: folds; ``leave_one_subject_out`` and ``official`` have their own number.
         seed: of the shuffles; ``time`` and ``official`` have none.
         val_share: part of the training side that ``nested`` sets apart.
@@ -169,11 +168,14 @@ class Splitter(BaseCrossValidator):
             return
         found = np.unique(units)
         found = found[found >= 0] if self.protocol == "event" else found  # seizures, not quiet recordings
-        least = 3 if self.protocol == "leave_one_subject_out" else self.n_splits  # train, val and test
-        if len(found) < least:
+        problem = ""
+        if self.protocol == "leave_one_subject_out" and len(found) < 3:
+            problem = "expected at least 3, to train, to choose the epoch and to test"
+        elif self.protocol != "leave_one_subject_out" and len(found) < self.n_splits:
+            problem = f"which cannot fill split.n_folds={self.n_splits} folds. Lower split.n_folds"
+        if problem:
             raise DataError(
-                f"split={self.protocol}: {len(found)} {self._unit}s cannot fill split.n_folds={least} folds. "
-                "Lower split.n_folds or choose another split.",
+                f"split={self.protocol}: {len(found)} {self._unit}s, {problem}; or choose another split.",
                 reason="too_few",
             )
 
