@@ -81,7 +81,7 @@ def test_every_dataset_composes_and_its_settings_are_valid(name, tmp_path):
 
 @pytest.mark.parametrize("name", options("split"))
 def test_every_split_composes(name):
-    config = load("train", [f"split={name}", *(["split.table=my folds.csv"] if name == "table" else [])])
+    config = load("train", [f"split={name}", *([f"split.table={__file__}"] if name == "table" else [])])
     assert config["split"]["name"] == name
     if name != "auto":
         own = {"official": 1, "leave_one_subject_out": None, "table": None}

@@ -310,9 +310,10 @@ def test_where_a_split_is_impossible_one_line_says_why(config, windows, message)
         ({"name": "time", "n_folds": None}, "split.n_folds=null"),
         ({"name": "event", "purge_s": -1.0}, "split.purge_s=-1"),
         ({"name": "event", "purge_s": float("nan")}, "split.purge_s=nan"),
-        ({"name": "table", "n_folds": None}, "split=table takes split.table=FILE"),
-        ({"name": "subject", "table": "x.csv"}, "split.table=x.csv"),
-        ({"name": "table", "n_folds": None, "table": "x.csv", "purge_s": 1.0}, "Write unused"),
+        ({"name": "table", "n_folds": None}, "split.table=None: no such file. Give split=table"),
+        ({"name": "table", "n_folds": None, "table": "none.csv"}, "split.table=none.csv: no such file"),
+        ({"name": "subject", "table": "x.csv"}, "split.table=x.csv: split=subject takes none"),
+        ({"name": "table", "n_folds": None, "table": __file__, "purge_s": 1.0}, "Write unused"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_refused(values, key):
@@ -373,11 +374,6 @@ def test_a_table_that_does_not_fit_is_refused_in_one_line(tmp_path, change, mess
     table = pd.DataFrame({"subject": [f"p{k}" for k in range(5)], "part": ["test", "val", *["train"] * 3]})
     with pytest.raises(DataError, match=message):
         make_folds(drawn(0), table_of(tmp_path, change(table)), 0)
-
-
-def test_a_table_that_is_not_there_is_named():
-    with pytest.raises(ConfigError, match="split.table=none.csv: no such file"):
-        make_folds(drawn(0), SplitConfig(name="table", n_folds=None, table="none.csv"), 0)
 
 
 def test_a_plain_table_is_audited_with_what_it_has():

@@ -48,10 +48,10 @@ class SplitConfig:
             raise ConfigError(f"split.val_share={self.val_share} must be in (0, 0.5).")
         if self.purge_s is not None and not 0 <= self.purge_s < np.inf:
             raise ConfigError(f"split.purge_s={self.purge_s} must be 0 or more, in seconds.")
-        if (self.name == "table") != (self.table is not None):
-            raise ConfigError(
-                f"split={self.name} split.table={self.table}: only split=table takes split.table=FILE."
-            )
+        if self.name != "table" and self.table is not None:
+            raise ConfigError(f"split.table={self.table}: split={self.name} takes none. Set split=table.")
+        if self.name == "table" and not Path(self.table or "").is_file():
+            raise ConfigError(f"split.table={self.table}: no such file. Give split=table split.table=FILE.")
         if self.name == "table" and self.purge_s is not None:
             raise ConfigError(f"split.purge_s={self.purge_s}: a table is taken as it is. Write unused in it.")
 
@@ -127,8 +127,6 @@ def check_parts(part: pd.Categorical, label: np.ndarray, split: str, fold: int) 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """A user's table of parts, its keys as text, and the names of those keys."""
-    if not path.is_file():
-        raise ConfigError(f"split.table={path}: no such file.")
     separator = "\t" if path.suffix == ".tsv" else ","
     table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator)
     table = table if fold_columns(table) else table.rename(columns={"part": "fold0"})
