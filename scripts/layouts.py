@@ -14,7 +14,8 @@ import pandas as pd
 from distilclip_eeg import cli, pipeline
 from distilclip_eeg.config import load
 from distilclip_eeg.corpora.layouts.tree import LAYOUTS
-from distilclip_eeg.report.tables import class_rows, format_classes, summary_rows
+from distilclip_eeg.report.scores import class_rows
+from distilclip_eeg.report.tables import format_classes, summary_rows
 from distilclip_eeg.runs import Run, commit, provenance, read_json, write_atomic
 
 RESULT = Path("results/native_layouts.csv")

@@ -15,6 +15,7 @@ PACKAGE = SRC.name
 LAYERS = (
     {"schema", "progress", "augment"},
     {"corpora", "download", "text", "losses", "gather", "metrics", "events", "intervals", "runs"},
+    {"calibration"},
     {"signals", "models", "report", "survey", "filecheck"},
     {"tasks", "loaders"},
     {"engine"},
@@ -25,6 +26,7 @@ LAYERS = (
     {"probes", "tuning"},
     {"cli"},
     {"table1", "ablations"},
+    {"gap"},
 )
 """Lowest first; a part imports only from below. Inside one part the order is free."""
 

@@ -83,10 +83,11 @@ def test_every_dataset_composes_and_its_settings_are_valid(name, tmp_path):
 
 @pytest.mark.parametrize("name", options("split"))
 def test_every_split_composes(name):
-    config = load("train", [f"split={name}"])
+    config = load("train", [f"split={name}", *([f"split.table={__file__}"] if name == "table" else [])])
     assert config["split"]["name"] == name
     if name != "auto":
-        assert read(SplitConfig, config["split"], "split").n_folds == (1 if name == "official" else 5)
+        own = {"official": 1, "leave_one_subject_out": None, "table": None}
+        assert read(SplitConfig, config["split"], "split").n_folds == own.get(name, 5)
 
 
 @pytest.mark.parametrize("name", options("text_encoder"))

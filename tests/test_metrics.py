@@ -18,13 +18,11 @@ from distilclip_eeg.metrics import (
     ratio,
     window_metrics,
 )
+from distilclip_eeg.report.scores import class_rows, fold_metrics, pooled
 from distilclip_eeg.report.tables import (
     ALWAYS,
     cell,
-    class_rows,
-    fold_metrics,
     format_table,
-    pooled,
     run_table,
     summary_rows,
     write_evaluation,
@@ -63,6 +61,10 @@ def test_the_hand_example():
             "f1": 70 / 85,
             "balanced_accuracy": (35 / 40 + 50 / 60) / 2,
             "auroc": (35 / 40 + 50 / 60) / 2,  # hard answers: the curve has one corner
+            "average_precision": 35 / 40 * 35 / 45 + 5 / 40 * 40 / 100,  # and recall grows in two steps
+            "mcc": (50 * 35 - 10 * 5) / np.sqrt(60 * 40 * 55 * 45),
+            "brier": 15 / 100,
+            "ece": (5 + 10) / 100,  # 5 of those said to be no seizure were, 10 of the others were not
             "n": 100,
             "prevalence": 0.4,
         }

@@ -9,8 +9,8 @@ import pytest
 from distilclip_eeg import crossval, pipeline
 from distilclip_eeg.config import load
 from distilclip_eeg.data import load_data
-from distilclip_eeg.report.tables import pooled
-from distilclip_eeg.signals.splits import audit
+from distilclip_eeg.report.scores import pooled
+from distilclip_eeg.signals.audit import PROMISES, audit, fold_columns
 
 pytestmark = [
     pytest.mark.shared,
@@ -18,7 +18,7 @@ pytestmark = [
         "DISTILCLIP_EEG_SHARED" not in os.environ, reason="DISTILCLIP_EEG_SHARED names no shared folder"
     ),
 ]
-SPLITS = ("window", "recording", "subject")
+SPLITS = ("window", "event", "recording", "time", "subject", "leave_one_subject_out")
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +65,33 @@ def test_windows_are_as_many_as_an_independent_cut_finds_and_none_spans_a_gap(da
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_audit_finds_in_each_split_what_its_name_says(root, split):
     found = load_data(settings(root, f"split={split}"))
-    shares = audit(found.windows, found.length)
+    shares = audit(found.windows)
+    assert shares == found.audit and all(shares[name] == 0 for name in PROMISES[split])
     assert (shares["samples"] > 0.6) == (split == "window")
     assert (shares["recording"] == 1.0) == (split == "window")
-    assert (shares["subject"] == 0.0) == (split == "subject")
+    assert (shares["subject"] == 0.0) == (split in ("subject", "leave_one_subject_out"))
+    assert (shares["future"] == 0.0) == (split in ("time", "subject", "leave_one_subject_out"))
+
+
+@pytest.mark.parametrize("overlap, low, high", [(0.5, 0.94, 0.97), (0.75, 0.999, 1.0)])
+def test_by_window_nearly_every_ictal_test_window_shares_samples_with_training(root, overlap, low, high):
+    folds = load_data(settings(root, "split=window", f"windows.seizure_overlap={overlap}")).windows
+    for column in fold_columns(folds):
+        quiet = (folds[column] == "test") & (folds["label"] == 0)
+        folds[column] = folds[column].astype(str).mask(quiet, "unused")
+    assert low <= audit(folds)["samples"] <= high
+
+
+@pytest.mark.parametrize("split", ["subject", "leave_one_subject_out"])
+@pytest.mark.parametrize("seed", range(3))
+def test_chb01_and_chb21_who_are_one_child_are_never_apart(root, split, seed):
+    folds = load_data(settings(root, f"split={split}", f"seed={seed}")).windows
+    for column in fold_columns(folds):
+        of_case = [
+            set(folds.loc[folds["recording_name"].str.startswith(case), column])
+            for case in ("chb01", "chb21")
+        ]
+        assert of_case[0] == of_case[1] and len(of_case[0]) == 1
 
 
 @pytest.mark.slow

@@ -8,15 +8,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from distilclip_eeg.config import read
 from distilclip_eeg.schema import ConfigError, DataError
-from distilclip_eeg.signals.splits import (
-    UNKNOWN,
-    SplitConfig,
-    audit,
-    audit_line,
-    check_audit,
-    folds_hash,
-    make_folds,
-)
+from distilclip_eeg.signals.audit import UNKNOWN, audit, audit_line, check_audit, fold_columns
+from distilclip_eeg.signals.splits import SplitConfig, folds_hash, make_folds
 
 LENGTH = 100
 
@@ -41,10 +34,6 @@ def corpus(n_subjects=8, per_subject=3, seizures_in=0.7, seed=0, windows=(20, 60
     table = pd.DataFrame(rows, columns=["recording", "subject", "start_s", "first", "label", "event"])
     table.insert(0, "window_id", np.arange(len(table)))
     return table
-
-
-def fold_columns(folds):
-    return [c for c in folds.columns if c.startswith("fold")]
 
 
 @pytest.mark.parametrize("name", ["window", "recording", "subject"])
@@ -147,20 +136,33 @@ def test_the_hash_follows_the_assignment_and_nothing_else(tmp_path):
     assert len({first, *(folds_hash(f) for f in (relabelled, moved, swapped, folds[:-1]))}) == 5
 
 
-def slow_audit(folds, length):
-    """Every pair of windows, one fold at a time."""
-    found = {"samples": [], "event": [], "recording": [], "subject": []}
+def slow_audit(folds):
+    """Every pair of windows of one second, one fold at a time."""
+    found = {"samples": [], "event": [], "recording": [], "subject": [], "future": []}
     for column in fold_columns(folds):
         rows = folds.to_dict("records")
         test = [r for r in rows if r[column] == "test"]
-        rest = [r for r in rows if r[column] != "test"]
-        near = [any(abs(a["first"] - b["first"]) < length for b in rest) for a in test]
-        found["samples"].append(np.mean(near))
+        rest = [r for r in rows if r[column] in ("train", "val")]
+
+        def share(windows, also, rest=rest):
+            return np.mean([any(also(a, b) for b in rest) for a in windows])
+
+        def same(key):
+            return lambda a, b: a[key] == b[key]
+
+        found["samples"].append(
+            share(test, lambda a, b: same("recording")(a, b) and abs(a["start_s"] - b["start_s"]) < 1)
+        )
         ictal = [a for a in test if a["event"] >= 0]
         if ictal:
-            found["event"].append(np.mean([any(a["event"] == b["event"] for b in rest) for a in ictal]))
+            found["event"].append(share(ictal, same("event")))
         for group in ("recording", "subject"):
-            found[group].append(np.mean([any(a[group] == b[group] for b in rest) for a in test]))
+            found[group].append(share(test, same(group)))
+
+        def earlier(a, b):
+            return (a["recording"], a["start_s"]) < (b["recording"], b["start_s"])
+
+        found["future"].append(share(test, lambda a, b: same("subject")(a, b) and earlier(a, b)))
     return {k: float(np.mean(v)) if v else 0.0 for k, v in found.items()}
 
 
@@ -169,7 +171,7 @@ def test_the_audit_equals_a_look_at_every_pair(seed):
     table = corpus(n_subjects=4, per_subject=2, seed=seed, windows=(12, 20))
     for name in ("window", "recording", "subject"):
         folds = make_folds(table, SplitConfig(name=name, n_folds=3), seed)
-        assert audit(folds, LENGTH) == pytest.approx(slow_audit(folds, LENGTH))
+        assert audit(folds) == pytest.approx(slow_audit(folds))
 
 
 @pytest.mark.parametrize("seed", range(15))
@@ -179,25 +181,24 @@ def test_the_audit_equals_a_look_at_every_pair_for_any_assignment(seed):
     table = table.sample(frac=1, random_state=seed)  # in any order of rows
     for k in range(2):
         table[f"fold{k}"] = rng.choice(["train", "val", "test"], len(table), p=[0.1, 0.2, 0.7])
-    assert audit(table, LENGTH) == pytest.approx(slow_audit(table, LENGTH))
+        table.loc[rng.random(len(table)) < 0.2, f"fold{k}"] = "unused"
+    assert audit(table) == pytest.approx(slow_audit(table))
 
 
 def test_windows_side_by_side_share_no_sample_and_one_sample_is_enough():
     table = pd.DataFrame(
         {
             "recording": 0,
-            "subject": "a",
-            "event": -1,
-            "label": 0,
-            "first": [0, 100, 199, 400],
+            "start_s": [0.0, 1.0, 1.99, 4.0],
             "fold0": ["test", "train", "test", "test"],
         }
     )
-    assert audit(table, 100)["samples"] == pytest.approx(1 / 3)  # only 199 touches [100, 200)
+    assert audit(table)["samples"] == pytest.approx(1 / 3)  # only 1.99 touches [1, 2)
+    assert audit(table, 0.5)["samples"] == 0
 
 
 def test_the_window_split_shares_samples_events_recordings_and_subjects():
-    shares = audit(make_folds(corpus(), SplitConfig(name="window"), 0), LENGTH)
+    shares = audit(make_folds(corpus(), SplitConfig(name="window"), 0))
     assert shares["subject"] == shares["recording"] == 1
     assert shares["event"] > 0.99
     assert shares["samples"] > 0.1
@@ -207,9 +208,9 @@ def test_the_window_split_shares_samples_events_recordings_and_subjects():
 
 
 def test_grouped_splits_keep_what_they_promise():
-    by_recording = audit(make_folds(corpus(), SplitConfig(name="recording"), 0), LENGTH)
-    by_subject = audit(make_folds(corpus(), SplitConfig(name="subject"), 0), LENGTH)
-    assert by_subject == {"samples": 0, "event": 0, "recording": 0, "subject": 0}
+    by_recording = audit(make_folds(corpus(), SplitConfig(name="recording"), 0))
+    by_subject = audit(make_folds(corpus(), SplitConfig(name="subject"), 0))
+    assert by_subject == dict.fromkeys(UNKNOWN, 0)
     assert by_recording["recording"] == by_recording["samples"] == by_recording["event"] == 0
     assert by_recording["subject"] > 0.5
     assert "not an estimate" not in audit_line("subject", by_subject)
@@ -220,12 +221,12 @@ def test_grouped_splits_keep_what_they_promise():
 )
 def test_a_planted_leak_stops_the_run(split, planted):
     folds = make_folds(corpus(), SplitConfig(name=split), 0)
-    check_audit(audit(folds, LENGTH), split)
+    check_audit(audit(folds), split)
     victim = folds[folds["fold2"] == "test"].iloc[0]
     group = folds.index[folds[planted] == victim[planted]]
     folds.loc[group[len(group) // 2 :], "fold2"] = "val"  # validation steers the model too
     with pytest.raises(DataError, match=f"split={split}.*{planted}") as caught:
-        check_audit(audit(folds, LENGTH), split)
+        check_audit(audit(folds), split)
     assert caught.value.reason == "leak"
 
 
@@ -234,7 +235,7 @@ def test_one_person_under_two_names_is_found_by_its_samples():
     double = folds.copy()
     double["subject"] = double["subject"] + "b"
     double["fold0"] = np.where(folds["fold0"] == "test", "train", "test")
-    shares = audit(pd.concat([folds, double], ignore_index=True), LENGTH)
+    shares = audit(pd.concat([folds, double], ignore_index=True))
     assert shares["subject"] == 0
     with pytest.raises(DataError, match="samples"):
         check_audit(shares, "subject")
@@ -330,7 +331,7 @@ def test_the_official_split_is_one_fold_of_the_corpus_s_own_parts():
     table = official(["train", "val", "test"])
     folds = make_folds(table, SplitConfig(name="official", n_folds=1), seed=0)
     assert folds["fold0"].tolist() == table["part"].tolist() and "fold1" not in folds
-    shares = audit(folds, LENGTH)
+    shares = audit(folds)
     assert set(shares.values()) == {0.0}
     check_audit(shares, "official")
 
@@ -340,7 +341,7 @@ def test_an_official_split_whose_parts_share_a_person_is_stopped():
     table.loc[table["recording"] == 0, "part"] = "test"  # of s00, who trains
     folds = make_folds(table, SplitConfig(name="official", n_folds=1), seed=0)
     with pytest.raises(DataError, match="subject"):
-        check_audit(audit(folds, LENGTH), "official")
+        check_audit(audit(folds), "official")
 
 
 @pytest.mark.parametrize("parts", [["train", "test"], [""]])

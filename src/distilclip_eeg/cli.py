@@ -74,12 +74,14 @@ def tune(overrides: list[str]) -> None:
 
 def evaluate(overrides: list[str]) -> None:
     """Metric tables from saved predictions: ``python evaluate.py run=RUN [dataset=OTHER]``."""
+    from distilclip_eeg.report.scores import Reading
     from distilclip_eeg.report.tables import write_evaluation
 
     config = load("evaluate", overrides)
     root = Path(config["root"])
+    reading = Reading(config["metrics"], config["calibration"], config["threshold"])
     if "dataset" in config:
-        print(write_evaluation([transfer(config, overrides)], root))
+        print(write_evaluation([transfer(config, overrides)], root, reading))
         return
     if config["run"] == "all":
         runs = find_runs(root)
@@ -89,7 +91,7 @@ def evaluate(overrides: list[str]) -> None:
             )
     else:
         runs = [open_finished(Path(config["run"]))]
-    print(write_evaluation(runs, root))
+    print(write_evaluation(runs, root, reading))
 
 
 def transfer(config: dict, overrides: list[str]) -> Run:

@@ -45,6 +45,7 @@ PATHS = (
     "dataset.table",
     "path",
     "recording",
+    "split.table",
     "store.root",
     "run.root",
     "root",
@@ -104,7 +105,8 @@ PLAIN = {
     "train": COMMON,
     "distill": DISTILL,
     "tune": DISTILL | TUNE | {"teacher": str | None},
-    "evaluate": DATA | {"device": str, "run": str, "root": str},
+    "evaluate": DATA
+    | {"device": str, "run": str, "root": str, "metrics": str, "calibration": str, "threshold": str},
     "probe": {
         **{"run": str | None, "device": str, "n_jobs": int},
         **{"dataset.root": str | None, "store.root": str | None},

@@ -50,7 +50,7 @@ def open_run(config: dict, data: Data, **extra) -> Run:
         "folds_sha256": found,
         "store_digest": data.store.manifest["digest"],
         "audit": data.audit,
-        "leak_note": splits.audit_line(config["split"]["name"], data.audit),
+        "leak_note": data.leak_note,
         "windows": asdict(data.cut),
         **extra,
     }
@@ -110,15 +110,20 @@ def run_folds(config: dict, data: Data, run: Run, make_task) -> None:
             )
     if len(run.folds_done()) == config["split"]["n_folds"]:
         rows = [read_json(run.fold(k) / "metrics.json")["test"] for k in run.folds_done()]
-        summary = {
-            name: {
-                "mean": float(np.mean([r[name] for r in rows])),
-                "sd": float(np.std([r[name] for r in rows], ddof=1)) if len(rows) > 1 else None,
-            }
-            for name in rows[0]
-            if name not in ("n",)
+        write_json(run.path / "metrics.json", {"folds": len(rows), "test": summary_of(rows)})
+
+
+def summary_of(rows: list[dict]) -> dict[str, dict]:
+    """Mean and SD of each metric over the folds that define it, and how many they are."""
+    summary = {}
+    for name in rows[0].keys() - {"n"}:
+        defined = [row[name] for row in rows if np.isfinite(row[name])]
+        summary[name] = {
+            "mean": float(np.mean(defined)) if defined else None,
+            "sd": float(np.std(defined, ddof=1)) if len(defined) > 1 else None,
+            "folds": len(defined),
         }
-        write_json(run.path / "metrics.json", {"folds": len(rows), "test": summary})
+    return summary
 
 
 def finish_fold(
@@ -144,12 +149,25 @@ def finish_fold(
 
 
 def floor_fold(config: dict, data: Data, run: Run, fold: int) -> None:
-    """Fit a classic classifier; it has no epoch to choose, so it trains on train and validation windows."""
+    """Fit a classic classifier; it has no epoch to choose, so it trains on train and validation windows.
+
+    Its validation windows are scored by a second one, trained without them, to choose a threshold on.
+    """
     run.fold(fold).mkdir(exist_ok=True)
+    seed = config["seed"]
+    train, val = (train_rows(data, fold, seed, part) for part in ("train", "val"))
+    rows = {"val": data.rows(fold, "val"), "test": test_rows(data, fold, seed)}
+    logits = {
+        "val": floor_logits(config, data, train, rows["val"]),
+        "test": floor_logits(config, data, np.sort(np.concatenate([train, val])), rows["test"]),
+    }
+    finish_fold(data, run, fold, rows, logits)
+
+
+def floor_logits(config: dict, data: Data, fit: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Log probabilities (N, K) of ``rows`` by a classifier fitted on the rows ``fit``."""
     floor = build(config["model"]["net"])
-    fit = np.sort(np.concatenate([train_rows(data, fold, config["seed"], p) for p in ("train", "val")]))
     source = data.source(fit)
-    test = test_rows(data, fold, config["seed"])
 
     def features(rows: np.ndarray) -> np.ndarray:
         chunks = np.array_split(rows, -(-len(rows) // CHUNK))
@@ -157,10 +175,9 @@ def floor_fold(config: dict, data: Data, run: Run, fold: int) -> None:
         return np.concatenate([band_features(get(c), data.store.sfreq) for c in chunks])
 
     label = data.windows["label"].to_numpy()
-    logits = floor.fit_predict(
-        features(fit), label[fit], features(test), len(data.store.classes), config["seed"]
+    return floor.fit_predict(
+        features(fit), label[fit], features(rows), len(data.store.classes), config["seed"]
     )
-    finish_fold(data, run, fold, {"test": test}, {"test": logits})
 
 
 def network_fold(config: dict, data: Data, run: Run, fold: int, make_task, ticker: Ticker, left: int) -> None:

@@ -11,11 +11,11 @@ from distilclip_eeg.config import build, read
 from distilclip_eeg.loaders import WindowSource
 from distilclip_eeg.progress import track
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.signals import splits
+from distilclip_eeg.signals import audit, splits
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.store import Store, data_report, prepare
-from distilclip_eeg.signals.windows import WindowConfig, around, balanced, cut, without
+from distilclip_eeg.signals.windows import WindowConfig, around, balanced, coin_labels, cut, without
 from distilclip_eeg.text.measures import measure
 from distilclip_eeg.text.metadata import FACTS
 
@@ -33,7 +33,9 @@ class Data:
     length: int
     signals: SignalConfig
     cut: WindowConfig
-    audit: dict[str, float]
+    audit: dict[str, float | None]
+    leak_note: str
+    """The audit in words, as every table carries it."""
     _measures: dict[float | None, pd.DataFrame] = field(default_factory=dict)
 
     def rows(self, fold: int, part: str) -> np.ndarray:
@@ -99,11 +101,16 @@ def load_data(config: dict) -> Data:
             f"split={split.name}: the windows of {store.manifest['corpus']} carry neither recording nor "
             "subject. Use split=window, or the recordings themselves."
         )
+    placebo = windows_config.labels == "coin"
+    windows = coin_labels(windows, config["seed"]) if placebo else windows
     length = round(windows_config.length_s * store.sfreq)
-    folds = splits.make_folds(windows, split, config["seed"])
-    shares = splits.audit(folds, length) if store.manifest["identified"] else splits.UNKNOWN
-    splits.check_audit(shares, split.name)
-    return Data(store, folds, length, signals, windows_config, shares)
+    length_s = length / store.sfreq
+    folds = splits.make_folds(windows, split, config["seed"], length_s)
+    config["split"]["n_folds"] = len(audit.fold_columns(folds))  # a split's own number
+    shares = audit.audit(folds, length_s) if store.manifest["identified"] else audit.UNKNOWN
+    audit.check_audit(shares, split.name)
+    note = ("placebo labels, a coin per subject; " if placebo else "") + audit.audit_line(split.name, shares)
+    return Data(store, folds, length, signals, windows_config, shares, note)
 
 
 def index_windows(store: Store, config: WindowConfig) -> pd.DataFrame:

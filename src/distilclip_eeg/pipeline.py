@@ -46,7 +46,8 @@ def check(config: dict) -> None:
     windows = read(WindowConfig, config["windows"], "windows")
     name = config["split"]["name"]
     read(SplitConfig, {**config["split"], "name": "window" if name == "auto" else name}, "split")
-    chosen_folds(config)
+    if config["split"]["n_folds"] is not None:  # else the data tell how many there are
+        chosen_folds(config)
     check_choice("augment", config["augment"], augment.KINDS)
     check_alpha("loss.alpha", config["loss"]["alpha"])
     check_targets(config["loss"]["targets"])
@@ -156,7 +157,7 @@ def train(config: dict, *, report: bool = True) -> Run:
     data = load_data(config)
     if report:
         print(describe_data(data))
-    print(f"split={config['split']['name']}: {splits.audit_line(config['split']['name'], data.audit)}")
+    print(f"split={config['split']['name']}: {data.leak_note}")
     run = open_run(config, data)
     print(f"run folder: {run.path}")
     run_folds(config, data, run, train_task(config, data))

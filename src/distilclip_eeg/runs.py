@@ -23,6 +23,8 @@ weights, a reading by the settings it stands for."""
 
 ADDED_LATER = {
     "augment": "none",
+    "split.purge_s": None,
+    "windows.labels": "annotations",
     "signals.montage": "native",
     "dataset.corpus.montage": "native",
     "dataset.corpus.missing_channels": "skip",
@@ -50,6 +52,9 @@ def digest_of(config: dict) -> str:
     body["dataset"] = {k: v for k, v in body["dataset"].items() if k in ("name", "corpus")}
     body["dataset"]["corpus"] = {k: v for k, v in body["dataset"].get("corpus", {}).items() if k != "root"}
     body.setdefault("signals", {})
+    table = body.get("split", {}).get("table")
+    if table and Path(table).is_file():
+        body["split"]["table"] = hashlib.sha256(Path(table).read_bytes()).hexdigest()
     body["trainer"] = {k: v for k, v in body.get("trainer", {}).items() if k != "epochs"}
     body["text_encoder"] = {k: v for k, v in (body.get("text_encoder") or {}).items() if k != "path"}
     for name, default in ADDED_LATER.items():

@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 
 BACKGROUND = "bckg"
+PROTOCOLS = ("window", "event", "recording", "time", "subject", "leave_one_subject_out", "official")
+"""Ways of splitting a corpus, the article's first; see ``signals.splitters``."""
 
 
 class UserError(Exception):

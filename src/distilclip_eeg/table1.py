@@ -17,13 +17,15 @@ import pandas as pd
 from distilclip_eeg import cli, pipeline
 from distilclip_eeg.config import CONFIG_DIR, load
 from distilclip_eeg.data import Data, load_data, train_rows
+from distilclip_eeg.metrics import PAPER_COLUMNS
 from distilclip_eeg.progress import clock, track
 from distilclip_eeg.report.published import COLUMNS as SHOWN
 from distilclip_eeg.report.published import TABLE_1, table_1
+from distilclip_eeg.report.scores import Reading
 from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
 from distilclip_eeg.runs import Run, commit, digest_of, provenance, public_command, read_json, write_atomic
 from distilclip_eeg.schema import ConfigError, UserError, check_choice
-from distilclip_eeg.signals.splits import KINDS
+from distilclip_eeg.signals.splits import KINDS, OWN_NUMBER
 from distilclip_eeg.speed import SIZES, SPEED, speeds
 from distilclip_eeg.workers import spread
 
@@ -52,6 +54,7 @@ class Cell:
     def words(self, model: str | None = None) -> list[str]:
         """What ``train.py`` is told."""
         dropped = NETWORK_ONLY if self.model in FLOORS else ()
+        dropped += ("split.n_folds=",) if self.split in OWN_NUMBER else ()
         kept = [o for o in self.overrides if not o.startswith(dropped)]
         return [f"split={self.split}", f"model={model or self.model}", *kept]
 
@@ -110,6 +113,9 @@ def row_of(run: Run, one: Cell) -> dict:
     steps = [read_json(run.fold(k) / "metrics.json").get("steps") for k in folds]
     seconds = sum(v for k, v in read_json(run.path / "timing.json").items() if k.startswith("fold"))
     row |= {f"always_{c}": always[c] for c in SHOWN} | sizes_of(run)
+    row |= {f"shares_{name}": share for name, share in info["audit"].items()}
+    paper = summary_rows([run], Reading("paper")).iloc[0]
+    row |= {f"paper_{c}{kind}": paper[f"{c}{kind}"] for c in PAPER_COLUMNS for kind in ("", "_sd")}
     return row | {
         "steps_per_fold": steps[0] if steps[0] is not None else "",
         "minutes": round(seconds / 60, 2),
@@ -152,6 +158,8 @@ def networks(cells: list[Cell]) -> list[str]:
 def expected_s(one: Cell, data: Data, speed: pd.DataFrame) -> float:
     """Seconds a cell will take on one core: its steps, and a prediction an epoch."""
     config = load("train", one.words())
+    if config["split"]["n_folds"] is None:
+        config["split"]["n_folds"] = data.windows["subject"].nunique()
     folds = len(pipeline.chosen_folds(config))
     if one.model in FLOORS:
         return 10.0 * folds
@@ -173,7 +181,7 @@ def announce(todo: list[Cell], data: Data, speed: pd.DataFrame, jobs: int) -> No
     for one in todo:
         seconds = expected_s(one, data, speed)
         total += seconds
-        print(f"  {one.split:10s}{one.model:18s}{clock(seconds):>10s}")
+        print(f"  {one.split:23s}{one.model:18s}{clock(seconds):>10s}")
     print(f"expected: {clock(total)} on one core, about {clock(total / jobs)} with jobs={jobs}", flush=True)
 
 

@@ -6,15 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.metrics import (
-    COLUMNS,
-    always_seizure,
-    class_aurocs,
-    confusion,
-    per_class,
-    window_metrics,
-)
+from distilclip_eeg.metrics import PRESETS, always_seizure
+from distilclip_eeg.report.scores import AS_SAVED, CLASS_COLUMNS, Reading, class_rows, fold_metrics, pooled
 from distilclip_eeg.runs import Run, read_json, write_atomic
+from distilclip_eeg.schema import PROTOCOLS
 
 HEADS = {
     "accuracy": "Acc %",
@@ -24,46 +19,38 @@ HEADS = {
     "f1": "F1 %",
     "balanced_accuracy": "BAcc %",
     "auroc": "AUROC %",
+    "average_precision": "AP %",
+    "mcc": "MCC %",
+    "brier": "Brier %",
+    "ece": "ECE %",
+    "auc": "AUC* %",
 }
-ORDER = {"window": 0, "recording": 1, "subject": 2, "official": 3, "transfer": 4}
+AVERAGED = ("precision", "recall", "specificity", "f1", "auroc", "average_precision")
+WEIGHTED = {"standard": (), "paper": ("precision", "f1")}
+"""Columns weighted by support where there are more than two classes; the others of ``AVERAGED`` are macro."""
+NOTES = {
+    "standard": "precision, recall, specificity and F1 of the seizure class where there are two classes",
+    "paper": "the article's mixture of averages, of the seizure class where there are two classes; AUC* is "
+    "the mean of recall and specificity of hard answers",
+}
+ORDER = (*PROTOCOLS, "table", "transfer")
+"""Of the protocols in a table; the last is a model on another corpus."""
 ALWAYS = "always seizure"
 
 
-def fold_metrics(run: Run, answer=None) -> pd.DataFrame:
-    """One row of window metrics a fold, from the test part of its predictions.
-
-    Args:
-        answer: replaces the model's probabilities by ``answer(label, n_classes)``.
-    """
-    rows = []
-    for k in run.folds_done():
-        saved = run.predictions(k)
-        test = saved["part"] == "test"
-        label, probability = saved["label"][test], saved["probability_NK"][test]
-        if answer:
-            probability = answer(label, probability.shape[1])
-        rows.append({"fold": k, **window_metrics(label, probability)})
-    return pd.DataFrame(rows)
-
-
-def pooled(run: Run) -> dict[str, float]:
-    """Metrics of all folds' test windows thrown together; each window is tested once."""
-    parts = [run.predictions(k) for k in run.folds_done()]
-    label = np.concatenate([p["label"][p["part"] == "test"] for p in parts])
-    probability = np.concatenate([p["probability_NK"][p["part"] == "test"] for p in parts])
-    return window_metrics(label, probability)
-
-
-def summary_rows(runs: list[Run]) -> pd.DataFrame:
+def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
     """One row a run, and one a protocol for the model that always answers seizure."""
     rows, seen = [], set()
+    columns = PRESETS[reading.metrics]
     for run in runs:
         config = run.config
         split = config["split"]["name"]
-        entries = [(config["model"]["name"], fold_metrics(run), pooled(run), run.path.name)]
+        entries = [
+            (config["model"]["name"], fold_metrics(run, None, reading), pooled(run, reading), run.path.name)
+        ]
         if (config["dataset"]["name"], split) not in seen:
             seen.add((config["dataset"]["name"], split))
-            entries.append((ALWAYS, fold_metrics(run, always_seizure), None, ""))
+            entries.append((ALWAYS, fold_metrics(run, always_seizure, reading), None, ""))
         for name, folds, pool, where in entries:
             row = {
                 "dataset": config["dataset"]["name"],
@@ -71,39 +58,46 @@ def summary_rows(runs: list[Run]) -> pd.DataFrame:
                 "model": name,
                 "seed": config["seed"],
                 "folds": len(folds),
+                "classes": n_classes(run),
                 "windows": int(folds["n"].sum()),
-                "balanced_test": config["windows"]["balance_test"],
+                "balanced_test": config["windows"]["balance_test"] or reading.balances(split),
+                "prevalence": folds["prevalence"].mean(),
+                "leak_note": read_json(run.path / "data.json")["leak_note"],
                 "run": where,
             }
-            for column in COLUMNS:
+            for column in columns:
                 row[column] = folds[column].mean()
                 row[f"{column}_sd"] = folds[column].std(ddof=1)
                 row[f"{column}_pooled"] = pool[column] if pool else np.nan
             rows.append(row)
     table = pd.DataFrame(rows)
     # Within a protocol: models in the order given, the trivial row last.
-    table["order"] = table["split"].map(ORDER) * 2 + (table["model"] == ALWAYS)
+    table["order"] = table["split"].map(ORDER.index) * 2 + (table["model"] == ALWAYS)
     return table.sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
 
 
-def header(runs: list[Run]) -> list[str]:
-    """Data, then one line a protocol: folds, prevalence and what the split shares."""
+def n_classes(run: Run) -> int:
+    return len(run.predictions(run.folds_done()[0])["classes"])
 
-    first = runs[0]
-    report = (first.path / "data_report.txt").read_text().splitlines()[0]
-    lines = [
-        report,
-        "mean ± SD over folds (SD is not a confidence interval); precision, recall, specificity and F1 "
-        "of the seizure class where there are two classes",
-    ]
+
+def header(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
+    """Data, then one line a protocol: folds, prevalence and what the split shares."""
+    report = (runs[0].path / "data_report.txt").read_text().splitlines()[0]
+    lines = [report, f"mean ± SD over folds (SD is not a confidence interval); {NOTES[reading.metrics]}"]
+    if reading.calibration != "none" or reading.threshold != "argmax":
+        lines.append(
+            f"calibration={reading.calibration} threshold={reading.threshold}, chosen on each fold's "
+            "validation windows"
+        )
     seen = set()
-    for run in sorted(runs, key=lambda r: ORDER[r.config["split"]["name"]]):
+    for run in sorted(runs, key=lambda r: ORDER.index(r.config["split"]["name"])):
         split = run.config["split"]["name"]
         if split in seen:
             continue
         seen.add(split)
-        share = fold_metrics(run)["prevalence"].mean()
+        share = fold_metrics(run, None, reading)["prevalence"].mean()
         balance = "balanced" if run.config["windows"]["balance_test"] else "natural"
+        balance = "balanced by weight, as the article's figures imply" if reading.balances(split) else balance
         lines.append(
             f"{split}: seizures {100 * share:.0f} % of test windows ({balance}); "
             f"{read_json(run.path / 'data.json')['leak_note']}"
@@ -111,14 +105,25 @@ def header(runs: list[Run]) -> list[str]:
     return lines
 
 
-def format_table(table: pd.DataFrame) -> str:
-    """Aligned columns, mean ± SD in per cent."""
-    head = ["protocol", "model", "folds", *HEADS.values()]
-    body = [
-        [r["split"], r["model"], str(r["folds"]), *(cell(r[c], r[f"{c}_sd"]) for c in HEADS)]
-        for _, r in table.iterrows()
-    ]
-    return aligned(head, body, 2)
+def head_of(column: str, metrics: str, classes: int) -> str:
+    """A column's head, with its average where there are more than two classes."""
+    if classes == 2 or column not in AVERAGED:
+        return HEADS[column]
+    return f"{HEADS[column]} {'weighted' if column in WEIGHTED[metrics] else 'macro'}"
+
+
+def format_table(table: pd.DataFrame, metrics: str = "standard") -> str:
+    """Aligned columns, mean ± SD in per cent; one table for each number of classes."""
+    shown = []
+    for classes, group in table.groupby("classes"):
+        columns = PRESETS[metrics]
+        head = ["protocol", "model", "folds", *(head_of(c, metrics, classes) for c in columns)]
+        body = [
+            [r["split"], r["model"], str(r["folds"]), *(cell(r[c], r[f"{c}_sd"]) for c in columns)]
+            for _, r in group.iterrows()
+        ]
+        shown.append(aligned(head, body, 2))
+    return "\n".join(shown)
 
 
 def aligned(head: list[str], body: list[list[str]], n_words: int) -> str:
@@ -146,41 +151,18 @@ def cell(mean: float, sd: float) -> str:
     return f"{100 * mean:.1f}" if np.isnan(sd) else f"{100 * mean:.1f} ± {100 * sd:.1f}"
 
 
-def run_table(runs: list[Run]) -> str:
+def run_table(runs: list[Run], reading: Reading = AS_SAVED) -> str:
     """Header and table of runs on one dataset."""
     done = [run for run in runs if run.folds_done()]
     if not done:
         return "no fold is finished yet"
-    return "\n".join(["", *header(done), format_table(summary_rows(done))])
+    table = format_table(summary_rows(done, reading), reading.metrics)
+    return "\n".join(["", *header(done, reading), table])
 
 
-def class_rows(run: Run) -> pd.DataFrame:
-    """Each class against the rest (Tables III to V of the article), mean and SD over folds.
-
-    The article's accuracy of a class is its recall. ``auroc`` ranks the scores of the class, one against
-    rest; a class that a fold's test part lacks is left out of that fold's mean.
-    """
-    tables = []
-    for k in run.folds_done():
-        saved = run.predictions(k)
-        test = saved["part"] == "test"
-        label, probability_NK = saved["label"][test], saved["probability_NK"][test]
-        names = [str(c) for c in saved["classes"]]
-        rows = pd.DataFrame(per_class(confusion(label, probability_NK.argmax(1), len(names))))
-        rows["auroc"] = class_aurocs(label, probability_NK)
-        tables.append(rows.assign(**{"class": names}))
-    stacked = pd.concat(tables).groupby("class", sort=False)
-    mean, sd = stacked.mean(), stacked.std(ddof=1).add_suffix("_sd").drop(columns="support_sd")
-    table = mean.assign(support=stacked["support"].sum()).join(sd).reset_index()
-    config = run.config
-    table.insert(0, "model", config["model"]["name"])
-    table.insert(0, "split", config["split"]["name"])
-    return table
-
-
-def format_classes(table: pd.DataFrame) -> str:
+def format_classes(table: pd.DataFrame, metrics: str = "standard") -> str:
     """Per-class rows as aligned text, mean ± SD in per cent."""
-    columns = ("precision", "recall", "specificity", "f1", "auroc")
+    columns = CLASS_COLUMNS[metrics]
     head = ["protocol", "model", "class", "windows", *(HEADS[c] for c in columns)]
     body = [
         [
@@ -195,8 +177,11 @@ def format_classes(table: pd.DataFrame) -> str:
     return aligned(head, body, 3)
 
 
-def write_evaluation(runs: list[Run], root: Path) -> str:
-    """Tables of every dataset, printed and written below ``root/evaluation``."""
+def write_evaluation(runs: list[Run], root: Path, reading: Reading = AS_SAVED) -> str:
+    """Tables of every dataset, printed and written below ``root/evaluation``.
+
+    File names end in the preset's name unless it is the standard one.
+    """
     groups = defaultdict(list)
     for run in runs:
         groups[run.config["dataset"]["name"]].append(run)
@@ -204,17 +189,21 @@ def write_evaluation(runs: list[Run], root: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     shown = []
     for dataset, group in groups.items():
-        classes = pd.concat([class_rows(run) for run in group])
-        write_atomic(folder / f"{dataset}.csv", summary_rows(group).to_csv(index=False).encode())
-        write_atomic(folder / f"{dataset}_classes.csv", classes.to_csv(index=False).encode())
-        text = run_table(group)
-        by_class = format_classes(classes)
-        write_atomic(folder / f"{dataset}.txt", f"{text}\n\n{by_class}\n".encode())
+        name = dataset if reading.metrics == "standard" else f"{dataset}_{reading.metrics}"
+        classes = pd.concat([class_rows(run, reading) for run in group])
+        rows = summary_rows(group, reading).assign(
+            metrics=reading.metrics, calibration=reading.calibration, threshold=reading.threshold
+        )
+        write_atomic(folder / f"{name}.csv", rows.to_csv(index=False).encode())
+        write_atomic(folder / f"{name}_classes.csv", classes.to_csv(index=False).encode())
+        text = run_table(group, reading)
+        by_class = format_classes(classes, reading.metrics)
+        write_atomic(folder / f"{name}.txt", f"{text}\n\n{by_class}\n".encode())
         shown += [
             text,
             "",
             "each class against the rest (what the article calls a class's accuracy is its recall):",
             by_class,
-            f"written: {folder / dataset}.csv, {dataset}_classes.csv, {dataset}.txt",
+            f"written: {folder / name}.csv, {name}_classes.csv, {name}.txt",
         ]
     return "\n".join(shown)

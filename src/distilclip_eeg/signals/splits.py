@@ -1,25 +1,23 @@
-"""Folds, and the audit that says what a split lets through.
-
-``window`` is the article's protocol (overlapping windows shuffled into folds: nearly every test window
-of a seizure shares samples with training); ``recording`` and ``subject`` keep groups together; ``official``
-is the one split that the corpus itself publishes (TUSZ: train, dev, eval).
-"""
+"""The folds of a run as one table: which window stands where, by a protocol or by the user's own table."""
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from distilclip_eeg.schema import ConfigError, DataError, check_choice
+from distilclip_eeg.schema import PROTOCOLS, ConfigError, DataError, check_choice
+from distilclip_eeg.signals.audit import fold_columns
+from distilclip_eeg.signals.splitters import Splitter, empty_part
 
-KINDS = ("window", "recording", "subject", "official")
-PARTS = ("train", "val", "test")
-SHARED = ("samples", "event", "recording", "subject")
-"""What test windows may share with training, as an audit counts it."""
-UNKNOWN = dict.fromkeys(SHARED, None)
-"""The audit of windows that carry neither recording nor subject."""
+KINDS = (*PROTOCOLS, "table")
+PARTS = ("train", "val", "test", "unused")
+"""``unused``: purged, later than the test part (``time``), or left out by a table."""
+OWN_NUMBER = ("leave_one_subject_out", "official", "table")
+"""Splits whose number of folds is not the user's: the data tell it, and ``official`` is one."""
+KEYS = {"subject": "subject", "recording_name": "recording_name", "recording": "recording_name"}
+"""Columns by which a user's table may name windows, each with ours that it is compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,149 +25,162 @@ class SplitConfig:
     """``configs/split/<name>.yaml``."""
 
     name: str
-    n_folds: int = 5
+    n_folds: int | None = 5
+    """None where the data tell: one a subject (``leave_one_subject_out``), the table's own (``table``)."""
     val_share: float = 0.15
     """Share of the training side set apart, by the same grouping, to choose the epoch."""
+    purge_s: float | None = None
+    """Training windows with less than this between them and a test window of their recording are left out;
+    None: a window's length for ``event`` and ``time``, else none are."""
+    table: str | None = None
+    """``split=table``: CSV, TSV or Parquet that names windows by any of subject, recording (or
+    recording_name) and start_s, and says train, val, test or unused in ``part`` or in ``fold0`` …"""
 
     def __post_init__(self) -> None:
         check_choice("split", self.name, KINDS)
         if self.name == "official" and self.n_folds != 1:
             raise ConfigError(f"split.n_folds={self.n_folds}: the official split is one fold. Leave it out.")
-        if self.n_folds < 2 and self.name != "official":
+        if self.n_folds is None and self.name not in OWN_NUMBER:
+            raise ConfigError(f"split.n_folds=null: split={self.name} needs a number, 2 or more.")
+        if self.n_folds is not None and self.n_folds < 2 and self.name not in ("official", "table"):
             raise ConfigError(f"split.n_folds={self.n_folds} must be 2 or more.")
         if not 0 < self.val_share < 0.5:
             raise ConfigError(f"split.val_share={self.val_share} must be in (0, 0.5).")
+        if self.purge_s is not None and not 0 <= self.purge_s < np.inf:
+            raise ConfigError(f"split.purge_s={self.purge_s} must be 0 or more, in seconds.")
+        if self.name != "table" and self.table is not None:
+            raise ConfigError(f"split.table={self.table}: split={self.name} takes none. Set split=table.")
+        if self.name == "table" and not Path(self.table or "").is_file():
+            raise ConfigError(f"split.table={self.table}: no such file. Give split=table split.table=FILE.")
+        if self.name == "table" and self.purge_s is not None:
+            raise ConfigError(f"split.purge_s={self.purge_s}: a table is taken as it is. Write unused in it.")
 
 
-def make_folds(windows: pd.DataFrame, config: SplitConfig, seed: int) -> pd.DataFrame:
-    """Assign every window a part in every fold: columns ``fold0`` … with train, val or test.
+def make_folds(windows: pd.DataFrame, config: SplitConfig, seed: int, length_s: float = 1.0) -> pd.DataFrame:
+    """Assign every window a part in every fold: columns ``fold0`` … with one of ``PARTS``.
 
     Args:
-        windows: needs recording, subject and label; one row a window.
+        windows: needs recording, subject, start_s, event and label; one row a window.
+        length_s: length of every window.
+
+    Raises:
+        DataError: the corpus is too small for the protocol, or a fold would lack a part, or its training part
+            all classes but one.
     """
-    if config.name == "official":
-        return pd.concat([windows, _official(windows)], axis=1)
     label = windows["label"].to_numpy()
-    groups = None if config.name == "window" else windows[config.name].to_numpy()
-    if groups is not None and len(np.unique(groups)) < config.n_folds:
-        raise DataError(
-            f"split={config.name}: {len(np.unique(groups))} {config.name}s cannot fill split.n_folds="
-            f"{config.n_folds} folds. Lower split.n_folds or choose another split."
+    if config.name == "table":
+        columns = {
+            name: pd.Categorical(p, PARTS) for name, p in given_parts(windows, Path(config.table)).items()
+        }
+    else:
+        check_official(windows, config)
+        splitter = Splitter(
+            config.name,
+            config.n_folds,
+            seed=seed,
+            val_share=config.val_share,
+            purge_s=config.purge_s,
+            length_s=length_s,
         )
-    columns = {}
-    for fold, (train, test) in enumerate(_folds(label, groups, config.n_folds, seed)):
-        part = np.full(len(windows), "train", dtype=object)
-        part[test] = "test"
-        part[_validation(train, label, groups, config.val_share, seed + 1000 + fold)] = "val"
-        columns[f"fold{fold}"] = pd.Categorical(part, categories=PARTS)
+        columns = {}
+        for fold, rows in enumerate(splitter.nested(label, windows)):
+            code = np.full(len(windows), PARTS.index("unused"), dtype=np.int8)
+            for part, of_part in enumerate(rows):
+                code[of_part] = part
+            columns[f"fold{fold}"] = pd.Categorical.from_codes(code, PARTS)
+    for fold, part in enumerate(columns.values()):
+        check_parts(part, label, config.name, fold)
+    if config.n_folds not in (None, len(columns)):
+        raise DataError(
+            f"split.n_folds={config.n_folds}: split={config.name} makes {len(columns)} of these data. "
+            "Leave it out.",
+            reason="n_folds",
+        )
     return pd.concat([windows, pd.DataFrame(columns, index=windows.index)], axis=1)
 
 
-def _official(windows: pd.DataFrame) -> pd.DataFrame:
-    """The corpus's own parts as ``fold0``."""
+def check_official(windows: pd.DataFrame, config: SplitConfig) -> None:
+    """Refuse ``official`` where the corpus does not name all three parts."""
+    if config.name != "official":
+        return
     found = set(windows["part"])
-    if found != set(PARTS):
+    if found != set(PARTS[:3]):
         raise DataError(
             f"split=official: the corpus gives the parts {sorted(p for p in found if p)}, expected "
-            f"{', '.join(PARTS)} (TUSZ: the folders train, dev, eval). Choose another split.",
+            f"{', '.join(PARTS[:3])} (TUSZ: the folders train, dev, eval). Choose another split.",
             reason="no_official_split",
         )
-    return pd.DataFrame({"fold0": pd.Categorical(windows["part"], categories=PARTS)}, index=windows.index)
 
 
-def _folds(label: np.ndarray, groups: np.ndarray | None, n: int, seed: int):
-    if groups is None:
-        return StratifiedKFold(n, shuffle=True, random_state=seed).split(label, label)
-    return StratifiedGroupKFold(n, shuffle=True, random_state=seed).split(label, label, groups)
-
-
-def _validation(train: np.ndarray, label: np.ndarray, groups: np.ndarray | None, share: float, seed: int):
-    """The validation rows: one inner fold of the training side, cut by the same grouping.
-
-    The first inner fold that leaves every class on both sides; where seizures stand in few groups, fewer
-    and larger inner folds are tried, and where none will do, the one that leaves most classes.
-    """
-    inner_groups = None if groups is None else groups[train]
-    n = max(2, round(1 / share))
-    if inner_groups is not None:
-        n = min(n, len(np.unique(inner_groups)))
-    if n < 2:
+def check_parts(part: pd.Categorical, label: np.ndarray, split: str, fold: int) -> None:
+    """Refuse a fold that lacks train, val or test windows, or has one class to learn."""
+    for name in PARTS[:3]:
+        if not (part == name).any():
+            raise empty_part(split, fold, name)
+    if len(np.unique(label)) > 1 == len(np.unique(label[part == "train"])):
         raise DataError(
-            "A fold's training side is one group, so nothing is left to choose the epoch on. Use more "
-            "recordings or subjects, another split.n_folds, or another split."
+            f"split={split}: the training windows of fold {fold} are all of one class. Use more recordings, "
+            "fewer split.n_folds, or another split.",
+            reason="one_class",
         )
-    n_classes = len(np.unique(label[train]))
-    chosen, most = None, (0, 0)
-    for k in range(n, 1, -1):
-        for rest, val in _folds(label[train], inner_groups, k, seed):
-            covers = len(np.unique(label[train[rest]])), len(np.unique(label[train[val]]))
-            if covers > most:
-                chosen, most = val, covers
-            if most == (n_classes, n_classes):
-                return train[chosen]
-    return train[chosen]
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """A user's table of parts, its keys as text, and the names of those keys."""
+    separator = "\t" if path.suffix == ".tsv" else ","
+    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator)
+    table = table if fold_columns(table) else table.rename(columns={"part": "fold0"})
+    keys = [theirs for theirs in KEYS if theirs in table]
+    keys = [k for k in keys if k != "recording" or "recording_name" not in keys]  # a number in folds.parquet
+    folds = fold_columns(table)
+    if not keys or not folds:
+        raise DataError(
+            f"{path}: columns {', '.join(map(str, table.columns))}; expected subject or recording "
+            "(and start_s, where windows of one recording differ), and part or fold0 …",
+            reason="split_table",
+        )
+    table = table.astype(dict.fromkeys([*keys, *folds], str))
+    wrong = sorted(set(table[folds].to_numpy().ravel()) - set(PARTS))
+    if wrong:
+        raise DataError(f"{path}: parts {wrong}, expected {', '.join(PARTS)}.", reason="split_table")
+    if "start_s" in table:
+        table["start_s"] = table["start_s"].round(3)
+        keys.append("start_s")
+    twice = table.duplicated(keys)
+    if twice.any():
+        raise DataError(
+            f"{path}: two rows for {table[twice][keys].iloc[0].to_dict()}, expected one.",
+            reason="split_table",
+        )
+    return table[[*keys, *folds]], keys
+
+
+def given_parts(windows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The fold columns of a user's table, one row a window.
+
+    Args:
+        windows: with subject, recording_name and start_s.
+    """
+    table, keys = read_table(path)
+    ours = {k: windows[KEYS[k]].astype(str) if k in KEYS else windows[k].round(3) for k in keys}
+    found = pd.DataFrame(ours).merge(table, on=keys, how="left")[fold_columns(table)]
+    lost = found.isna().any(axis=1).to_numpy()
+    if lost.any():
+        first = {k: v[lost].iloc[0] for k, v in ours.items()}
+        raise DataError(
+            f"{path}: no row for {lost.sum()} of {len(windows)} windows, the first with {first}. Give them "
+            "the part unused to leave them out.",
+            reason="split_table",
+        )
+    return found.set_axis([f"fold{k}" for k in range(found.shape[1])], axis=1).set_index(windows.index)
 
 
 def folds_hash(folds: pd.DataFrame) -> str:
     """SHA-256 of which window stands where; equal for equal splits whatever wrote the file."""
-    columns = [c for c in folds.columns if c.startswith("fold")]
     digest = hashlib.sha256()
     keys = folds["recording"].astype(str) + "@" + folds["start_s"].map("{:.6f}".format)
     digest.update("\n".join(keys + "=" + folds["label"].astype(str)).encode())
-    for column in columns:
+    for column in fold_columns(folds):
         digest.update(column.encode())
-        digest.update("".join(str(p)[1] for p in folds[column]).encode())  # r, a, e
+        digest.update("".join(str(p)[1] for p in folds[column]).encode())  # r, a, e, n
     return digest.hexdigest()
-
-
-def audit(folds: pd.DataFrame, length: int) -> dict[str, float]:
-    """Mean over folds of the share of test windows that share something with the training side.
-
-    Training side means train and val: both steer the model. Two windows share samples when their rows
-    of the store overlap (``first``, ``length`` in samples).
-    """
-    found: dict[str, list[float]] = {name: [] for name in SHARED}
-    for column in [c for c in folds.columns if c.startswith("fold")]:
-        test = folds[folds[column] == "test"]
-        train = folds[folds[column] != "test"]
-        rows = np.sort(train["first"].to_numpy())
-        first = test["first"].to_numpy()
-        near = np.searchsorted(rows, first + length) > np.searchsorted(rows, first - length, side="right")
-        found["samples"].append(float(near.mean()))
-        ictal = test[test["event"] >= 0]
-        if len(ictal):
-            found["event"].append(float(ictal["event"].isin(train["event"]).mean()))
-        for group in ("recording", "subject"):
-            found[group].append(float(test[group].isin(train[group].unique()).mean()))
-    return {k: float(np.mean(v)) if v else 0.0 for k, v in found.items()}
-
-
-def check_audit(shares: dict[str, float | None], split: str) -> None:
-    """Stop when the audit contradicts the protocol's promise."""
-    promised = {
-        "window": (),
-        "recording": ("samples", "event", "recording"),
-        "subject": SHARED,
-        "official": SHARED,
-    }[split]
-    broken = {k: shares[k] for k in promised if shares[k] > 0}
-    if broken:
-        raise DataError(
-            f"split={split}: the folds share {broken} with training, expected none. This is a bug in the "
-            "split or a recording that stands under two names; nothing was trained.",
-            reason="leak",
-        )
-
-
-def audit_line(split: str, shares: dict[str, float | None]) -> str:
-    """The leak note every table carries."""
-    if shares == UNKNOWN:
-        return (
-            "test windows sharing with training: unknown, the windows carry neither recording nor subject. "
-            "Neighbouring seconds of one seizure may be on both sides; not an estimate for new patients"
-        )
-    text = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
-    note = "test windows sharing with training: " + text
-    if split == "window":
-        note += ". Windows of the same seizure are on both sides; not an estimate for new patients"
-    return note

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.schema import ConfigError, check_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +21,14 @@ class WindowConfig:
     """Draw about as many background windows as there are seizure windows, in training parts."""
     balance_test: bool = False
     """The same in test parts; the article's tables imply it. Hides false alarms."""
+    labels: str = "annotations"
+    """``coin``: the placebo, see ``coin_labels``."""
 
     def __post_init__(self) -> None:
         for name in ("background_overlap", "seizure_overlap"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigError(f"windows.{name}={getattr(self, name)} must be in [0, 1).")
+        check_choice("windows.labels", self.labels, ("annotations", "coin"))
         if self.length_s <= 0:
             raise ConfigError(f"windows.length_s={self.length_s} must be positive.")
 
@@ -144,6 +147,17 @@ def around(
     length_N = np.minimum(context, n_N)
     start_N = np.clip(first_N - (context - length) // 2, begin_N, begin_N + n_N - length_N)
     return start_N, length_N
+
+
+def coin_labels(windows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The placebo: all windows of a subject are seizure or all are background, by a coin.
+
+    Nothing but the subject's identity can be learned from them, so what a protocol scores above chance is
+    leakage. Half of the subjects are heads; events stay where they were.
+    """
+    subjects, code = np.unique(windows["subject"], return_inverse=True)
+    heads = np.random.default_rng([seed, 2]).permutation(len(subjects)) < len(subjects) // 2
+    return windows.assign(label=heads[code].astype(np.int64))
 
 
 def balanced(label: np.ndarray, rng: np.random.Generator) -> np.ndarray:

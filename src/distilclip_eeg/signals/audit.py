@@ -1,0 +1,128 @@
+"""What test windows share with training: an audit of any table of folds, and what each protocol promises."""
+
+import numpy as np
+import pandas as pd
+
+from distilclip_eeg.schema import DataError
+
+SHARED = ("samples", "event", "recording", "subject", "future")
+"""What an audit counts. ``future``: a training window of the same subject is later than the test window."""
+UNKNOWN = dict.fromkeys(SHARED, None)
+"""The audit of windows that carry neither recording nor subject."""
+PROMISES = {
+    "window": (),
+    "event": ("samples", "event"),
+    "recording": ("samples", "event", "recording"),
+    "time": ("samples", "event", "future"),
+    "subject": SHARED,
+    "leave_one_subject_out": SHARED,
+    "official": SHARED,
+    "table": (),
+}
+"""By protocol: what its test windows never share with training."""
+TOLERANCE_S = 1e-6
+"""Starts are floats; a microsecond is less than a sample of any EEG."""
+
+
+def fold_columns(folds: pd.DataFrame) -> list[str]:
+    """``fold0`` … of a table, in the order of their numbers."""
+    found = [c for c in folds.columns if str(c).startswith("fold") and str(c)[4:].isdecimal()]
+    return sorted(found, key=lambda c: int(c[4:]))
+
+
+def distance_s(windows: pd.DataFrame, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Seconds between the starts of each of ``rows`` and the nearest of ``others`` in the same recording.
+
+    Args:
+        windows: recording and start_s of N windows.
+        rows, others: positions in ``windows``.
+
+    Returns:
+        (len(rows),), infinite where the recording holds none of ``others``.
+    """
+    start = windows["start_s"].to_numpy(float)
+    recording = pd.factorize(windows["recording"])[0]
+    wide = 2 * (np.ptp(start) if len(start) else 0.0) + 1.0
+    place = recording * wide + start  # one axis, recordings farther apart than any two of one's windows
+    there = np.sort(place[others])
+    if not len(there):
+        return np.full(len(rows), np.inf)
+    after = np.searchsorted(there, place[rows]).clip(max=len(there) - 1)
+    nearest = np.minimum(
+        np.abs(there[after] - place[rows]), np.abs(there[(after - 1).clip(min=0)] - place[rows])
+    )
+    return np.where(nearest < wide / 2, nearest, np.inf)
+
+
+def audit_folds(folds: pd.DataFrame, length_s: float) -> pd.DataFrame:
+    """Of each fold, the share of test windows that share something with the training side.
+
+    Training side means train and val: both steer the model. Windows of any other part count on neither side.
+
+    Args:
+        folds: one row a window: recording and start_s, and fold0 … with train, val, test or unused; subject
+            and event (a number of its own, -1 for background) where they are known. Recordings of a subject
+            follow each other in the order of their names or numbers.
+        length_s: length of every window.
+
+    Returns:
+        One row a fold, columns ``SHARED``; NaN where the table cannot tell, or the fold has none to ask.
+    """
+    rows = []
+    order = np.lexsort((folds["start_s"], folds["recording"]))
+    when = pd.Series(np.argsort(order), index=folds.index)
+    for column in fold_columns(folds):
+        test = np.flatnonzero(folds[column] == "test")
+        train = np.flatnonzero(folds[column].isin(("train", "val")))
+        tests, trains = folds.iloc[test], folds.iloc[train]
+        shares = dict.fromkeys(SHARED, np.nan)
+        near = distance_s(folds, test, train) < length_s - TOLERANCE_S
+        shares["samples"] = pd.Series(near).mean()
+        shares["recording"] = tests["recording"].isin(trains["recording"].unique()).mean()
+        if "event" in folds:
+            ictal = tests[tests["event"] >= 0]
+            shares["event"] = ictal["event"].isin(trains["event"].unique()).mean()
+        if "subject" in folds:
+            shares["subject"] = tests["subject"].isin(trains["subject"].unique()).mean()
+            last = when.iloc[train].groupby(trains["subject"]).max()
+            shares["future"] = (when.iloc[test] < tests["subject"].map(last).astype(float)).mean()
+        rows.append(shares)
+    return pd.DataFrame(rows, columns=list(SHARED), dtype=float)
+
+
+def audit(folds: pd.DataFrame, length_s: float = 1.0) -> dict[str, float | None]:
+    """Mean over folds of ``audit_folds``; None where the table cannot tell."""
+    means = audit_folds(folds, length_s).mean()
+    if "event" in folds and not (folds["event"] >= 0).any():
+        means["event"] = 0.0  # no seizure to share
+    return {k: None if np.isnan(v) else float(v) for k, v in means.items()}
+
+
+def check_audit(shares: dict[str, float | None], split: str) -> None:
+    """Stop when the audit contradicts the protocol's promise, or cannot vouch for it."""
+    broken = {k: shares[k] for k in PROMISES[split] if shares[k] is None or shares[k] > 0}
+    if broken:
+        raise DataError(
+            f"split={split}: the folds share {broken} with training, expected none. This is a bug in the "
+            "split or a recording that stands under two names; nothing was trained.",
+            reason="leak",
+        )
+
+
+def audit_line(split: str, shares: dict[str, float | None]) -> str:
+    """The leak note every table carries."""
+    if shares == UNKNOWN:
+        return (
+            "test windows sharing with training: unknown, the windows carry neither recording nor subject. "
+            "Neighbouring seconds of one seizure may be on both sides; not an estimate for new patients"
+        )
+    said = {k: "unknown" if v is None else f"{100 * v:.0f} %" for k, v in shares.items()}
+    note = "test windows sharing with training: "
+    note += ", ".join(f"{name} {said[name]}" for name in SHARED if name != "future")
+    if shares["subject"] != 0:
+        note += f"; older than a training window of their subject: {said['future']}"
+    if split == "window":
+        note += ". Windows of the same seizure are on both sides; not an estimate for new patients"
+    elif shares["subject"] != 0:
+        note += ". Patients are on both sides; not an estimate for new patients"
+    return note
