@@ -216,8 +216,9 @@ def altered(teacher: Run, folder, **text) -> Run:
     return Run(folder)
 
 
-def test_what_cannot_be_probed_is_refused_in_one_line(teacher, refused, tmp_path):
-    assert "run=RUN" in refused()
+def test_what_cannot_be_probed_is_refused_in_one_line(teacher, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "runs holds no finished teacher run" in refused()
     assert "no run folder" in refused(f"run={tmp_path / 'nowhere'}")
     assert "without text" in refused(f"run={altered(teacher, tmp_path / 'a', source='none').path}")
     assert "class_template" in refused(

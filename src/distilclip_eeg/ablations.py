@@ -17,7 +17,8 @@ from distilclip_eeg import cli, pipeline
 from distilclip_eeg.config import load
 from distilclip_eeg.metrics import COLUMNS
 from distilclip_eeg.progress import track
-from distilclip_eeg.report.tables import aligned, cell, fold_metrics
+from distilclip_eeg.report.scores import fold_metrics
+from distilclip_eeg.report.tables import aligned, cell
 from distilclip_eeg.runs import commit, digest_of, provenance, public_command, read_json, write_atomic
 from distilclip_eeg.schema import ConfigError, UserError, check_choice
 from distilclip_eeg.workers import spread

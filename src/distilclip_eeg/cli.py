@@ -116,9 +116,9 @@ def probe(overrides: list[str]) -> None:
     from distilclip_eeg import probes
 
     config = load("probe", overrides)
-    if config["run"] is None:
-        raise ConfigError("run=RUN is missing: give the folder of a teacher run, runs/DATASET/NAME.")
-    run = existing(Path(config["run"]))
+    latest = config["run"] == "latest"
+    run = find_teacher(config | {"run": {"root": "runs"}}) if latest else existing(Path(config["run"]))
+    print(f"run={run.path}")
     roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
     table = probes.probe(run, device=config["device"], n_jobs=config["n_jobs"], **roots)
     print(f"{probes.page(table)}\nwritten: {run.path / probes.TABLE}")
@@ -231,14 +231,14 @@ def open_finished(path: Path) -> Run:
 
 def find_teacher(config: dict) -> Run:
     """``teacher=``: a finished teacher run, or the newest one."""
-    if config["teacher"] != "latest":
+    if config.get("teacher", "latest") != "latest":
         return open_finished(Path(config["teacher"]))
     root = Path(config["run"]["root"])
     found = [r for r in find_runs(root) if r.config["model"]["kind"] == "teacher"]
     if not found:
         raise ConfigError(
-            f"teacher=latest: {root} holds no finished teacher run. Run `python train.py` first, "
-            "or give teacher=RUN."
+            f"latest: {root} holds no finished teacher run. Run `python train.py` first, or give the folder "
+            "of one, runs/DATASET/NAME."
         )
     return found[-1]
 

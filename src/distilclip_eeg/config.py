@@ -108,7 +108,7 @@ PLAIN = {
     "evaluate": DATA
     | {"device": str, "run": str, "root": str, "metrics": str, "calibration": str, "threshold": str},
     "probe": {
-        **{"run": str | None, "device": str, "n_jobs": int},
+        **{"run": str, "device": str, "n_jobs": int},
         **{"dataset.root": str | None, "store.root": str | None},
     },
     "prepare": DATA | {"backend": str | None},
