@@ -3,13 +3,18 @@
 import functools
 import inspect
 import warnings
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from torch.nn import functional as F
 
 from distilclip_eeg.config import CONFIG_DIR, build, find_target, load
+from distilclip_eeg.data import load_data
+from distilclip_eeg.engine import make_accelerator, predict
+from distilclip_eeg.pipeline import plain_task
 
 TABLE_I = [
     *("cnn_rnn", "gasf_cnn", "sincnet_conv1d", "ggn", "lightseizurenet", "eegnet", "meta_gnn", "cbam3d"),
@@ -212,10 +217,24 @@ def test_half_precision_stays_finite(name):
         assert net.eval()(eeg).isfinite().all()
 
 
+@pytest.fixture(scope="module")
+def named(tiny):
+    """The tiny corpus twice: as it is, and with other channel names."""
+    data = load_data(load("train", tiny))
+    names = [f"X{i}" for i in range(len(data.store.ch_names))]
+    store = replace(data.store, manifest={**data.store.manifest, "ch_names": names})
+    return data, replace(data, store=store)
+
+
 @every
-def test_channel_names_play_no_role(name):
-    target = find_target(config(name)["model"]["net"]["_target_"])
-    assert not [p for p in inspect.signature(target).parameters if "name" in p]
+def test_channel_names_play_no_role(name, named):
+    assert named[0].store.ch_names != named[1].store.ch_names
+    logits, rows = [], np.arange(5)
+    for data in named:
+        torch.manual_seed(0)
+        net = plain_task(config(name), data).net
+        logits.append(predict(net, data.source(rows), rows, make_accelerator("fp32", "cpu")))
+    np.testing.assert_array_equal(*logits)
 
 
 @every
