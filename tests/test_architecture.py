@@ -14,7 +14,7 @@ PACKAGE = SRC.name
 
 LAYERS = (
     {"schema", "progress", "augment"},
-    {"corpora", "download", "text", "losses", "metrics", "runs"},
+    {"corpora", "download", "text", "losses", "metrics", "runs", "workers"},
     {"signals", "models", "report", "survey", "filecheck"},
     {"tasks", "loaders"},
     {"engine"},

@@ -12,7 +12,7 @@ from distilclip_eeg.report.comparison import BASELINES, comparison, settings_of
 from distilclip_eeg.report.published import CORPORA, TABLE_1
 from distilclip_eeg.report.published import table_1 as published
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.table1 import Cell, all_models, cells_of, queue, reproduce, settings
+from distilclip_eeg.table1 import Cell, all_models, cells_of, reproduce, settings
 
 SIX = ["trainer.max_steps=3", "split.n_folds=2", "fold=[0]", "device=cpu", "n_jobs=1"]
 
@@ -118,7 +118,7 @@ def test_a_cluster_s_queue_gives_the_same_rows(made, first, tmp_path):
     root, words = made
     kept = [w for w in words if not w.startswith(("models=", "split=", "run.root="))]
     reproduce(
-        [*kept, "models=eegnet", "split=window", "cluster=local", f"run.root={tmp_path}"], tmp_path / "r"
+        [*kept, "models=eegnet", "split=window", "cluster=debug", f"run.root={tmp_path}"], tmp_path / "r"
     )
     row = pd.read_csv(tmp_path / "r" / "t.csv").iloc[0]
     same = first[(first["model"] == "eegnet") & (first["split"] == "window")].iloc[0]
@@ -224,43 +224,6 @@ def test_rows_of_other_settings_stand_in_a_section_of_their_own():
     line = "| rnn | 50.0 ± 10.0 | 50.0 ± 10.0 | 50.0 ± 10.0 | 50.0 ± 10.0 | 50.0 ± 10.0 | 89.35 / 90.48 /"
     assert line in first and line in second
     assert "| ggn | 50.0" in first and "| ggn | not run |" in second
-
-
-# ----------------------------------------------------------------------------------------- the queue
-
-
-@pytest.fixture
-def slurm(tmp_path, monkeypatch):
-    """A machine on which SLURM's command is found."""
-    (tmp_path / "srun").write_text("#!/bin/sh\n")
-    (tmp_path / "srun").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-
-
-def test_sbatch_is_told_how_many_cells_at_once_and_the_user_s_settings(slurm, tmp_path):
-    asked = queue("slurm", 3, {"partition": "gpu", "gpus_per_node": 1, "cpus_per_task": 8}, tmp_path / "logs")
-    found = asked._executor.parameters
-    assert (found["array_parallelism"], found["partition"]) == (3, "gpu")
-    assert (found["gpus_per_node"], found["cpus_per_task"], found["time"]) == (1, 8, 24 * 60)
-
-
-@pytest.mark.parametrize(
-    "cluster, words, message",
-    [
-        ("slurm", {"partitoin": "gpu"}, "cluster=slurm: Unknown argument 'partitoin'"),
-        ("moon", {}, "cluster=moon: .*moon"),
-    ],
-)
-def test_a_queue_that_cannot_be_is_one_line(slurm, tmp_path, cluster, words, message):
-    with pytest.raises(ConfigError, match=message) as caught:
-        queue(cluster, 1, words, tmp_path / "logs")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_machine_without_slurm_says_so(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigError, match="cluster=slurm: .*srun"):
-        queue("slurm", 1, {}, tmp_path / "logs")
 
 
 # ------------------------------------------------------------------------------- the article's figures

@@ -10,11 +10,9 @@ in ``results/<name>.csv``; a cell whose digest is there is not run again.
 import contextlib
 import os
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import yaml
@@ -31,6 +29,7 @@ from distilclip_eeg.runs import Run, commit, digest_of, read_json, write_atomic
 from distilclip_eeg.schema import ConfigError, UserError, check_choice
 from distilclip_eeg.signals.splits import KINDS
 from distilclip_eeg.speed import SPEED, hardware, speeds, with_speed
+from distilclip_eeg.workers import spread
 
 NETWORK_ONLY = ("trainer.", "augment=", "optim.")
 """Overrides that mean nothing to a floor."""
@@ -43,6 +42,9 @@ class Cell:
     split: str
     model: str
     overrides: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.split} {self.model}"
 
     def words(self, model: str | None = None) -> list[str]:
         """What ``train.py`` is told."""
@@ -121,7 +123,7 @@ def attempt(one: Cell, log: Path) -> list[dict] | str:
     try:
         return run_cell(one, log)
     except UserError as problem:
-        return f"{one.split} {one.model}: {problem}"
+        return f"{one}: {problem}"
 
 
 def row_of(run: Run, one: Cell, net: str) -> dict:
@@ -192,42 +194,6 @@ def announce(todo: list[Cell], data: Data, speed: pd.DataFrame, jobs: int) -> No
     print(f"expected: {clock(total)} on one core, about {clock(total / jobs)} with jobs={jobs}", flush=True)
 
 
-def execute(todo: list[Cell], own: dict, logs: Path) -> Iterator[list[dict] | str]:
-    """Rows of each cell as it finishes, or why it has none; local processes, or a queue through submitit."""
-    places = [logs / f"{one.split}-{one.model}.log" for one in todo]
-    if not own["cluster"]:
-        work = (joblib.delayed(attempt)(one, log) for one, log in zip(todo, places, strict=True))
-        yield from joblib.Parallel(n_jobs=own["jobs"], return_as="generator_unordered")(work)
-        return
-    executor = queue(own["cluster"], own["jobs"], own["slurm"], logs / "submitit")
-    from submitit.helpers import as_completed
-
-    with executor.batch():
-        jobs = [executor.submit(attempt, one, log) for one, log in zip(todo, places, strict=True)]
-    for job in as_completed(jobs, poll_frequency=1):
-        one, lost = todo[jobs.index(job)], job.exception()
-        yield job.result() if lost is None else f"{one.split} {one.model}: {lost}"
-
-
-def queue(cluster: str, jobs: int, slurm: dict[str, int | str], folder: Path):
-    """submitit's executor of at most ``jobs`` cells at once; ``slurm`` holds sbatch's own settings."""
-    try:
-        import submitit
-    except ImportError:
-        raise ConfigError(
-            f"cluster={cluster} needs submitit: pip install 'distilclip-eeg[sweep]', or leave cluster out."
-        ) from None
-    try:
-        executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
-        executor.update_parameters(
-            **{"name": "table1", "timeout_min": 24 * 60, "cpus_per_task": 4, "slurm_array_parallelism": jobs},
-            **{f"slurm_{key}": value for key, value in slurm.items()},
-        )
-    except (RuntimeError, ValueError, NameError) as error:
-        raise ConfigError(f"cluster={cluster}: {str(error).partition(chr(10))[0]}") from None
-    return executor
-
-
 def fill(cells: list[Cell], path: Path, own: dict) -> None:
     """Run the cells that ``path`` lacks; rows and printed table are written as each one is done."""
     known = set(pd.read_csv(path)["digest"]) if path.exists() else set()
@@ -241,8 +207,11 @@ def fill(cells: list[Cell], path: Path, own: dict) -> None:
     device = make_accelerator("fp32", config["device"]).device
     nets = {key: net for one in cells for key, net in one.nets().items()}
     announce(todo, data, speeds(nets, data, device, path.parent / SPEED), own["jobs"])
-    work, failed = execute(todo, own, path.parent.parent / "runs" / "table1"), []
-    for rows in track(work, len(todo), "cells"):
+    logs, failed = path.parent.parent / "runs" / "table1", []
+    items = [(one, logs / f"{one.split}-{one.model}.log") for one in todo]
+    how = {key: own[key] for key in ("jobs", "cluster", "slurm")}
+    done = spread(attempt, items, **how, name="table1", logs=logs)
+    for rows in track(done, len(todo), "cells"):
         if isinstance(rows, str):
             failed.append(rows)
             continue
@@ -291,7 +260,7 @@ def settings(overrides: list[str]) -> dict:
         overrides.remove(word)
     if not own["jobs"].isdecimal() or own["jobs"] == "0":
         raise ConfigError(f"jobs={own['jobs']}: expected a whole number above 0.")
-    return {**own, "jobs": int(own["jobs"]), "slurm": slurm}
+    return {**own, "jobs": int(own["jobs"]), "cluster": own["cluster"] or None, "slurm": slurm}
 
 
 def reproduce(overrides: list[str], root: Path = Path("results")) -> None:
