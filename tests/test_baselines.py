@@ -58,6 +58,8 @@ def baselines():
 
 
 SIZES = [(19, 256, 256.0), (23, 256, 256.0), (19, 500, 500.0), (21, 500, 500.0)]
+FASTER = {"ggn": 3e-3, "rnn": 3e-3, "two_layer_lstm": 3e-3, "lightseizurenet": 3e-3}
+"""Rates that learn sixteen windows by heart in half the steps of the config's."""
 SLOW_TO_OVERFIT = {"stacked_lstm", "ggn", "lightseizurenet", "rnn", "cnn_rnn", "zhu_transformer"}
 every = pytest.mark.parametrize("name", baselines())
 
@@ -251,14 +253,14 @@ def test_building_and_running_says_nothing(name):
 def test_sixteen_windows_are_learned_by_heart(name):
     net = network(name, **without_dropout(name))
     eeg, label = windows(16), torch.arange(16) % 8
-    optimizer = torch.optim.Adam(net.parameters(), lr=config(name)["optim"]["lr"])
+    optimizer = torch.optim.Adam(net.parameters(), lr=FASTER.get(name, config(name)["optim"]["lr"]))
     for step in range(300):
         loss = F.cross_entropy(net.train()(eeg), label)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
-        if step % 20 == 19:
+        if step % 5 == 4:
             with torch.no_grad():
                 hits = (net.eval()(eeg).argmax(1) == label).sum()
             if hits == 16:
