@@ -4,7 +4,8 @@
         ours=small jobs=2 trainer.max_steps=200 fold=[0,1,2]
 
 models=all or names with commas; split one or several; ours=tiny|small|lean: size of teacher and student (a
-teacher brings its student); jobs=N local processes, or cluster=slurm (extra `sweep`); name=N results/N.csv.
+teacher brings its student); jobs=N local processes; cluster=slurm (extra `sweep`) a queue instead, N cells
+at once, slurm.partition=… slurm.gpus_per_node=… and sbatch's other settings; name=N results/N.csv.
 Every other word is train.py's. A second start continues, and cells that stand in the CSV are not run again.
 """
 

@@ -95,14 +95,14 @@ def refused(tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory, launch, tiny, sizes):
-    """train, train again, distill and evaluate, each in a process of its own, away from the checkout."""
+def road(tmp_path_factory, launch, as_script, tiny, sizes):
+    """train, train again, distill and evaluate, away from the checkout; what is new as processes."""
     here = tmp_path_factory.mktemp("elsewhere with ä space")
     done = {"here": here, "train": launch("train", *tiny, cwd=here)}
     assert done["train"].returncode == 0, done["train"].stderr
     done["teacher"] = find_runs(here / "runs")[0]
     done["before"] = sha256(done["teacher"].path)
-    done["again"] = launch("train", *tiny, cwd=here)
+    done["again"] = as_script("train.py", *tiny, cwd=here)
     done["files"] = sha256(done["teacher"].path)
     done["distill"] = launch("distill", *sizes, cwd=here)
     assert done["distill"].returncode == 0, done["distill"].stderr
@@ -164,10 +164,10 @@ def test_distill_takes_the_newest_teacher_names_it_first_and_leaves_it_as_it_was
 
 
 @pytest.mark.slow
-def test_the_same_teacher_named_by_its_path_is_the_same_distillation(road, launch, sizes):
-    done = launch("distill", f"teacher={road['teacher'].path}", *sizes, cwd=road["here"])
+def test_the_same_teacher_named_by_its_path_is_the_same_distillation(road, as_script, sizes):
+    done = as_script("distill.py", f"teacher={road['teacher'].path}", *sizes, cwd=road["here"])
     assert "5 of 5 folds are finished already" in done.stdout, done.stdout + done.stderr
-    one = launch("distill", f"teacher={road['teacher'].path}", "fold=1", *sizes, cwd=road["here"])
+    one = as_script("distill.py", f"teacher={road['teacher'].path}", "fold=1", *sizes, cwd=road["here"])
     assert "1 of 1 folds are finished already" in one.stdout, one.stdout + one.stderr
 
 
@@ -187,8 +187,8 @@ def test_evaluate_names_protocol_leak_spread_and_the_trivial_answer(road):
 
 
 @pytest.mark.slow
-def test_one_finished_run_can_be_evaluated_by_its_path(road, launch):
-    done = launch("evaluate", f"run={road['student'].path}", cwd=road["here"])
+def test_one_finished_run_can_be_evaluated_by_its_path(road, as_script):
+    done = as_script("evaluate.py", f"run={road['student'].path}", cwd=road["here"])
     assert done.returncode == 0 and "student_tiny" in done.stdout and "teacher_tiny" not in done.stdout
 
 
@@ -229,14 +229,14 @@ def test_contrast_needs_features_of_one_size(road, refused, sizes):
 
 
 @pytest.mark.slow
-def test_a_sweep_makes_one_run_a_seed_and_leaves_nothing_else(tmp_path, launch, tiny):
+def test_a_sweep_makes_one_run_a_seed_and_leaves_nothing_else(tmp_path, launch, as_script, tiny):
     done = launch("train", *tiny, "fold=0", "-m", "seed=0,1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert sorted(p.name.rpartition("-")[0] for p in tmp_path.glob("runs/synthetic/*")) == [
         *("teacher_tiny-subject-s0", "teacher_tiny-subject-s1")
     ]
     assert [p.name for p in tmp_path.iterdir()] == ["runs"]
-    listed = launch("train", *tiny, "fold=0", "seed=[0,1]", cwd=tmp_path)
+    listed = as_script("train.py", *tiny, "fold=0", "seed=[0,1]", cwd=tmp_path)
     assert listed.stdout.count("1 of 1 folds are finished already") == 2
 
 
@@ -254,8 +254,8 @@ def test_without_arguments_the_console_script_prints_its_usage_and_what_it_is_no
 
 
 @pytest.mark.parametrize("verb", ["train", "distill", "evaluate"])
-def test_help_and_the_config_are_printed_and_nothing_is_done(verb, launch, tmp_path):
-    shown = launch(verb, "--help", cwd=tmp_path)
+def test_help_and_the_config_are_printed_and_nothing_is_done(verb, launch, as_script, tmp_path):
+    shown = as_script(f"{verb}.py", "--help", cwd=tmp_path)
     assert shown.returncode == 0 and "not a medical device" in shown.stdout and "root" in shown.stdout
     key = {"train": "seed=7", "distill": "seed=7", "evaluate": "root=r7"}[verb]
     config = launch(verb, key, "--cfg", "job", cwd=tmp_path)
@@ -434,7 +434,7 @@ def test_the_canary_would_be_found():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["teacher_tiny", "logreg_bandpower"])
-def test_no_word_of_a_patient_leaves_the_header(tmp_path, launch, sizes, model):
+def test_no_word_of_a_patient_leaves_the_header(tmp_path, launch, as_script, sizes, model):
     """Header fields with canary words through train, evaluate and two errors."""
     header = {
         "patient": "MRN0012345 M 02-MAY-1951 Haagse_Harry",
@@ -450,13 +450,13 @@ def test_no_word_of_a_patient_leaves_the_header(tmp_path, launch, sizes, model):
     common = ["dataset=chbmit", "split=subject", "split.n_folds=2", f"model={model}", *net]
     runs = [
         launch("train", *common, f"dataset.root={data}", cwd=here),
-        launch("evaluate", cwd=here),
-        launch("train", *common, f"dataset.root={broken}", cwd=here),
-        launch("train", *common, f"dataset.root={other}", cwd=here),
+        as_script("evaluate.py", cwd=here),
+        as_script("train.py", *common, f"dataset.root={broken}", cwd=here),
+        as_script("train.py", *common, f"dataset.root={other}", cwd=here),
     ]
     assert [r.returncode for r in runs] == [0, 0, 3, 3], [r.stderr for r in runs]
     if model == "teacher_tiny":
-        runs.append(launch("distill", *sizes, cwd=here))
+        runs.append(as_script("distill.py", *sizes, cwd=here))
         assert runs[-1].returncode == 0, runs[-1].stderr
     for done in runs:
         assert canaries_in((done.stdout + done.stderr).encode()) == []

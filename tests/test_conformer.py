@@ -1,6 +1,7 @@
 """The EEG encoder: sizes, exact rewrites, gradients."""
 
 import copy
+import functools
 
 import pytest
 import torch
@@ -18,10 +19,15 @@ NETWORKS = sorted(
 )
 
 
+@functools.cache
+def config(name):
+    return load("train", [f"model={name}"])
+
+
 def preset(name, **sizes):
     """The network of a preset; sizes as the data would give them."""
     sizes = {"n_chans": 19, "n_times": 256, "sfreq": 256.0, "n_outputs": 8} | sizes
-    return build(load("train", [f"model={name}"])["model"]["net"], **sizes)
+    return build(config(name)["model"]["net"], **sizes)
 
 
 def count(net):
@@ -182,6 +188,42 @@ def test_every_parameter_of_every_preset_gets_a_finite_gradient(name):
         n for n, p in net.named_parameters() if n.startswith(("prompts", "classifier")) and not p.grad.any()
     ]
     assert not dead
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "n_chans, n_times, sfreq", [(19, 256, 256.0), (23, 256, 256.0), (19, 500, 500.0), (21, 500, 500.0)]
+)
+def test_any_montage_rate_and_number_of_classes_gives_logits(name, n_chans, n_times, sfreq):
+    with torch.device("meta"):  # shapes without the work
+        for n_outputs in (2, 4, 8):
+            net = preset(name, n_chans=n_chans, n_times=n_times, sfreq=sfreq, n_outputs=n_outputs)
+            assert net(torch.empty(2, n_chans, n_times)).shape == (2, n_outputs)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_batch_of_one_constant_window_trains_every_preset(name):
+    net = preset(name, n_chans=21, n_times=500, sfreq=500.0)
+    loss = F.cross_entropy(net(torch.full((1, 21, 500), 3.0)), torch.tensor([0]))
+    loss.backward()
+    assert loss.isfinite() and all(p.grad.isfinite().all() for p in net.parameters())
+    assert all(b.isfinite().all() for b in net.buffers())
+
+
+@pytest.mark.parametrize("name", ["teacher_tiny", "student_tiny"])
+def test_sixteen_windows_are_learned_by_heart(name):
+    torch.manual_seed(0)
+    sizes = {"n_chans": 19, "n_times": 256, "sfreq": 256.0, "n_outputs": 8}
+    net = build(config(name)["model"]["net"] | {"dropout": 0.0}, **sizes)
+    eeg, label = torch.randn(16, 19, 256), torch.arange(16) % 8
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    for _ in range(60):
+        loss = F.cross_entropy(net(eeg), label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        assert (net.eval()(eeg).argmax(1) == label).all()
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -1,15 +1,18 @@
 """Table I: which cells are run, which are not run again, and what the printed table says."""
 
 import re
+import sys
 
 import pandas as pd
 import pytest
 
 from distilclip_eeg import table1
+from distilclip_eeg.models.baselines.external import SWITCH
+from distilclip_eeg.report.comparison import BASELINES, comparison, settings_of
 from distilclip_eeg.report.published import CORPORA, TABLE_1
 from distilclip_eeg.report.published import table_1 as published
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.table1 import BASELINES, Cell, all_models, cells_of, reproduce, settings
+from distilclip_eeg.table1 import Cell, all_models, cells_of, reproduce, settings
 
 SIX = ["trainer.max_steps=3", "split.n_folds=2", "fold=[0]", "device=cpu", "n_jobs=1"]
 
@@ -64,10 +67,50 @@ def test_the_printed_table_has_protocol_figures_speed_and_empty_cells(made, firs
     reproduce(words, root)
     page = capsys.readouterr().out
     assert page.count("test windows sharing with training: samples") == 2
+    assert (
+        page.count("trainer.max_steps=3 (1 folds, mean ± SD over folds; seed 0; test windows: natural") == 2
+    )
+    assert page.count("steps a fit: 3)") == 2
+    assert page.count("Learning rate 0.001; of its own: ggn 0.0003, zhu_transformer 0.0001") == 2
     assert re.search(r"\| eegnet \| \d+\.\d \| \d+\.\d .* \| 1,730 \| \d+ \| [\d,]+ \|", page)
-    assert "| always seizure |" in page
-    table = table1.markdown(root / "t.csv", ["eegnet", "ggn"])
-    assert table.count("| ggn | not run |") == 2
+    assert page.count("| always seizure |") == 2 and page.count("| ggn | not run |") == 2
+    assert (root / "t.md").read_text() in page
+
+
+@pytest.mark.slow
+def test_each_speed_says_where_and_how_long_it_was_measured(made, first):
+    speed = pd.read_csv(made[0] / "speed.csv")
+    assert speed["model"].tolist() == ["eegnet", "teacher_tiny", "student_tiny"]
+    assert speed["parameters"].tolist()[0] == 1_730 and speed["windows_per_s"].dtype == int
+    assert (speed["minutes"] > 0).all() and (speed["minutes"] < 1).all()
+    assert (speed["hardware"] == first["hardware"].iloc[0]).all()
+
+
+@pytest.mark.slow
+def test_an_interrupted_table_shows_what_it_has_and_continues(made, first, tmp_path, capsys, monkeypatch):
+    kept = [w for w in made[1] if not w.startswith(("models=", "split=", "jobs=", "run.root="))]
+    words = [*kept, "models=eegnet,logreg_bandpower", "split=window", f"run.root={tmp_path / 'runs'}"]
+    whole = table1.run_cell
+
+    def stopped(one, log):
+        if one.model == "logreg_bandpower":
+            raise KeyboardInterrupt
+        return whole(one, log)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table1, "run_cell", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            reproduce(words, tmp_path / "r")
+    half = (tmp_path / "r" / "t.md").read_text()
+    assert re.search(r"\| eegnet \| \d", half) and "| logreg_bandpower | not run |" in half
+    capsys.readouterr()
+    reproduce(words, tmp_path / "r")
+    assert "1 of 2 cells stand in" in capsys.readouterr().out
+    # One process here, two in ``first``.
+    columns = ["model", "accuracy", "precision", "recall", "f1", "auroc"]
+    same = first[(first["split"] == "window") & first["model"].isin(["eegnet", "logreg_bandpower"])]
+    found = pd.read_csv(tmp_path / "r" / "t.csv")[columns]
+    assert found.equals(same.sort_values("model")[columns].reset_index(drop=True))
 
 
 @pytest.mark.slow
@@ -75,7 +118,7 @@ def test_a_cluster_s_queue_gives_the_same_rows(made, first, tmp_path):
     root, words = made
     kept = [w for w in words if not w.startswith(("models=", "split=", "run.root="))]
     reproduce(
-        [*kept, "models=eegnet", "split=window", "cluster=local", f"run.root={tmp_path}"], tmp_path / "r"
+        [*kept, "models=eegnet", "split=window", "cluster=debug", f"run.root={tmp_path}"], tmp_path / "r"
     )
     row = pd.read_csv(tmp_path / "r" / "t.csv").iloc[0]
     same = first[(first["model"] == "eegnet") & (first["split"] == "window")].iloc[0]
@@ -90,6 +133,30 @@ def test_a_cell_that_cannot_be_run_is_named_and_the_others_are(made, tmp_path, c
     )
     assert "not run: official rnn:" in capsys.readouterr().out
     assert pd.read_csv(tmp_path / "r" / "t.csv")["split"].tolist() == ["window"]
+
+
+@pytest.mark.slow
+def test_a_network_of_another_package_has_its_line(made, tmp_path, monkeypatch, capsys):
+    (tmp_path / "othernets.py").write_text(
+        "import torch\n"
+        "class Mean(torch.nn.Module):\n"
+        "    def __init__(self, n_chans, n_times, sfreq, n_outputs):\n"
+        "        super().__init__()\n"
+        "        self.out = torch.nn.Linear(n_chans, n_outputs)\n"
+        "    def forward(self, x):\n"
+        "        return self.out(x.square().mean(-1))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(SWITCH, "othernets")
+    kept = [w for w in made[1] if not w.startswith(("models=", "split=", "jobs=", "run.root="))]
+    own = ["models=external", "model.name=mean_power", "model.net.target=othernets.Mean"]
+    reproduce([*kept, *own, f"run.root={tmp_path / 'runs'}"], tmp_path / "r")
+    sys.modules.pop("othernets")
+    page = capsys.readouterr().out
+    assert re.search(r"\| mean_power \| \d+\.\d .* \| – \| \d\.\d \| 48 \| \d+ \| [\d,]+ \|", page)
+    assert pd.read_csv(tmp_path / "r" / "speed.csv")["model"].tolist() == [
+        "external model.name=mean_power model.net.target=othernets.Mean"
+    ]
 
 
 def test_all_models_are_the_article_s_sixteen_two_more_ours_and_the_floors():
@@ -133,8 +200,30 @@ def test_a_wrong_word_is_refused_before_anything_is_read(words, message, tmp_pat
 
 
 def test_our_own_words_are_taken_out_and_the_others_are_training_s():
-    words = ["models=eegnet", "jobs=3", "dataset=tusz", "name=x"]
-    assert settings(words)["jobs"] == "3" and words == ["dataset=tusz"]
+    words = ["models=eegnet", "jobs=3", "dataset=tusz", "name=x", "slurm.partition=gpu", "slurm.mem_gb=8"]
+    own = settings(words)
+    assert own["jobs"] == 3 and words == ["dataset=tusz"]
+    assert own["slurm"] == {"partition": "gpu", "mem_gb": 8}
+
+
+def test_rows_of_other_settings_stand_in_a_section_of_their_own():
+    made = "python scripts/reproduce_table1.py split=window models={} dataset=tusz {}"
+    row = dict.fromkeys(("accuracy", "precision", "recall", "f1", "auroc"), 0.5)
+    row |= {f"{c}_sd": 0.1 for c in list(row)} | {f"always_{c}": 0.5 for c in list(row)}
+    row |= {"dataset": "tusz", "split": "window", "folds": 2, "seed": 0, "balanced_test": False}
+    row |= {"leak_note": "shared", "minutes": 1.0, "parameters": float("nan"), "steps_per_fold": 7}
+    few, many = "fold=[0,1] trainer.max_steps=7 device=cpu", "dataset.root=x trainer.max_steps=9 fold=[0,1]"
+    rows = pd.DataFrame(
+        row | {"model": name, "command": made.format(name, words)}
+        for name, words in (("rnn", few), ("ggn", few), ("rnn", many))
+    )
+    page = comparison(rows, [("tusz", "window", settings_of(many), "ggn")], {"rnn": 0.001, "ggn": 0.01})
+    first, second = page.split("**tusz")[1:]
+    assert first.startswith(", split=window**, fold=[0,1] trainer.max_steps=7 (2 folds")
+    assert second.startswith(", split=window**, fold=[0,1] trainer.max_steps=9 (2 folds")
+    line = "| rnn | 50.0 ± 10.0 | 50.0 ± 10.0 | 50.0 ± 10.0 | 50.0 ± 10.0 | 50.0 ± 10.0 | 89.35 / 90.48 /"
+    assert line in first and line in second
+    assert "| ggn | 50.0" in first and "| ggn | not run |" in second
 
 
 # ------------------------------------------------------------------------------- the article's figures

@@ -22,22 +22,23 @@ NOTE = "Research software, not a medical device: not for diagnosis, monitoring o
 
 def train(overrides: list[str]) -> None:
     """Cross-validate one model: ``python train.py dataset=chbmit model=teacher_small``."""
+    configs = each_seed(load("train", overrides))  # a wrong setting is told before torch is loaded
     from distilclip_eeg import pipeline
     from distilclip_eeg.report.tables import run_table
 
-    for config in each_seed(load("train", overrides)):
+    for config in configs:
         run = pipeline.train(config)
         print(run_table([run]))
 
 
 def distill(overrides: list[str]) -> None:
     """Distil a student from a finished teacher run: ``python distill.py teacher=RUN``."""
+    config = load("distill", [*student_of(overrides), *overrides])
+    teacher = find_teacher(config)
+    print(f"teacher={teacher.path}", flush=True)
     from distilclip_eeg import pipeline
     from distilclip_eeg.report.tables import run_table
 
-    config = load("distill", [*student_of(overrides), *overrides])
-    teacher = find_teacher(config)
-    print(f"teacher={teacher.path}")
     run = pipeline.distill(with_teacher_data(config, teacher, overrides), teacher)
     print(run_table([teacher, run]))
 

@@ -91,7 +91,7 @@ def measure(overrides: list[str], root: Path = Path("results")) -> None:
     cells = possible(cells_of(own["models"], splits, own["ours"], words))
     dataset = load("train", cells[0].words())["dataset"]["name"]
     path = root / f"{own['name'] or f'gap_{dataset}'}.csv"
-    fill(cells, path, jobs=int(own["jobs"]), cluster=own["cluster"] or None)
+    fill(cells, path, own)
     if not path.exists():
         raise ConfigError(f"{path}: no cell could be run; see the lines above.")
     rows = pd.read_csv(path)

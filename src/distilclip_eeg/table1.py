@@ -8,39 +8,32 @@ in ``results/<name>.csv``; a cell whose digest is there is not run again.
 """
 
 import contextlib
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from distilclip_eeg import cli, pipeline
 from distilclip_eeg.config import CONFIG_DIR, load
 from distilclip_eeg.data import Data, load_data, train_rows
+from distilclip_eeg.engine import make_accelerator
 from distilclip_eeg.metrics import PAPER_COLUMNS
 from distilclip_eeg.progress import clock, track
-from distilclip_eeg.report.published import COLUMNS as SHOWN
-from distilclip_eeg.report.published import TABLE_1, table_1
+from distilclip_eeg.report.comparison import BASELINES, EXTRA, FLOORS, comparison, settings_of
+from distilclip_eeg.report.published import COLUMNS
 from distilclip_eeg.report.scores import Reading
-from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
-from distilclip_eeg.runs import Run, commit, digest_of, provenance, public_command, read_json, write_atomic
+from distilclip_eeg.report.tables import ALWAYS, summary_rows
+from distilclip_eeg.runs import Run, commit, digest_of, public_command, read_json, write_atomic
 from distilclip_eeg.schema import ConfigError, UserError, check_choice
 from distilclip_eeg.signals.splits import KINDS, OWN_NUMBER
-from distilclip_eeg.speed import SIZES, SPEED, speeds
+from distilclip_eeg.speed import SPEED, hardware, speeds, with_speed
 from distilclip_eeg.workers import spread
 
-FLOORS = ("logreg_bandpower", "random_forest")
-EXTRA = ("zhu_transformer", "eeg_conformer")
-"""Beside the article's sixteen: the transformer that its EEGNet row cites, and Song's conformer."""
-BASELINES = tuple(name for name in TABLE_1 if name not in ("teacher", "student"))
 NETWORK_ONLY = ("trainer.", "augment=", "optim.")
 """Overrides that mean nothing to a floor."""
-HEAD = (
-    "| model | Acc % | Pre % | Rec % | F1 % | AUROC % | article, full corpus: Acc / Pre / Rec / F1 "
-    "| min | parameters | ms a step | windows/s |"
-)
-MATCHES = ("window",)
-"""Protocols whose figures may stand beside the article's; the others are there to show the difference."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +44,9 @@ class Cell:
     model: str
     overrides: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"{self.split} {self.model}"
+
     def words(self, model: str | None = None) -> list[str]:
         """What ``train.py`` is told."""
         dropped = NETWORK_ONLY if self.model in FLOORS else ()
@@ -59,11 +55,39 @@ class Cell:
         return [f"split={self.split}", f"model={model or self.model}", *kept]
 
     @property
+    def own(self) -> list[str]:
+        """The overrides of the network itself."""
+        return [o for o in self.overrides if o.lstrip("+").startswith("model.")]
+
+    @property
+    def names(self) -> list[str]:
+        """The models whose rows it gives."""
+        if self.model.startswith("teacher"):
+            return [self.model, self.model.replace("teacher", "student")]
+        named = [o.partition("=")[2] for o in self.own if o.startswith("model.name=")]
+        return named[-1:] or [self.model]
+
+    def nets(self) -> dict[str, dict]:
+        """``model.net`` of its networks by ``net_key``."""
+        if self.model in FLOORS:
+            return {}
+        configs = self.names if self.model.startswith("teacher") else [self.model]
+        return {
+            net_key(name, self.own): load("train", [f"model={name}", *self.own])["model"]["net"]
+            for name in configs
+        }
+
+    @property
     def digest(self) -> str:
         """Stands for every setting of the cell, its folds included."""
         config = load("train", self.words())
         fold = config["fold"] if config["fold"] is not None else "all"
         return f"{digest_of(config)}-{fold}".replace(" ", "")
+
+
+def net_key(model: str, own: list[str]) -> str:
+    """What ``speed.csv`` calls a network: its config and what the command line changes of it."""
+    return shlex.join([model, *own])
 
 
 def all_models(ours: str) -> list[str]:
@@ -93,7 +117,7 @@ def run_cell(one: Cell, log: Path) -> list[dict]:
         if one.model.startswith("teacher"):
             student = load("distill", one.words(one.model.replace("teacher", "student")))
             runs.append(pipeline.distill(cli.with_teacher_data(student, runs[0], []), runs[0]))
-        return [row_of(run, one) for run in runs]
+        return [row_of(run, one, key) for run, key in zip(runs, one.nets() or [one.model], strict=True)]
 
 
 def attempt(one: Cell, log: Path) -> list[dict] | str:
@@ -101,18 +125,18 @@ def attempt(one: Cell, log: Path) -> list[dict] | str:
     try:
         return run_cell(one, log)
     except UserError as problem:
-        return f"{one.split} {one.model}: {problem}"
+        return f"{one}: {problem}"
 
 
-def row_of(run: Run, one: Cell) -> dict:
-    """A finished cell's row: metrics, size, speed, and how it was made."""
+def row_of(run: Run, one: Cell, net: str) -> dict:
+    """A finished run's row: metrics, sizes, and how it was made; ``net`` finds its speed."""
     table = summary_rows([run])
     row = table[table["model"] != ALWAYS].iloc[0].to_dict()
     always = table[table["model"] == ALWAYS].iloc[0]
     info, folds = read_json(run.path / "data.json"), run.folds_done()
     steps = [read_json(run.fold(k) / "metrics.json").get("steps") for k in folds]
     seconds = sum(v for k, v in read_json(run.path / "timing.json").items() if k.startswith("fold"))
-    row |= {f"always_{c}": always[c] for c in SHOWN} | sizes_of(run)
+    row |= {f"always_{c}": always[c] for c in COLUMNS} | sizes_of(run)
     row |= {f"shares_{name}": share for name, share in info["audit"].items()}
     paper = summary_rows([run], Reading("paper")).iloc[0]
     row |= {f"paper_{c}{kind}": paper[f"{c}{kind}"] for c in PAPER_COLUMNS for kind in ("", "_sd")}
@@ -120,7 +144,8 @@ def row_of(run: Run, one: Cell) -> dict:
         "steps_per_fold": steps[0] if steps[0] is not None else "",
         "minutes": round(seconds / 60, 2),
         "leak_note": info["leak_note"],
-        "hardware": provenance()["machine"],
+        "net": net,
+        "hardware": hardware(run.config["device"]),
         "commit": commit(),
         "command": command(one),
         "digest": one.digest,
@@ -144,17 +169,6 @@ def sizes_of(run: Run) -> dict:
     return {"n_chans": n_chans, "n_times": n_times, "n_outputs": len(classes)}
 
 
-def networks(cells: list[Cell]) -> list[str]:
-    """Every network of a table, a teacher's student included, in order."""
-    names = []
-    for one in cells:
-        if one.model not in FLOORS:
-            names.append(one.model)
-        if one.model.startswith("teacher"):
-            names.append(one.model.replace("teacher", "student"))
-    return list(dict.fromkeys(names))
-
-
 def expected_s(one: Cell, data: Data, speed: pd.DataFrame) -> float:
     """Seconds a cell will take on one core: its steps, and a prediction an epoch."""
     config = load("train", one.words())
@@ -168,9 +182,9 @@ def expected_s(one: Cell, data: Data, speed: pd.DataFrame) -> float:
     steps = min(trainer["max_steps"] or np.inf, trainer["epochs"] * per_epoch)
     scored = len(data.rows(0, "val")) * (1 + -(-steps // per_epoch)) + len(data.rows(0, "test"))
     seconds = [
-        steps * speed.loc[name, "step_ms"] / 1000 * trainer["batch_size"] / 32
-        + scored / speed.loc[name, "windows_per_s"]
-        for name in networks([one])
+        steps * speed.loc[net, "step_ms"] / 1000 * trainer["batch_size"] / 32
+        + scored / speed.loc[net, "windows_per_s"]
+        for net in one.nets()
     ]
     return folds * sum(seconds)
 
@@ -185,85 +199,73 @@ def announce(todo: list[Cell], data: Data, speed: pd.DataFrame, jobs: int) -> No
     print(f"expected: {clock(total)} on one core, about {clock(total / jobs)} with jobs={jobs}", flush=True)
 
 
-def fill(cells: list[Cell], path: Path, *, jobs: int, cluster: str | None = None) -> None:
-    """Run the cells that ``path`` lacks and add their rows, each as soon as it is there."""
+def fill(cells: list[Cell], path: Path, own: dict) -> None:
+    """Run the cells that ``path`` lacks; rows and printed table are written as each one is done."""
     known = set(pd.read_csv(path)["digest"]) if path.exists() else set()
     todo = [one for one in cells if one.digest not in known]
     print(f"{len(cells) - len(todo)} of {len(cells)} cells stand in {path} already")
-    with contextlib.redirect_stdout(None):
-        data = load_data(load("train", cells[0].words()))
-    speed = speeds(networks(cells), data, path.parent / SPEED)
     if not todo:
         return
-    announce(todo, data, speed, jobs)
-    logs = path.parent.parent / "runs" / "table1"
+    config = load("train", todo[0].words())
+    with contextlib.redirect_stdout(None):
+        data = load_data(config)
+    device = make_accelerator("fp32", config["device"]).device
+    nets = {key: net for one in cells for key, net in one.nets().items()}
+    announce(todo, data, speeds(nets, data, device, path.parent / SPEED), own["jobs"])
+    logs, failed = path.parent.parent / "runs" / "table1", []
     items = [(one, logs / f"{one.split}-{one.model}.log") for one in todo]
-    done = spread(attempt, items, jobs=jobs, cluster=cluster, name="table1", logs=logs)
-    failed = []
+    how = {key: own[key] for key in ("jobs", "cluster", "slurm")}
+    done = spread(attempt, items, **how, name="table1", logs=logs)
     for rows in track(done, len(todo), "cells"):
         if isinstance(rows, str):
             failed.append(rows)
             continue
-        before = pd.read_csv(path) if path.exists() else pd.DataFrame()
+        before = [pd.read_csv(path)] if path.exists() else []
+        table = pd.concat([*before, pd.DataFrame(rows)], ignore_index=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        table = pd.concat([before, pd.DataFrame(rows)], ignore_index=True)
         write_atomic(path, table.to_csv(index=False).encode())
+        page(cells, path)
     for line in failed:
         print(f"not run: {line}", flush=True)
 
 
-def markdown(path: Path, models: list[str]) -> str:
-    """Table I as printed: accuracy, precision, recall and F1 of each model, ours beside the article's."""
-    rows = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["dataset", "split", "model"])
-    speed = path.parent / SPEED
-    if len(rows) and speed.exists():
-        columns = ["model", "parameters", "step_ms", "windows_per_s"]
-        table = pd.read_csv(speed)
-        mine = (table[SIZES] == rows[SIZES].iloc[0]).all(axis=1)
-        rows = rows.merge(table.loc[mine, columns], on="model", how="left")
-    names = [
-        n for m in models for n in ([m, m.replace("teacher", "student")] if m.startswith("teacher") else [m])
-    ]
-    parts = []
-    for (dataset, split), group in rows.groupby(["dataset", "split"], sort=False):
-        first = group.iloc[0]
-        parts.append(
-            f"**{dataset}, split={split}** ({int(first['folds'])} folds, mean ± SD over folds; test windows: "
-            f"{'balanced' if first['balanced_test'] else 'natural prevalence'}). {first['leak_note']}\n"
-        )
-        parts.append(HEAD)
-        parts.append("|" + "---|" * 11)
-        parts += [line_of(group[group["model"] == name], name, dataset, split) for name in names]
-        always = " | ".join(f"{100 * first[f'always_{c}']:.1f}" for c in SHOWN)
-        parts.append(f"| {ALWAYS} | {always} | 50.0 | – | – | – | – | – |\n")
-    return "\n".join(parts)
+def page(cells: list[Cell], path: Path) -> str:
+    """The table as it stands, written beside ``path`` as markdown; what it lacks reads 'not run'."""
+    dataset = load("train", cells[0].words())["dataset"]["name"]
+    asked = [(dataset, one.split, settings_of(command(one)), name) for one in cells for name in one.names]
+    if path.exists():
+        rows = pd.read_csv(path)
+    else:
+        rows = pd.DataFrame(columns=["dataset", "split", "model", "command"])
+    text = comparison(with_speed(rows, path.parent / SPEED), asked, rates())
+    if len(rows):
+        write_atomic(path.with_suffix(".md"), text.encode())
+    return text
 
 
-def line_of(found: pd.DataFrame, name: str, dataset: str, split: str) -> str:
-    """One model's line; 'not run' where there is no row."""
-    said = table_1(name, dataset)
-    article = " / ".join(f"{said[c]:.2f}" for c in SHOWN) if said and split in MATCHES else "–"
-    if found.empty:
-        return f"| {name} | " + " | ".join(["not run"] * 5) + f" | {article} | – | – | – | – |"
-    row = found.iloc[-1]
-    ours = " | ".join(cell(row[c], row[f"{c}_sd"]) for c in (*SHOWN, "auroc"))
-    speed = "– | – | –"
-    if not pd.isna(row["parameters"]):
-        speed = f"{row['parameters']:,.0f} | {row['step_ms']:.0f} | {row['windows_per_s']:,.0f}"
-    return f"| {name} | {ours} | {article} | {row['minutes']:.1f} | {speed} |"
+def rates() -> dict[str, float]:
+    """The learning rate of every network's config."""
+    files = {path.stem: path for path in (CONFIG_DIR / "model").glob("*.yaml") if path.stem not in FLOORS}
+    texts = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+    return {name: yaml.safe_load(text)["optim"]["lr"] for name, text in texts.items()}
 
 
-def settings(overrides: list[str]) -> dict[str, str]:
+def settings(overrides: list[str]) -> dict:
     """Our own words out of a command line, and their defaults; the rest is training's."""
     own = {"models": "all", "split": "window", "ours": "tiny", "jobs": "1", "cluster": "", "name": ""}
+    slurm: dict[str, int | str] = {}
     for word in list(overrides):
         key, _, value = word.partition("=")
         if key in own:
             own[key] = value
-            overrides.remove(word)
+        elif key.startswith("slurm."):
+            slurm[key.removeprefix("slurm.")] = int(value) if value.isdecimal() else value
+        else:
+            continue
+        overrides.remove(word)
     if not own["jobs"].isdecimal() or own["jobs"] == "0":
         raise ConfigError(f"jobs={own['jobs']}: expected a whole number above 0.")
-    return own
+    return {**own, "jobs": int(own["jobs"]), "cluster": own["cluster"] or None, "slurm": slurm}
 
 
 def reproduce(overrides: list[str], root: Path = Path("results")) -> None:
@@ -273,8 +275,5 @@ def reproduce(overrides: list[str], root: Path = Path("results")) -> None:
     cells = cells_of(own["models"], own["split"], own["ours"], overrides)
     dataset = load("train", cells[0].words())["dataset"]["name"]
     path = root / f"{own['name'] or f'table1_{dataset}'}.csv"
-    fill(cells, path, jobs=int(own["jobs"]), cluster=own["cluster"] or None)
-    page = markdown(path, list(dict.fromkeys(one.model for one in cells)))
-    if path.exists():
-        write_atomic(path.with_suffix(".md"), f"{page}\n".encode())
-    print(page)
+    fill(cells, path, own)
+    print(page(cells, path))

@@ -16,7 +16,8 @@ class CNNRNNs(nn.Module):
     After Yang, Zhou, Li, Chen, Zhang and Serikawa, Enhancing epilepsy diagnosis with deep learning and
     multi-channel processing of EEG signals, Computer and Information Science and Engineering 16
     (Springer, 2024), pp. 145-161. Known to us: the title, and that Table I of the article calls it "CNN
-    and RNNs"; layers and sizes are our construction.
+    and RNNs"; layers and sizes are our construction. 92,680 parameters at 19 channels, 256 Hz and 8
+    classes.
 
     Args:
         cell: the kind of recurrent layer: ``rnn``, ``gru`` or ``lstm``.

@@ -38,7 +38,7 @@ class ResBiLSTM(nn.Module):
     code (snailpt/ResBiLSTM, one EEG channel) are public; the code leaves the widths of LSTM and of the
     first linear layer to the caller: 128 and 64 are ours, and the input has all channels. Two things of
     the code are not repeated: its unused shortcut in the second block, and dropout that stays on when
-    the network is evaluated.
+    the network is evaluated. 482,376 parameters at 19 channels, 256 Hz and 8 classes.
 
     Shapes: B batch, C channels, T samples, F filters, N steps, K classes.
     """

@@ -10,7 +10,8 @@ class RNN(nn.Module):
 
     After Statsenko et al., Automatic detection and classification of epileptic seizures from EEG data,
     Biomedicines 11 (2023) 2370, who vary how the EEG is recorded and feed a recurrent network. Known to
-    us: title and abstract; layers and sizes are our construction.
+    us: title and abstract; layers and sizes are our construction. 60,872 parameters at 19 channels and 8
+    classes.
 
     Shapes: B batch, C channels, T samples, K classes.
     """

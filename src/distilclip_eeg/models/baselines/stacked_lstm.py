@@ -21,7 +21,7 @@ class StackedLSTM(nn.Module):
     prediction of epileptic seizures, Biomedical Signal Processing and Control 84 (2023) 104798: seizure
     prediction from a space of several kinds of hand-made features, the network's settings found by a
     metaheuristic search. Known to us: the abstract; features, layers and sizes are our construction, the
-    search is left out.
+    search is left out. 349,256 parameters at 19 channels and 8 classes.
 
     Args:
         features: ``raw`` takes every sample, ``handcrafted`` eight numbers a channel and 1/8 s.

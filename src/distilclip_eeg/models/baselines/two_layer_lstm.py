@@ -11,7 +11,7 @@ class TwoLayerLSTM(nn.Module):
     After Varnosfaderani, McNulty, Sarhan, Abood and Al-hawari, An efficient epilepsy prediction model on
     European dataset with model evaluation considering seizure types, IEEE JBHI (2024): seizure prediction
     on another corpus. Known to us: title and the name that the article's Table I gives it; sizes and the
-    raw input are our construction.
+    raw input are our construction. 59,720 parameters at 19 channels and 8 classes.
 
     Shapes: B batch, C channels, T samples, K classes.
     """

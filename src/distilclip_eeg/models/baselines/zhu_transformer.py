@@ -25,7 +25,8 @@ class ZhuTransformer(nn.Module):
     The paper's windows are 4 s at 250 Hz: pooling by 5 and 5 leaves 40 values, which are the width of the
     transformer. Here the last pooling always leaves ``points`` values, so that a window of any length fits
     the same transformer; at 4 s and 250 Hz this is the paper's pooling, in 1 s a value stands for 25 ms
-    instead of 100.
+    instead of 100. With ``filters=16 maps=2``, which the config has, 1,039,616 parameters at 19 channels,
+    256 Hz and 8 classes.
 
     Shapes: B batch, C channels, T samples, F filters, N tokens, D points, K classes.
     """
