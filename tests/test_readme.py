@@ -23,7 +23,10 @@ SHARED = os.environ.get("DISTILCLIP_EEG_SHARED", "")
 LAUNCHERS = ("train.py", "distill.py", "evaluate.py")
 SCRIPTS = tuple(
     f"scripts/{name}.py"
-    for name in ("parameters", "describe", "prepare", "check", "synthesize", "download", "reproduce_table1")
+    for name in (
+        *("parameters", "describe", "prepare", "check", "synthesize", "download", "reproduce_table1"),
+        *("probe", "ablations", "tune", "gap"),
+    )
 )
 MAKES = {"demo": ["scripts/demo.py"], "test": ['pytest -q -m "not slow"', "pytest -q -m slow"]}
 """What the recipe of each target calls."""
@@ -179,8 +182,13 @@ def extra_words(line: str, data: list[str], net: list[str], text: list[str]) -> 
     _, script, *words = line.split()
     if script == "scripts/synthesize.py":
         return ["n_subjects=16" if "layout=tusz" in words else "n_subjects=8"]
-    if script == "scripts/reproduce_table1.py":
+    if script in ("scripts/reproduce_table1.py", "scripts/gap.py"):
         return [*data, "trainer.max_steps=2", "fold=0", "device=cpu", "n_jobs=1"]
+    if script in ("scripts/ablations.py", "scripts/tune.py"):
+        steps = ["trainer.max_steps=2"] + (["fold=0"] if "fold=[0]" not in words else [])
+        return [*data, *(o for o in net if not o.startswith("trainer.batch_size")), *text, *steps]
+    if script == "scripts/parameters.py" and words:
+        return ["tokens=24"]  # shorter to count
     if script not in ("train.py", "distill.py") or "--help" in words:
         return []
     if "dataset=tusz" in words or "dataset=folder" in words:  # written by the line before
@@ -209,7 +217,7 @@ SHOWN = {
     "train.py": [*TABLE, "recordings used", "run folder: runs"],
     "distill.py": [*TABLE, "teacher=runs", "student", "recordings used"],
     "evaluate.py": [*TABLE, "each class against the rest", "written: runs"],
-    "scripts/parameters.py": ["article", "teacher", "student", "ratio"],
+    "scripts/parameters.py": ["article", "teacher"],
     "scripts/describe.py": ["published", "recordings with seizures", "sampling rate:", "montage:"],
     "scripts/prepare.py": ["recordings used", "store: store", "every recording: store"],
     "scripts/check.py": ['"outcome": "tolerate"', '"outcome": "warn"', '"reasons": ["discontinuous"]'],
@@ -222,6 +230,15 @@ SHOWN = {
         "split=subject",
     ],
     "scripts/download.py": ["only on application", "dataset.root"],
+    "scripts/probe.py": [
+        "person from text",
+        "chance %",
+        "test windows sharing with training",
+        "written: runs",
+    ],
+    "scripts/ablations.py": ["base_lp", "text_hp", "AUROC against base", "split=subject: test windows"],
+    "scripts/tune.py": ["python train.py"],
+    "scripts/gap.py": ["window − subject", "eegnet", "always seizure"],
 }
 """What each script prints, whatever its settings."""
 HELP = ["Groups:", "model=", "split=", "dataset=", "Settings", "n_folds", "not a medical device"]

@@ -5,11 +5,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
 
-from distilclip_eeg import pipeline
+from distilclip_eeg import engine, pipeline
 from distilclip_eeg.config import load
 from distilclip_eeg.engine import Fit, OptimConfig, TrainerConfig, make_accelerator
 from distilclip_eeg.loaders import Batch
@@ -17,8 +18,9 @@ from distilclip_eeg.losses import LOGIT_SCALE_MAX, TARGETS, clip_loss
 from distilclip_eeg.models.clip import DistilCLIP, PromptClassifier
 from distilclip_eeg.models.conformer import Conformer, take_layers
 from distilclip_eeg.models.text_backends import random_tiny
-from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, MetaTask, TextBank
+from distilclip_eeg.weights import load_network
 
 SENTENCES = ["Slow waves.", "Rhythmic sharp waves of high amplitude on the left side of the head.", "Flat."]
 DESCRIPTION = [SENTENCES[k] for k in (0, 1, 0, 2, 1, 0, 0, 1, 2, 2, 1, 0)]
@@ -410,6 +412,84 @@ def test_a_distillation_leaves_the_teacher_bit_equal_in_memory_and_on_disk(
         assert torch.equal(value, state[name]), name
     assert all(p.grad is None for p in teacher_net.parameters())
     assert any(p.grad is not None for p in student.parameters())
+
+
+def answers(run, fold=0):
+    """What the kept network says of the test windows, and what the run saved."""
+    config, saved = run.config, run.predictions(fold)
+    data = pipeline.load_data(config)
+    rows = data.rows(fold, "test")
+    net = load_network(run.fold(fold))
+    source = data.source(data.rows(fold, "train"))
+    found = engine.predict(ClassifyTask(net).eval(), source, rows, make_accelerator("fp32", "cpu"))
+    return torch.from_numpy(found).softmax(-1).numpy(), saved["probability_NK"][saved["part"] == "test"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["head.inference=prompt", "loss.targets=class_prompt"],
+        ["head.inference=ensemble", "text.class_prompts=['Quiet.','A rhythm that grows.']"],
+        ["loss.targets=sigmoid", "model.net.prompts=shallow", "text_encoder.prompts=prefix"],
+    ],
+)
+def test_the_kept_network_answers_as_the_run_did(words, tiny, tmp_path):
+    run = pipeline.train(load("train", [*tiny, *words, "fold=0", f"run.root={tmp_path}"]), report=False)
+    found, saved = answers(run)
+    np.testing.assert_allclose(found, saved, atol=1e-5)
+
+
+def test_a_student_may_take_all_that_its_teacher_offers(tiny, tmp_path):
+    common = [*tiny, "fold=0", f"run.root={tmp_path}"]
+    made = pipeline.train(load("train", [*common, "model.net.depth=2"]), report=False)
+    offers = ["logits=similarity", "init=teacher", "cosine=0.1", "mse=0.1", "contrast=0.1"]
+    words = [*common, *(f"distill.{o}" for o in offers), "loss.class_weights=balanced"]
+    run = pipeline.distill(load("distill", words), made)
+    history = pd.read_csv(run.fold(0) / "history.csv")
+    assert {"train_kl", "train_cosine", "train_mse", "train_contrastive"} <= set(history.columns)
+    found, saved = answers(run)
+    np.testing.assert_allclose(found, saved, atol=1e-5)
+
+
+def test_a_teacher_whose_head_reads_text_has_no_student(tiny, tmp_path):
+    common = [*tiny, "fold=0", "trainer.epochs=1", f"run.root={tmp_path}"]
+    made = pipeline.train(load("train", [*common, "head.input=text", "loss.alpha=0.0"]), report=False)
+    with pytest.raises(ConfigError, match="its head reads descriptions .head.input=text."):
+        pipeline.distill(load("distill", common), made)
+    with pytest.raises(DataError, match="reads descriptions .head.input=text."):
+        load_network(made.fold(0))
+
+
+def test_balanced_weights_make_every_class_count_alike(tiny):
+    config = load("train", [*tiny, "loss.class_weights=balanced", "windows.balance_train=false"])
+    data = pipeline.load_data(config)
+    label = data.windows["label"].to_numpy()[data.rows(0, "train")]
+    weight = pipeline.class_weight(config, data, 0)
+    by_class = [weight[k].item() * (label == k).sum() for k in (0, 1)]
+    assert by_class == pytest.approx([len(label) / 2] * 2)
+    assert (label == 0).sum() != (label == 1).sum()
+    assert pipeline.class_weight(load("train", tiny), data, 0) is None
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["head.input=text", "text.source=none"], "head.input=text needs a teacher trained with text"),
+        (
+            ["head.inference=prompt", "loss.alpha=0.0"],
+            "head.inference=prompt needs a teacher trained with text",
+        ),
+        (["head.input=fused", "head.inference=prompt"], "class prompts are compared with EEG features alone"),
+        (["head.input=text", "text.source=class_template"], "that would be its label"),
+        (["model=eegnet", "head.input=text"], "head.input=text needs a teacher"),
+        (["loss.class_weights=some"], "loss.class_weights='some' is not one of"),
+        (["head.input=both"], "head.input='both' is not one of"),
+    ],
+)
+def test_a_head_that_has_nothing_to_read_is_refused_before_any_data(words, says, tmp_path):
+    config = load("train", [*words, f"dataset.root={tmp_path / 'nowhere'}"])
+    with pytest.raises(ConfigError, match=says):
+        pipeline.check(config)
 
 
 def test_other_labels_change_no_description(tiny):

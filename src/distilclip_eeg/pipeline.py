@@ -209,6 +209,11 @@ def check_distill(config: dict, teacher: Run) -> None:
             f"augment={config['augment']}: the teacher's logits are cached for the windows as they are. "
             "Leave augment out when distilling."
         )
+    if made["head"]["input"] != "eeg":
+        raise ConfigError(
+            f"{teacher.path}: its head reads descriptions (head.input={made['head']['input']}), which a student "
+            "has not. Distil from a teacher with head.input=eeg."
+        )
     for name in TERMS:
         if wanted[name] < 0:
             raise ConfigError(f"distill.{name}={wanted[name]} must be 0 or more.")

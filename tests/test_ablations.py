@@ -1,0 +1,151 @@
+"""The ablations: what each variant changes, how rows pool, and a table made twice."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from distilclip_eeg import ablations
+from distilclip_eeg.ablations import VARIANTS, cells_of, pooled, settings, study
+from distilclip_eeg.config import load
+from distilclip_eeg.losses import TARGETS
+from distilclip_eeg.runs import digest_of
+from distilclip_eeg.schema import ConfigError
+
+SIX = ("eeg_lp", "text_wp", "text_lp", "text_hp", "base_wp", "base_lp")
+
+
+def config(name, reading="placement", *words):
+    return load("train", [f"experiment=ablation_{name}", f"ablation_reading={reading}", *words])
+
+
+def told(name, reading):
+    c = config(name, reading)
+    eeg, text = c["model"]["net"].get("prompts", "deep"), c["text_encoder"].get("prompts", "deep")
+    return c["text"]["source"], c["loss"]["alpha"], c["head"]["input"], eeg, text
+
+
+@pytest.mark.parametrize(
+    "name, placement, unimodal",
+    [
+        ("eeg_lp", ("none", 0.0, "eeg", "deep", "deep"), ("none", 0.0, "eeg", "deep", "deep")),
+        (
+            "text_wp",
+            ("descriptors", 0.5, "eeg", "deep", "none"),
+            ("descriptors", 0.0, "text", "deep", "none"),
+        ),
+        (
+            "text_lp",
+            ("descriptors", 0.5, "eeg", "none", "deep"),
+            ("descriptors", 0.0, "text", "none", "deep"),
+        ),
+        (
+            "text_hp",
+            ("handcrafted", 0.5, "eeg", "none", "none"),
+            ("handcrafted", 0.0, "text", "none", "none"),
+        ),
+        ("base_wp", ("descriptors", 0.5, "eeg", "none", "none"), ("descriptors", 0.5, "eeg", "none", "none")),
+        ("base_lp", ("descriptors", 0.5, "eeg", "deep", "deep"), ("descriptors", 0.5, "eeg", "deep", "deep")),
+    ],
+)
+def test_each_row_of_table_2_is_one_experiment_in_both_readings(name, placement, unimodal):
+    assert told(name, "placement") == placement and told(name, "unimodal") == unimodal
+
+
+def test_the_full_model_is_the_default_one_and_the_others_are_other_runs():
+    digests = {name: digest_of(config(name)) for name in SIX}
+    assert digests["base_lp"] == digest_of(load("train", []))
+    assert len(set(digests.values())) == 6
+
+
+def test_an_ablation_adds_to_another_experiment_and_gives_way_to_the_command_line():
+    both = load("train", ["experiment=[paper_chbmit,ablation_text_wp]", "dataset.root=x"])
+    assert both["split"]["name"] == "window" and both["text_encoder"]["prompts"] == "none"
+    assert config("text_wp", "placement", "loss.alpha=0.3")["loss"]["alpha"] == 0.3
+
+
+def test_an_unknown_reading_is_refused():
+    with pytest.raises(ConfigError, match="ablation_reading='literal' is not one of"):
+        load("train", ["ablation_reading=literal"])
+
+
+def test_the_table_has_all_six_rows_and_all_readings_of_the_targets():
+    assert tuple(VARIANTS["table2"]) == SIX
+    told = [words[0].partition("=")[2] for words in VARIANTS["targets"].values()]
+    assert {*told, "multi_positive"} == set(TARGETS)
+
+
+def rows(variant, seed, aurocs, model="teacher_tiny"):
+    about = {"split": "subject", "variant": variant, "model": model, "seed": seed, "reading": "placement"}
+    shown = dict.fromkeys(ablations.SHOWN, 0.5)
+    return [about | shown | {"fold": k, "auroc": a} for k, a in enumerate(aurocs)]
+
+
+def test_seeds_and_folds_pool_in_one_row_and_gains_are_paired():
+    table = pd.DataFrame(
+        [
+            *rows("base_lp", 0, [0.8, 0.6]),
+            *rows("base_lp", 1, [0.7, 0.5]),
+            *rows("eeg_lp", 0, [0.9, 0.5]),
+            *rows("eeg_lp", 1, [0.7, 0.7]),
+        ]
+    )
+    found = pooled(table).set_index("variant")
+    assert found.loc["base_lp", "auroc"] == pytest.approx(0.65)
+    assert found.loc["base_lp", "auroc_sd"] == pytest.approx(np.std([0.8, 0.6, 0.7, 0.5], ddof=1))
+    assert found.loc["eeg_lp", "gain"] == pytest.approx(np.mean([0.1, -0.1, 0.0, 0.2]))
+    assert found.loc["eeg_lp", "gain_sd"] == pytest.approx(np.std([0.1, -0.1, 0.0, 0.2], ddof=1))
+    assert found.loc["eeg_lp", ["seeds", "folds"]].tolist() == [2, 2]
+
+
+def test_a_distilled_student_is_compared_with_the_same_student_alone():
+    table = pd.DataFrame(
+        [
+            *rows("base_lp", 0, [0.9]),
+            *rows("student distilled", 0, [0.8], "student_tiny"),
+            *rows("student alone", 0, [0.7], "student_tiny"),
+        ]
+    )
+    assert pooled(table).set_index("variant").loc["student distilled", "gain"] == pytest.approx(0.1)
+
+
+def test_a_row_that_was_made_twice_counts_once():
+    table = pd.DataFrame([*rows("base_lp", 0, [0.1]), *rows("base_lp", 0, [0.8])])
+    assert pooled(table)["auroc"].tolist() == [0.8]
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (["what=table3"], "what='table3' is not one of 'table2', 'targets', 'text', 'student'"),
+        (["model=eegnet"], "model=eegnet: expected a teacher"),
+        (["seed=a"], "seed=a: expected whole numbers"),
+        (["jobs=0"], "jobs=0: expected whole numbers"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_read(words, says):
+    with pytest.raises(ConfigError, match=says):
+        cells_of(settings(words), [])
+
+
+def test_the_table_is_filled_once_and_names_what_it_could_not_run(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    common = [o for o in tiny if not o.startswith(("split=", "trainer."))]
+    words = [*common, "split=subject", "seed=0", "fold=0", "trainer.max_steps=2", "trainer.epochs=1"]
+    students = [*words, "what=student", "model=teacher_tiny"]
+    study(students, tmp_path / "results")
+    made = pd.read_csv(tmp_path / "results/ablations_synthetic.csv")
+    assert made["variant"].tolist() == ["student distilled", "student alone"]
+    assert set(made["model"]) == {"student_tiny"} and made["steps"].eq(2).all()
+    for column in ("command", "seed", "hardware", "minutes"):
+        assert made[column].notna().all()
+    first = capsys.readouterr().out
+    assert "0 of 2 cells stand" in first and "sharing with training: samples 0 %" in first
+    study(students, tmp_path / "results")
+    again = capsys.readouterr().out
+    assert "2 of 2 cells stand" in again and first.split("\n\n")[-1].splitlines()[-1] in again
+    assert pd.read_csv(tmp_path / "results/ablations_synthetic.csv").equals(made)
+    study([*words, "what=text", "split=subject", "loss.alpha=0.0"], tmp_path / "results")
+    assert (
+        "not run: subject head.inference=prompt seed 0: head.inference=prompt needs"
+        in capsys.readouterr().out
+    )
