@@ -211,8 +211,8 @@ def check_distill(config: dict, teacher: Run) -> None:
         )
     if made["head"]["input"] != "eeg":
         raise ConfigError(
-            f"{teacher.path}: its head reads descriptions (head.input={made['head']['input']}), which a student "
-            "has not. Distil from a teacher with head.input=eeg."
+            f"{teacher.path}: its head reads descriptions (head.input={made['head']['input']}), which a "
+            "student has not. Distil from a teacher with head.input=eeg."
         )
     for name in TERMS:
         if wanted[name] < 0:
