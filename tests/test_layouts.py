@@ -15,7 +15,16 @@ from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import prepare
 from distilclip_eeg.survey import survey, totals
 
-SIZES = {"n_subjects": 10, "recordings_per_subject": None, "recording_s": None, "seed": 0}
+SIZES = {
+    "tusz": (16, 2, 35),
+    "aubmc": (5, 2, 36),
+    "aubmc_raw": (6, 2, 36),
+    "chbmit": (6, 2, 40),
+    "zenodo": (8, 1, 40),
+    "bids": (6, 1, 60),
+    "folder": (6, 1, 60),
+}
+"""Persons, recordings of each, seconds of each: enough for every class in five folds, and for every quirk."""
 FEW_STEPS = ["trainer.max_steps=5", "device=cpu", "n_jobs=1"]
 
 
@@ -26,7 +35,9 @@ def trees(tmp_path_factory):
 
     def get(layout):
         if layout not in made:
-            sizes = SIZES | ({"n_subjects": 16} if layout == "tusz" else {})
+            sizes = dict(
+                zip(("n_subjects", "recordings_per_subject", "recording_s"), SIZES[layout], strict=True)
+            )
             made[layout] = root / layout, synthesize(layout, root / layout, **sizes)
         return made[layout]
 
@@ -181,7 +192,10 @@ def test_a_tree_is_written_whole_or_not_at_all_and_the_same_twice(tmp_path):
     [
         ({"layout": "edf"}, "layout='edf' is not one of"),
         ({"layout": "zenodo", "recordings_per_subject": 3}, "one recording"),
-        ({"layout": "folder", "recording_s": 5}, "recording_s"),
+        ({"layout": "folder", "recording_s": 5}, "recording_s=5: expected 20 or more"),
+        ({"layout": "folder", "recording_s": 59}, "recording_s=59: expected 60 or more"),
+        ({"layout": "tusz", "recording_s": 34}, "recording_s=34: expected 35 or more"),
+        ({"layout": "bids", "recordings_per_subject": 0}, "recordings_per_subject=0: expected 1 or more"),
     ],
 )
 def test_sizes_that_cannot_be_are_one_line_and_leave_nothing(tmp_path, words, message):
