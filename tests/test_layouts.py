@@ -98,7 +98,8 @@ def test_describe_is_a_page_without_traceback(trees, layout, capsys):
 def test_each_layout_trains_distils_and_evaluates(trees, layout, tmp_path, capsys):
     root, _ = trees(layout)
     places = [f"run.root={tmp_path / 'runs'}", f"store.root={tmp_path / 'store'}"]
-    cli.train([f"dataset={layout}", f"dataset.root={root}", "model=teacher_tiny", *FEW_STEPS, *places])
+    data = [f"dataset={layout}", f"dataset.root={root}", "split.n_folds=3"]
+    cli.train([*data, "model=teacher_tiny", *FEW_STEPS, *places])
     cli.distill([f"dataset.root={root}", *FEW_STEPS, *places])
     cli.evaluate([f"root={tmp_path / 'runs'}"])
     page = capsys.readouterr().out
@@ -148,7 +149,7 @@ def bert(tmp_path_factory):
 @pytest.mark.slow
 def test_the_article_s_teacher_with_a_12_x_768_bert_runs_as_typed(bert, tmp_path, launch):
     """``python train.py dataset=tusz model=teacher text_encoder.path=FOLDER trainer.max_steps=2 fold=0``."""
-    synthesize("tusz", tmp_path / "data" / "tusz", n_subjects=8, recordings_per_subject=1, recording_s=40)
+    synthesize("tusz", tmp_path / "data" / "tusz", n_subjects=5, recordings_per_subject=1, recording_s=36)
     words = ["dataset=tusz", "model=teacher", f"text_encoder.path={bert}", "trainer.max_steps=2", "fold=0"]
     done = launch("train", *words, cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
