@@ -15,7 +15,16 @@ from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import prepare
 from distilclip_eeg.survey import survey, totals
 
-SIZES = {"n_subjects": 6, "recordings_per_subject": None, "recording_s": None, "seed": 0}
+SIZES = {
+    "tusz": (16, 2, 35),
+    "aubmc": (5, 2, 36),
+    "aubmc_raw": (6, 2, 36),
+    "chbmit": (6, 2, 40),
+    "zenodo": (8, 1, 40),
+    "bids": (6, 1, 60),
+    "folder": (6, 1, 60),
+}
+"""Persons, recordings of each, seconds of each: enough for every class in five folds, and for every quirk."""
 FEW_STEPS = ["trainer.max_steps=5", "device=cpu", "n_jobs=1"]
 
 
@@ -26,7 +35,9 @@ def trees(tmp_path_factory):
 
     def get(layout):
         if layout not in made:
-            sizes = SIZES | ({"n_subjects": 16} if layout == "tusz" else {})
+            sizes = dict(
+                zip(("n_subjects", "recordings_per_subject", "recording_s"), SIZES[layout], strict=True)
+            )
             made[layout] = root / layout, synthesize(layout, root / layout, **sizes)
         return made[layout]
 
@@ -87,8 +98,8 @@ def test_describe_is_a_page_without_traceback(trees, layout, capsys):
 def test_each_layout_trains_distils_and_evaluates(trees, layout, tmp_path, capsys):
     root, _ = trees(layout)
     places = [f"run.root={tmp_path / 'runs'}", f"store.root={tmp_path / 'store'}"]
-    words = [f"dataset={layout}", f"dataset.root={root}", "model=teacher_tiny", "split.n_folds=2"]
-    cli.train([*words, *FEW_STEPS, *places])
+    data = [f"dataset={layout}", f"dataset.root={root}", "split.n_folds=3"]
+    cli.train([*data, "model=teacher_tiny", *FEW_STEPS, *places])
     cli.distill([f"dataset.root={root}", *FEW_STEPS, *places])
     cli.evaluate([f"root={tmp_path / 'runs'}"])
     page = capsys.readouterr().out
@@ -138,7 +149,7 @@ def bert(tmp_path_factory):
 @pytest.mark.slow
 def test_the_article_s_teacher_with_a_12_x_768_bert_runs_as_typed(bert, tmp_path, launch):
     """``python train.py dataset=tusz model=teacher text_encoder.path=FOLDER trainer.max_steps=2 fold=0``."""
-    synthesize("tusz", tmp_path / "data" / "tusz", n_subjects=8, recordings_per_subject=1, recording_s=40)
+    synthesize("tusz", tmp_path / "data" / "tusz", n_subjects=5, recordings_per_subject=1, recording_s=36)
     words = ["dataset=tusz", "model=teacher", f"text_encoder.path={bert}", "trainer.max_steps=2", "fold=0"]
     done = launch("train", *words, cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
@@ -146,19 +157,17 @@ def test_the_article_s_teacher_with_a_12_x_768_bert_runs_as_typed(bert, tmp_path
     assert (run / "fold0" / "metrics.json").exists() and not (run / "metrics.json").exists()
 
 
-def test_one_montage_carries_a_model_from_tusz_to_chbmit(tmp_path, capsys):
-    for layout in ("tusz", "chbmit"):
-        synthesize(layout, tmp_path / layout, n_subjects=4, recordings_per_subject=2, recording_s=60)
+def test_one_montage_carries_a_model_from_tusz_to_chbmit(trees, tmp_path, capsys):
     places = [f"run.root={tmp_path}", f"store.root={tmp_path / 'store'}"]
     words = [
         "dataset=tusz",
-        f"dataset.root={tmp_path / 'tusz'}",
+        f"dataset.root={trees('tusz')[0]}",
         "signals.montage=bipolar18",
         "text.source=none",
     ]
     cli.train([*words, "split=recording", "split.n_folds=2", *FEW_STEPS, *places])
     run = find_runs(tmp_path)[0]
-    other = ["dataset=chbmit", f"dataset.root={tmp_path / 'chbmit'}", f"store.root={tmp_path / 'store'}"]
+    other = ["dataset=chbmit", f"dataset.root={trees('chbmit')[0]}", f"store.root={tmp_path / 'store'}"]
     cli.evaluate([f"run={run.path}", f"root={tmp_path}", *other, "n_jobs=1", "device=cpu"])
     table = pd.read_csv(tmp_path / "evaluation" / "chbmit_classes.csv")
     assert table["class"].tolist() == ["bckg", "seiz"]  # eight classes on one side, two on the other
@@ -184,7 +193,10 @@ def test_a_tree_is_written_whole_or_not_at_all_and_the_same_twice(tmp_path):
     [
         ({"layout": "edf"}, "layout='edf' is not one of"),
         ({"layout": "zenodo", "recordings_per_subject": 3}, "one recording"),
-        ({"layout": "folder", "recording_s": 5}, "recording_s"),
+        ({"layout": "folder", "recording_s": 5}, "recording_s=5: expected 20 or more"),
+        ({"layout": "folder", "recording_s": 59}, "recording_s=59: expected 60 or more"),
+        ({"layout": "tusz", "recording_s": 34}, "recording_s=34: expected 35 or more"),
+        ({"layout": "bids", "recordings_per_subject": 0}, "recordings_per_subject=0: expected 1 or more"),
     ],
 )
 def test_sizes_that_cannot_be_are_one_line_and_leave_nothing(tmp_path, words, message):

@@ -12,7 +12,7 @@ from distilclip_eeg.corpora.tusz import Tusz
 from distilclip_eeg.schema import DataError, Event, SkipRecording
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare, store_digest
-from distilclip_eeg.signals.windows import WindowConfig, cut
+from distilclip_eeg.signals.windows import WindowConfig, cut, without
 
 FNSZ = (Event(5, 9, "fnsz"),)
 
@@ -30,7 +30,8 @@ def only(root, **settings):
 def windows_of(root, folder, **settings):
     """The window index of what lies below ``root``."""
     store = prepare(Tusz(root=root, **settings), SignalConfig(), folder, n_jobs=1)
-    return cut(store.pieces, store.events, store.classes, store.sfreq, WindowConfig(seizure_overlap=0.75))
+    pieces = without(store.pieces, store.excluded, store.sfreq)
+    return cut(pieces, store.events, store.classes, store.sfreq, WindowConfig(seizure_overlap=0.75))
 
 
 def noise(seconds, sfreq, seed=0):

@@ -14,6 +14,7 @@ from distilclip_eeg.corpora.edf_fields import ANNOTATION_LABELS
 from distilclip_eeg.corpora.edf_header import EdfHeader
 from distilclip_eeg.corpora.montage import canonical, plan_channels
 from distilclip_eeg.schema import Corpus, DataError, Event, RecordingRef, SkipRecording
+from distilclip_eeg.signals.store import short
 
 TOLERANCE = {"hours": 0.05, "seizure_s": 1.0}
 """Published totals are rounded; smaller differences are none."""
@@ -189,11 +190,6 @@ def lacking(table: pd.DataFrame, n_chans: int) -> list[str]:
         words = names if count <= MOST_SETS else f"{count} of the {n_chans} channels"
         lines.append(f"not in the file under its own name: {n} recordings lack {words}")
     return lines
-
-
-def short(words: str, most: int = 240) -> str:
-    """A message of check.py's length, cut for a page of many."""
-    return words if len(words) <= most else f"{words[:most].rsplit(' ', 1)[0]} … (check.py tells all)"
 
 
 def counted(values: pd.Series) -> str:

@@ -312,15 +312,20 @@ def data_report(store: Store) -> str:
         lines.append(f"  {len(missing)} listed files are not on disk, the first: {missing[0]}")
     lines += [f"  {warning}" for warning in store.manifest["warnings"][:MOST_WARNINGS]]
     for reason, group in table[table["skipped"] != ""].groupby("skipped"):
-        lines.append(f"  skipped {len(group)} ({reason}): {group['detail'].iloc[0]}")
+        lines.append(f"  skipped {len(group)} ({reason}): {short(group['detail'].iloc[0])}")
     warnings = used.set_index("recording")["detail"].str.split("; ").explode()
     kinds = warnings.str.extract(r"^([a-z_]+): ", expand=False)
     for kind, group in warnings.groupby(kinds):
         lines.append(
             f"  {group.index.nunique()} recordings with {kind}, the first: {group.index[0]}: "
-            f"{group.iloc[0].partition(': ')[2]}"
+            f"{short(group.iloc[0].partition(': ')[2])}"
         )
     return "\n".join(lines)
+
+
+def short(words: str, most: int = 240) -> str:
+    """A message of check.py's length, cut for a page of many."""
+    return words if len(words) <= most else f"{words[:most].rsplit(' ', 1)[0]} … (check.py tells all)"
 
 
 def clip_limit(store: Store) -> str:

@@ -23,6 +23,8 @@ LAYOUTS = {
     "folder": write_folder,
 }
 """By the name of the dataset that reads them."""
+LEAST = {"n_subjects": 1, "recordings_per_subject": 1, "recording_s": 20}
+"""Sizes that every layout can be written with, or refuses itself."""
 TRUTH = "truth.json"
 """What was written, counted by the writer, beside the tree's own files."""
 
@@ -37,9 +39,12 @@ def synthesize(layout: str, root: Path, **sizes: int) -> dict:
         The truth: recordings used and skipped, subjects, seizures and seconds by class, warnings.
 
     Raises:
-        ConfigError: an unknown layout, or something lies at ``root`` already.
+        ConfigError: an unknown layout, sizes that cannot be, or something lies at ``root`` already.
     """
     check_choice("layout", layout, LAYOUTS)
+    for name, least in LEAST.items():
+        if (size := sizes.get(name)) is not None and size < least:
+            raise ConfigError(f"{name}={size}: expected {least} or more. Choose another size.")
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise ConfigError(f"root={root}: not empty; expected nothing there. Name another folder.")
     try:

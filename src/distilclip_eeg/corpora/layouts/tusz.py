@@ -45,6 +45,7 @@ LIMITS_UV = (4999.85, 5482.29, 29483.1)
 QUIRKS = {4: "mysz", 7: "no_midline", 9: "past_end", 12: "short", 15: "overlap", 18: "differs", 21: "mixed"}
 """By number of the recording modulo ``QUIRK_PERIOD``: what is odd about it."""
 QUIRK_PERIOD = 25
+SHORTEST_S = 35
 WARNING_OF = {
     "mysz": "excluded_class",
     "past_end": "annotation_outside",
@@ -243,6 +244,8 @@ def write_tusz(
         What a reader must find with ``missing_channels=skip`` and ``labels=types``; of the whole corpus also
         ``corpus_warnings``.
     """
+    if recording_s < SHORTEST_S:
+        raise ValueError(f"recording_s={recording_s}: expected {SHORTEST_S} or more")
     total = n_recordings or n_subjects * recordings_per_subject
     people, written = {}, []
     typed: Counter[str] = Counter()

@@ -13,6 +13,7 @@ from distilclip_eeg.corpora.layouts.people import person, potentials
 from distilclip_eeg.corpora.montage import STANDARD_19
 
 SFREQ = 256
+SHORTEST_S, APART_S = 40, 3
 PHYSICAL_UV, DIGITAL = (-4999.84, 4999.847), (-32767, 32767)
 CLINICAL_COLUMNS = (
     "ID", "EEG file", "Gender", "BW (g)", "GA (weeks)", "EEG to PMA (weeks)", "Diagnosis",
@@ -119,9 +120,12 @@ def write_zenodo(
 
     Args:
         recordings_per_subject: one, as in the corpus.
+        recording_s: mean length, 40 or more; each is up to 5 s shorter or longer.
     """
     if recordings_per_subject != 1:
         raise ValueError(f"recordings_per_subject={recordings_per_subject}: a neonate has one recording")
+    if recording_s < SHORTEST_S:
+        raise ValueError(f"recording_s={recording_s}: expected {SHORTEST_S} or more")
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     experts: dict[int, list[np.ndarray]] = {}
@@ -154,7 +158,7 @@ def write_zenodo(
 
 
 def _draw_seizures(rng: np.random.Generator, number: int, seconds: int) -> list[tuple[int, int]]:
-    """None for every fourth neonate; one, or two of which the last may end with the recording."""
+    """None for every fourth neonate; one, or two where there is room, the last maybe to the end."""
     if number % 4 == 0:
         return []
     first = int(rng.integers(5, 12))
@@ -162,7 +166,9 @@ def _draw_seizures(rng: np.random.Generator, number: int, seconds: int) -> list[
     if number % 2:
         length = int(rng.integers(12, 22))
         last = seconds if number % 5 == 3 else seconds - int(rng.integers(3, 10))
-        out.append((last - length, last))
+        length = min(length, last - out[0][1] - APART_S)
+        if length >= APART_S:
+            out.append((last - length, last))
     return out
 
 
