@@ -5,7 +5,10 @@ from pathlib import Path
 
 import joblib
 
-from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.schema import ConfigError, check_choice
+
+CLUSTERS = ("slurm", "local", "debug")
+"""Queues by submitit's names: ``local`` and ``debug`` are processes, and calls, of this machine."""
 
 
 def spread(
@@ -16,7 +19,7 @@ def spread(
     Args:
         work: a function of a module, so that another process can import it.
         jobs: items at a time.
-        cluster: ``slurm``, or submitit's ``local`` and ``debug``; None for processes of this machine.
+        cluster: one of ``CLUSTERS``; None for joblib's processes on this machine.
         name: of the cluster's jobs.
         logs: folder of submitit's own files.
     """
@@ -24,6 +27,7 @@ def spread(
         tasks = (joblib.delayed(work)(*item) for item in items)
         yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
         return
+    check_choice("cluster", cluster, CLUSTERS)
     try:
         import submitit
     except ImportError:
