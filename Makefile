@@ -16,9 +16,12 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(PY) scripts/demo.py
 
+# JOBS test processes, each of one thread; the tests of a file stay together, since they share what is slow to make.
+JOBS ?= 2
+test: export OMP_NUM_THREADS = 1
 test: $(STAMP)
-	$(PY) -m pytest -q -m "not slow"
-	$(PY) -m pytest -q -m slow
+	$(PY) -m pytest -q -m "not slow" -n $(JOBS) --dist loadfile
+	$(PY) -m pytest -q -m slow -n $(JOBS) --dist loadfile
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

@@ -30,6 +30,13 @@ def student():
     return model_cost("student", SIZES, Workload())
 
 
+def small(**changes):
+    """A Conformer of a few thousand weights, without memory."""
+    settings = dict(n_chans=5, n_times=256, sfreq=256.0, n_outputs=3, dim=24, depth=3, heads=4, n_prompts=4)
+    with torch.device("meta"):
+        return Conformer(**settings | {"embed": 16} | changes)
+
+
 def of(table, side, column):
     return table.loc[table["side"] == side, column].sum()
 
@@ -97,8 +104,7 @@ def test_executed_work_is_a_seventeenth_of_the_article_s_on_the_eeg_side(teacher
 
 
 def test_the_components_add_up_to_what_the_counter_sees_in_all():
-    with torch.device("meta"):
-        net = Conformer(n_chans=5, n_times=256, sfreq=256.0, n_outputs=3, dim=24, depth=3, heads=4, embed=16)
+    net = small()
     table, eeg = eeg_cost(net, 256, 7), torch.empty(7, 5, 256, device="meta")
     assert table["parameters"].sum() == sum(p.numel() for p in net.parameters())
     assert table["executed"].sum() == flops(net, eeg)[""]
@@ -107,25 +113,21 @@ def test_the_components_add_up_to_what_the_counter_sees_in_all():
 
 def test_without_prompts_attention_is_counted_too():
     """The fused kernel that a CPU would take is unknown to the counter."""
-    with torch.device("meta"):
-        net = Conformer(
-            n_chans=5, n_times=256, sfreq=256.0, n_outputs=3, dim=24, depth=1, heads=4, n_prompts=0, embed=16
-        )
-    row = eeg_cost(net, 256, 2).set_index("layer").loc["layer 1"]
+    row = eeg_cost(small(depth=1, n_prompts=0), 256, 2).set_index("layer").loc["layer 1"]
     assert row["executed"] == row["article"] == 2 * 2 * (12 * 11 * 24 * 24 + 2 * 11 * 11 * 24)
 
 
 def test_text_costs_by_distinct_texts_and_tokens_prompts_among_them():
-    small = BertConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96)
-    costs = [text_cost(weightless(small, n_prompts=p), 32, Workload(8, 3, 20)) for p in (0, 4)]
+    sizes = BertConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96)
+    costs = [text_cost(weightless(sizes, n_prompts=p), 32, Workload(8, 3, 20)) for p in (0, 4)]
     assert costs[0]["article"].tolist() == costs[1]["article"].tolist()  # a prompt is a token
     assert costs[1]["parameters"].sum() - costs[0]["parameters"].sum() == 2 * 4 * 24
-    twice = text_cost(weightless(small, n_prompts=0), 32, Workload(8, 6, 20))
+    twice = text_cost(weightless(sizes, n_prompts=0), 32, Workload(8, 6, 20))
     assert (twice["article"] == 2 * costs[0]["article"]).all()
     projection = costs[0].iloc[-1]
     assert (projection["layer"], projection["parameters"]) == ("projection", 24 * 32 + 32)
     assert projection["article"] == 3 * 2 * 24 * 32
-    assert text_cost(weightless(small, n_prompts=0), 24, Workload(8, 3, 20)).iloc[-1]["layer"] == "layer 2"
+    assert text_cost(weightless(sizes, n_prompts=0), 24, Workload(8, 3, 20)).iloc[-1]["layer"] == "layer 2"
 
 
 def test_what_cannot_be_counted_is_refused():

@@ -295,6 +295,24 @@ def test_the_last_line_is_a_command_that_trains_the_best_setting_on_all_folds(se
     assert digest_of(tried) == digest_of(config) and tried["trainer"] == config["trainer"]
 
 
+def test_that_command_trains_what_was_tried(searched, tmp_path, capsys):
+    argv, table = shlex.split(searched["said"][-1].splitlines()[-1]), searched["table"]
+    said = [w for w in argv[2:] if not w.startswith("run.root=")]
+    cli.run("train", [*said, "fold=0", f"run.root={tmp_path}"])
+    (ours,) = tmp_path.glob("synthetic/teacher_tiny-*/fold0/history.csv")
+    complete = table[table["state"] == "complete"]
+    folder = complete.loc[complete["val_macro_f1"].idxmax(), "folder"]
+    assert ours.read_bytes() == (searched["folder"] / folder / "fold0" / "history.csv").read_bytes()
+
+
+def test_a_row_that_a_kill_left_out_is_written_by_the_next_start(searched, tiny, capsys):
+    path = searched["folder"] / "trials.csv"
+    before = path.read_bytes()
+    path.write_bytes(b"".join(before.splitlines(keepends=True)[:-1]))
+    cli.run("tune", words(tiny, searched["folder"].parents[1]))
+    assert path.read_bytes() == before
+
+
 def test_a_second_start_runs_nothing_and_more_trials_join_the_same_search(searched, tiny, capsys):
     root, before = searched["folder"].parents[1], (searched["folder"] / "trials.csv").read_bytes()
     cli.run("tune", words(tiny, root))
@@ -350,6 +368,8 @@ def test_a_grid_by_hydra_multirun_fills_one_search(tiny, tmp_path, monkeypatch, 
         ("pruner=best", "pruner='best'"),
         ("trials=0", "trials=0"),
         ("jobs=0", "jobs=0"),
+        ("startup=0", "startup=0"),
+        ("cluster=pbs", "cluster='pbs'"),
         ("trails=3", "Did you mean trials"),
         ("teacher=nowhere", "no run folder"),
         ("space=all", "article, student, training"),

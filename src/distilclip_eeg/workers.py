@@ -5,7 +5,10 @@ from pathlib import Path
 
 import joblib
 
-from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.schema import ConfigError, check_choice
+
+CLUSTERS = ("slurm", "local", "debug")
+"""Queues by submitit's names: ``local`` and ``debug`` are processes, and calls, of this machine."""
 
 MINUTES, CORES = 24 * 60, 4
 """Of a job on a cluster, unless its settings say otherwise."""
@@ -28,7 +31,7 @@ def spread(
     Args:
         work: a function of a module, so that another process can import it.
         jobs: items at a time.
-        cluster: ``slurm``, or submitit's ``local`` and ``debug``; None for processes of this machine.
+        cluster: one of ``CLUSTERS``; None for joblib's processes on this machine.
         name: of the cluster's jobs.
         logs: folder of submitit's own files.
         slurm: sbatch's settings, as submitit names them.
@@ -50,6 +53,7 @@ def spread(
 
 def queue(cluster: str, jobs: int, name: str, logs: Path, slurm: Mapping[str, int | str]):
     """submitit's executor for at most ``jobs`` items at a time."""
+    check_choice("cluster", cluster, CLUSTERS)
     try:
         import submitit
     except ImportError:

@@ -24,7 +24,7 @@ from distilclip_eeg.schema import ConfigError, DataError, check_choice
 from distilclip_eeg.signals import splits
 from distilclip_eeg.tuning import space as spaces
 from distilclip_eeg.tuning.study import PRUNERS, Study
-from distilclip_eeg.workers import spread
+from distilclip_eeg.workers import CLUSTERS, spread
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Search:
     def check(self) -> None:
         """Refuse what can be refused before any file is read or written."""
         check_choice("pruner", self.pruner, PRUNERS)
-        for name in ("trials", "jobs"):
+        check_choice("cluster", self.cluster, (None, *CLUSTERS))
+        for name in ("trials", "startup", "jobs"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} must be 1 or more.")
         if self.config["model"]["kind"] == "floor":
@@ -80,13 +81,10 @@ class Search:
         """Its trials: ``runs/<dataset>/tune-<model>-<split>-s<seed>-<digest>/``, begun or found again."""
         config = self.config
         parts = ("tune", config["model"]["name"], config["split"]["name"], f"s{config['seed']}")
-        folder = (
-            Path(config["run"]["root"]) / config["dataset"]["name"] / "-".join((*parts, self.digest(data)))
-        )
-        space = spaces.read_space(self.space, config)
+        name = "-".join((*parts, self.digest(data)))
         return Study(
-            folder,
-            space,
+            Path(config["run"]["root"]) / config["dataset"]["name"] / name,
+            spaces.read_space(self.space, config),
             held=self.held,
             trials=self.trials,
             startup=self.startup,
@@ -95,7 +93,7 @@ class Search:
         )
 
 
-def tune(search: Search) -> Study:
+def tune(search: Search) -> None:
     """Run a search, or continue it, and print its best setting as a command."""
     search.check()
     data = load_data(search.config)
@@ -110,8 +108,8 @@ def tune(search: Search) -> Study:
     for problem in spread(work, items, jobs=search.jobs, cluster=search.cluster, name="tune", logs=logs):
         if problem:
             raise problem
+    study.save()  # a process may have been killed between a trial's end and its row
     print(summary(search, study))
-    return study
 
 
 def work(search: Search) -> ConfigError | DataError | None:

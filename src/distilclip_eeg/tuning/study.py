@@ -23,8 +23,10 @@ PRUNERS = ("median", "none")
 
 
 class Study:
-    """
+    """A search's trials as this process sees and adds to them.
+
     Args:
+        folder: of the search; the journal, ``trials.csv`` and the locks go here.
         held: settings of the space that are fixed in the trials this process adds.
         trials: how many to finish, of those with ``held``; fewer where there are not so many settings.
         startup: trials drawn at random, and finished before any other is pruned.
@@ -108,8 +110,13 @@ class Study:
             trial.set_user_attr(name, note)
         with self.lock:
             self.optuna.tell(trial, value, TrialState.PRUNED if value is None else TrialState.COMPLETE)
-            write_atomic(self.folder / "trials.csv", self.table().to_csv(index=False).encode())
+        self.save()
         self.running.release()
+
+    def save(self) -> None:
+        """Write ``trials.csv``."""
+        with self.lock:
+            write_atomic(self.folder / "trials.csv", self.table().to_csv(index=False).encode())
 
     def table(self) -> pd.DataFrame:
         """Finished trials in the order they were begun; of a pruned one, the score it had when it stopped."""
