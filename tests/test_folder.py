@@ -456,16 +456,16 @@ def test_every_file_of_the_folder_is_read_as_edfio_reads_it(written):
     }
 
 
-def test_the_same_seed_writes_the_same_folder_and_another_one_another(written, tmp_path):
-    root, truth = written
+def test_the_same_seed_writes_the_same_folder_and_another_one_another(tmp_path):
+    def written(name, seed):
+        truth = write_folder(
+            tmp_path / name, n_subjects=1, recordings_per_subject=2, recording_s=60, seed=seed
+        )
+        files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
+        return truth, {path.relative_to(tmp_path / name): path.read_bytes() for path in files}
 
-    def content(folder):
-        return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-    again = write_folder(tmp_path / "a", n_subjects=6, recordings_per_subject=2, recording_s=60, seed=3)
-    assert again == truth and content(tmp_path / "a") == content(root)
-    write_folder(tmp_path / "b", n_subjects=6, recordings_per_subject=2, recording_s=60, seed=4)
-    assert content(tmp_path / "b") != content(root)
+    first = written("a", seed=3)
+    assert written("b", seed=3) == first and written("c", seed=4)[1] != first[1]
 
 
 def test_a_changed_table_or_label_setting_makes_another_store(tmp_path):

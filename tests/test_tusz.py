@@ -513,7 +513,7 @@ def summary(store):
 def release(tmp_path_factory):
     """A small tree with every quirk, its truth and its store."""
     here = tmp_path_factory.mktemp("release")
-    truth = write_tusz(here / "data", n_recordings=50, recording_s=40)
+    truth = write_tusz(here / "data", n_recordings=50, recording_s=35)
     return here / "data", truth, prepare(Tusz(root=here / "data"), SignalConfig(), here / "store", n_jobs=2)
 
 
@@ -535,7 +535,7 @@ def test_a_prepared_release_holds_what_was_written(release):
 
 @pytest.mark.slow
 def test_two_hundred_recordings_end_with_a_report_of_the_counts_written(tmp_path):
-    truth = write_tusz(tmp_path / "data", n_recordings=200, recording_s=36, seed=1)
+    truth = write_tusz(tmp_path / "data", n_recordings=200, recording_s=35, seed=1)
     assert truth["recordings"] + sum(truth["skipped"].values()) == 200 and truth["subjects"] == 100
     store = prepare(Tusz(root=tmp_path / "data"), SignalConfig(), tmp_path / "store", n_jobs=2)
     assert summary(store) == truth
@@ -545,7 +545,7 @@ def test_two_hundred_recordings_end_with_a_report_of_the_counts_written(tmp_path
 def test_the_bytes_of_a_tree_depend_on_its_settings_alone(tmp_path):
     trees = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
-        write_tusz(tmp_path / name, n_recordings=10, recording_s=36, seed=seed)
+        write_tusz(tmp_path / name, n_recordings=4, recording_s=36, seed=seed)
         paths = sorted(p for p in (tmp_path / name).rglob("*") if p.is_file())
         trees.append({p.relative_to(tmp_path / name): p.read_bytes() for p in paths})
     assert trees[0] == trees[1] and trees[0] != trees[2]
