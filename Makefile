@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 PY := .venv/bin/python
 STAMP := .venv/.ready
+JOBS ?= 2
 
 .PHONY: setup demo test lint
 setup: $(STAMP)
@@ -16,9 +17,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(PY) scripts/demo.py
 
+# JOBS test processes, each of one thread; the tests of a file stay together, since they share what is slow to make.
+test: export OMP_NUM_THREADS = 1
 test: $(STAMP)
-	$(PY) -m pytest -q -m "not slow"
-	$(PY) -m pytest -q -m slow
+	$(PY) -m pytest -q -m "not slow" -n $(JOBS) --dist loadfile
+	$(PY) -m pytest -q -m slow -n $(JOBS) --dist loadfile
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
