@@ -395,7 +395,7 @@ def test_too_few_people_for_the_split_are_counted(refused, tmp_path, sizes):
     said = refused(
         "train", "dataset=chbmit", "dataset.root=data", "split=subject", *sizes, code=3, nothing_written=False
     )
-    assert "2 subjects cannot fill split.n_folds=5" in said
+    assert "2 subjects, which cannot fill split.n_folds=5" in said
     assert not (tmp_path / "runs").exists()
 
 

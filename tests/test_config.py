@@ -124,7 +124,7 @@ def test_the_articles_values_are_the_articles():
         "alpha": 0.5,
         "temperature": 1.0,
         "direction": "forward",
-        "contrast": 0.0,
+        **{"logits": "head", "init": "random", "cosine": 0.0, "mse": 0.0, "contrast": 0.0},
     }
 
 

@@ -133,7 +133,7 @@ def built(pieces: list[np.ndarray], length=64, sfreq=64.0) -> Data:
         **{"sd_RC": one, "filled_RC": one < 0, "recordings": None, "events": None, "excluded": None},
     )
     windows = pd.DataFrame({"recording": 0, "first": starts, "label": 0})
-    return Data(store, windows, length, SignalConfig(), WindowConfig(), {})
+    return Data(store, windows, length, SignalConfig(), WindowConfig(), {}, "")
 
 
 def test_a_description_never_sees_across_a_gap():

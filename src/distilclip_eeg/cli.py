@@ -118,7 +118,7 @@ def probe(overrides: list[str]) -> None:
 
     config = load("probe", overrides)
     latest = config["run"] == "latest"
-    run = find_teacher(config | {"run": {"root": "runs"}}) if latest else existing(Path(config["run"]))
+    run = newest_teacher(Path("runs"), "run") if latest else existing(Path(config["run"]))
     print(f"run={run.path}")
     roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
     table = probes.probe(run, device=config["device"], n_jobs=config["n_jobs"], **roots)
@@ -232,14 +232,18 @@ def open_finished(path: Path) -> Run:
 
 def find_teacher(config: dict) -> Run:
     """``teacher=``: a finished teacher run, or the newest one."""
-    if config.get("teacher", "latest") != "latest":
+    if config["teacher"] != "latest":
         return open_finished(Path(config["teacher"]))
-    root = Path(config["run"]["root"])
+    return newest_teacher(Path(config["run"]["root"]), "teacher")
+
+
+def newest_teacher(root: Path, key: str) -> Run:
+    """What ``latest`` stands for."""
     found = [r for r in find_runs(root) if r.config["model"]["kind"] == "teacher"]
     if not found:
         raise ConfigError(
-            f"latest: {root} holds no finished teacher run. Run `python train.py` first, or give the folder "
-            "of one, runs/DATASET/NAME."
+            f"{key}=latest: {root} holds no finished teacher run. Run `python train.py` first, or give "
+            f"{key}=RUN, the folder of one."
         )
     return found[-1]
 

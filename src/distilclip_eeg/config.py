@@ -266,6 +266,12 @@ def build(values: dict, **runtime):
         cause = error.__cause__
         if isinstance(cause, ConfigError):
             raise cause from None
+        strange = re.search(r"unexpected keyword argument '(\w+)'", str(cause))
+        if strange:  # handed on to another constructor, which knows no such argument
+            what = target.rpartition(".")[2]
+            raise ConfigError(
+                f"{what}.{strange[1]}: there is no such setting.", reason="unknown_key"
+            ) from None
         raise ConfigError(f"{target}: {' '.join(str(cause or error).split())}") from error
 
 

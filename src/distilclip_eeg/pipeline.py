@@ -188,7 +188,7 @@ def train_task(config: dict, data: Data) -> Callable:
     return make_task
 
 
-def plain_task(config: dict, data: Data, weight: torch.Tensor | None) -> ClassifyTask | MetaTask:
+def plain_task(config: dict, data: Data, weight: torch.Tensor | None = None) -> ClassifyTask | MetaTask:
     """A network without text: by cross-entropy, or meta-learned over subjects as ``model.meta_lr`` says."""
     net, meta_lr = build(config["model"]["net"], **data.sizes()), config["model"].get("meta_lr")
     if meta_lr is None:
