@@ -242,31 +242,39 @@ def words(tiny, root, *more):
 
 @pytest.fixture(scope="module")
 def searched(tiny, tmp_path_factory):
-    """A search of twelve trials in this process; which rows were ever batched, and what it printed."""
-    root, rows = tmp_path_factory.mktemp("search"), []
-    batch, capture = WindowSource.batch, pytest.MonkeyPatch()
-    capture.setattr(WindowSource, "batch", lambda self, r, *a: rows.extend(r) or batch(self, r, *a))
-    said = []
-    capture.setattr("builtins.print", lambda *a, **k: said.append(" ".join(map(str, a))))
-    with capture.context() as patch:
+    """A search of twelve trials in this process: the rows batched in each fold, and what was printed."""
+    root, rows, said = tmp_path_factory.mktemp("search"), {}, []
+    batch, rows_of, open_fit = WindowSource.batch, Data.rows, search.open_fit
+
+    def noted_fit(config, data, folder, fold, *args, **watch):
+        rows["now"] = rows.setdefault(fold, set())
+        return open_fit(config, data, folder, fold, *args, **watch)
+
+    def noted_batch(self, chosen, *args):
+        rows["now"].update(chosen.tolist())
+        return batch(self, chosen, *args)
+
+    def checked_rows(self, fold, part):
+        assert part in ("train", "val"), "a search asked for the test part"
+        return rows_of(self, fold, part)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "open_fit", noted_fit)
+        patch.setattr(WindowSource, "batch", noted_batch)
         patch.setattr(Data, "rows", checked_rows)
+        patch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
         cli.run("tune", words(tiny, root))
-    capture.undo()
     (folder,) = root.glob("synthetic/tune-teacher_tiny-subject-s0-*")
-    return {"folder": folder, "rows": set(rows), "said": said, "table": pd.read_csv(folder / "trials.csv")}
-
-
-def checked_rows(self, fold, part):
-    assert part in ("train", "val"), "a search asked for the test part"
-    return np.flatnonzero(self.windows[f"fold{fold}"] == part)
+    return {"folder": folder, "rows": rows, "said": said, "table": pd.read_csv(folder / "trials.csv")}
 
 
 def test_no_trial_batches_or_predicts_a_test_window(searched, tiny):
     windows = load_data(load("train", tiny)).windows
-    for_one = [set(np.flatnonzero(windows[f"fold{k}"] == "test")) for k in (0, 2)]
-    assert all(for_one) and searched["rows"]
-    # A window that is tested in one of the two folds trains the other; one tested in both is never touched.
-    assert not searched["rows"] & set.intersection(*for_one)
+    for fold in (0, 2):
+        part = windows[f"fold{fold}"]
+        validated, tested = (set(np.flatnonzero(part == name)) for name in ("val", "test"))
+        assert validated <= searched["rows"][fold] and tested
+        assert not searched["rows"][fold] & tested
     assert not list(searched["folder"].rglob("predictions.npz"))
     assert not list(searched["folder"].rglob("metrics.json"))
 
