@@ -195,6 +195,17 @@ def test_the_command_prints_the_table_and_where_it_lies(teacher, capsys):
     assert "person from text" in said and f"written: {teacher.path / probes.TABLE}" in said
 
 
+def test_the_rows_can_be_kept_with_how_they_were_made(teacher, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(probes, "probe", lambda run, **_: table)
+    kept = tmp_path / "kept.csv"
+    for _ in range(2):  # the second time takes the place of the first
+        cli.run("probe", [f"run={teacher.path}", f"table={kept}"])
+    rows = pd.read_csv(kept)
+    assert len(rows) == len(table) and rows["run"].eq(teacher.path.name).all()
+    assert rows[["command", "seed", "hardware", "minutes", "chance"]].notna().sum().min() > 0
+    assert rows["seed"].eq(0).all() and rows["dataset"].eq("synthetic").all()
+
+
 @pytest.fixture
 def refused(capsys):
     def attempt(*argv, code=2):

@@ -169,7 +169,13 @@ def pooled(rows: pd.DataFrame) -> pd.DataFrame:
         pairs = pairs[pairs["model"] == pairs["model_base"]]
         gain = pairs["auroc"] - pairs["auroc_base"]
         out.append(row | {"gain": gain.mean(), "gain_sd": gain.std(ddof=1)})
-    return pd.DataFrame(out)
+    order = [name for group in VARIANTS.values() for name in group]
+    ranks = {"variant": order.index, "model": lambda name: (name.startswith("student"), name)}
+    return pd.DataFrame(out).sort_values(
+        ["split", "reading", "model", "variant"],
+        key=lambda column: column.map(ranks.get(column.name, str)),
+        ignore_index=True,
+    )
 
 
 def table(path: Path) -> str:

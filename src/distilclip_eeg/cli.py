@@ -123,6 +123,8 @@ def probe(overrides: list[str]) -> None:
     roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
     table = probes.probe(run, device=config["device"], n_jobs=config["n_jobs"], **roots)
     print(f"{probes.page(table)}\nwritten: {run.path / probes.TABLE}")
+    if config["table"]:
+        probes.add(table, run, Path(config["table"]))
 
 
 def prepare(overrides: list[str]) -> None:

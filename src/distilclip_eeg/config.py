@@ -44,6 +44,7 @@ PATHS = (
     "dataset.root",
     "dataset.table",
     "path",
+    "table",
     "recording",
     "split.table",
     "store.root",
@@ -108,7 +109,7 @@ PLAIN = {
     "evaluate": DATA
     | {"device": str, "run": str, "root": str, "metrics": str, "calibration": str, "threshold": str},
     "probe": {
-        **{"run": str, "device": str, "n_jobs": int},
+        **{"run": str, "table": str | None, "device": str, "n_jobs": int},
         **{"dataset.root": str | None, "store.root": str | None},
     },
     "prepare": DATA | {"backend": str | None},

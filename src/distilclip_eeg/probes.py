@@ -22,6 +22,7 @@ Shapes: N windows, U distinct sentences, E features.
 """
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ from distilclip_eeg.metrics import confusion, per_class
 from distilclip_eeg.models.clip import DistilCLIP
 from distilclip_eeg.pipeline import frozen_teacher, uses_text
 from distilclip_eeg.report.tables import aligned, cell
-from distilclip_eeg.runs import Run, read_json, write_atomic
+from distilclip_eeg.runs import Run, commit, provenance, read_json, write_atomic
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals.splits import folds_hash
 from distilclip_eeg.tasks import ClipTask, FeatureTask, TextBank
@@ -84,6 +85,24 @@ def probe(run: Run, *, device: str = "auto", n_jobs: int = -1, **roots: str | No
     table = pd.DataFrame(rows).assign(protocol=f"split={config['split']['name']}: {made['leak_note']}")
     write_atomic(run.path / TABLE, table.to_csv(index=False).encode())
     return table
+
+
+def add(table: pd.DataFrame, run: Run, path: Path) -> None:
+    """Put the rows, with what they are of and how they were made, into ``path`` in place of older ones."""
+    config = run.config
+    seconds = sum(v for k, v in read_json(run.path / "timing.json").items() if k.startswith("fold"))
+    rows = table.assign(
+        dataset=config["dataset"]["name"],
+        run=run.path.name,
+        seed=config["seed"],
+        minutes=round(seconds / 60, 2),  # of the training that was probed
+        hardware=provenance()["machine"],
+        commit=commit(),
+        command=f"python scripts/probe.py run=runs/{config['dataset']['name']}/{run.path.name}",
+    )
+    before = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["run"])
+    rows = pd.concat([before[before["run"] != run.path.name], rows], ignore_index=True)
+    write_atomic(path, rows.to_csv(index=False).encode())
 
 
 def check_probed(run: Run, config: dict) -> None:
