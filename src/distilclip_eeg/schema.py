@@ -50,6 +50,11 @@ def check_choice(name: str, value: object, allowed, hint: str = "") -> None:
         raise ConfigError(f"{name}={value!r} is not one of {choices}. {hint}".rstrip())
 
 
+def short(words: str, most: int = 240) -> str:
+    """A message of check.py's length, cut for a page of many."""
+    return words if len(words) <= most else f"{words[:most].rsplit(' ', 1)[0]} … (check.py tells all)"
+
+
 @dataclass(frozen=True)
 class Event:
     """A labelled stretch of a recording, ``[onset_s, offset_s)``."""

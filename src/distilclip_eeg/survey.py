@@ -13,8 +13,7 @@ from distilclip_eeg.corpora.edf_corpus import EdfCorpus
 from distilclip_eeg.corpora.edf_fields import ANNOTATION_LABELS
 from distilclip_eeg.corpora.edf_header import EdfHeader
 from distilclip_eeg.corpora.montage import canonical, plan_channels
-from distilclip_eeg.schema import Corpus, DataError, Event, RecordingRef, SkipRecording
-from distilclip_eeg.signals.store import short
+from distilclip_eeg.schema import Corpus, DataError, Event, RecordingRef, SkipRecording, short
 
 TOLERANCE = {"hours": 0.05, "seizure_s": 1.0}
 """Published totals are rounded; smaller differences are none."""

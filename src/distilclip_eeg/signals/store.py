@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.schema import Corpus, DataError, RecordingRef, SkipRecording
+from distilclip_eeg.schema import Corpus, DataError, RecordingRef, SkipRecording, short
 from distilclip_eeg.signals.preprocess import AMPLITUDE_UV, FLAT_UV, SignalConfig, preprocess
 
 SIGNALS = (".edf", ".bdf", ".npy")
@@ -321,11 +321,6 @@ def data_report(store: Store) -> str:
             f"{short(group.iloc[0].partition(': ')[2])}"
         )
     return "\n".join(lines)
-
-
-def short(words: str, most: int = 240) -> str:
-    """A message of check.py's length, cut for a page of many."""
-    return words if len(words) <= most else f"{words[:most].rsplit(' ', 1)[0]} … (check.py tells all)"
 
 
 def clip_limit(store: Store) -> str:
