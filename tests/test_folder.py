@@ -208,6 +208,7 @@ def test_a_row_without_a_file_is_counted_once_and_no_path_is_made_of_it(tmp_path
     corpus = Folder(root=root)
     assert len(corpus.recordings()) == 1 and corpus.missing == ((tmp_path / "out.edf").as_posix(),)
     assert codes(corpus.warnings) == ["listed_file_missing", "subject_unknown", "no_background_label"]
+    assert corpus.warnings[-1].endswith("if one of sz means it, set dataset.background")
 
 
 def test_hidden_files_and_folders_are_none_of_the_recordings(tmp_path):

@@ -142,9 +142,9 @@ class Folder(EdfCorpus):
             words = f"{strangers} recordings have no subject; each counts as a person of its own"
             warnings.append(f"subject_unknown: {words}")
         if not any(row.event.label == BACKGROUND for row in self._rows):
-            names = ", ".join(sorted(self.background))
-            words = f"no row is labelled {names}; all time outside the rows is background"
-            warnings.append(f"no_background_label: {words}")
+            names, labels = ", ".join(sorted(self.background)), ", ".join(map(printable, self.classes[1:]))
+            words = f"no row is labelled {names}, so all time outside the rows is background; if one of "
+            warnings.append(f"no_background_label: {words}{labels} means it, set dataset.background")
         self.warnings = (*self._table.warnings, *warnings)
         return sorted(refs, key=lambda ref: ref.recording)
 
