@@ -6,7 +6,9 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import cross_val_score, cross_validate
 
-from distilclip_eeg.config import read
+from distilclip_eeg import pipeline
+from distilclip_eeg.config import load, read
+from distilclip_eeg.report.tables import summary_rows
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, DataError
 from distilclip_eeg.signals.audit import PROMISES, audit, audit_line, check_audit, distance_s, fold_columns
 from distilclip_eeg.signals.splits import SplitConfig, folds_hash, make_folds
@@ -402,3 +404,18 @@ def test_nearly_every_ictal_test_window_of_the_article_shares_samples_with_train
         quiet = (folds[column] == "test") & (folds["label"] == 0)
         folds[column] = folds[column].mask(quiet, "unused")
     assert low <= audit(folds)["samples"] <= high
+
+
+def test_runs_that_differ_in_the_seed_alone_share_a_row(tiny, tmp_path):
+    words = [*tiny, "fold=0", "model=logreg_bandpower", f"run.root={tmp_path}"]
+    words = [w for w in words if not w.startswith(("model.net.", "trainer.", "text_encoder."))]
+    runs = [pipeline.train(load("train", [*words, f"seed={seed}"]), report=False) for seed in (0, 1)]
+    table = summary_rows(runs)
+    row = table[table["model"] == "logreg_bandpower"].iloc[0]
+    assert len(table) == 2 and row["seed"] == "0,1" and row["folds"] == 2
+    alone = [summary_rows([run]).iloc[0] for run in runs]
+    assert [one["seed"] for one in alone] == [0, 1]
+    assert row["accuracy"] == pytest.approx(np.mean([one["accuracy"] for one in alone]))
+    assert row["accuracy_sd"] == pytest.approx(np.std([one["accuracy"] for one in alone], ddof=1))
+    other = pipeline.train(load("train", [*words, "seed=0", "windows.seizure_overlap=0.0"]), report=False)
+    assert len(summary_rows([*runs, other])) == 3

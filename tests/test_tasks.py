@@ -439,6 +439,18 @@ def test_the_kept_network_answers_as_the_run_did(words, tiny, tmp_path):
     np.testing.assert_allclose(found, saved, atol=1e-5)
 
 
+def test_a_teacher_at_alpha_zero_is_the_classifier_without_text_bit_for_bit(tiny, tmp_path):
+    common = [*tiny, "fold=0", f"run.root={tmp_path}"]
+    runs = [
+        pipeline.train(load("train", [*common, word]), report=False)
+        for word in ("loss.alpha=0.0", "text.source=none")
+    ]
+    assert runs[0].path != runs[1].path
+    weights = [(run.fold(0) / "model.safetensors").read_bytes() for run in runs]
+    answers = [run.predictions(0)["logits_NK"].tobytes() for run in runs]
+    assert weights[0] == weights[1] and answers[0] == answers[1]
+
+
 def test_a_student_may_take_all_that_its_teacher_offers(tiny, tmp_path):
     common = [*tiny, "fold=0", f"run.root={tmp_path}"]
     made = pipeline.train(load("train", [*common, "model.net.depth=2"]), report=False)

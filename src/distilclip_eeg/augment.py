@@ -1,8 +1,11 @@
 """Training windows varied at random: what differs between people without changing what a window is.
 
-Called right after the step's seed is set, so the result is a pure function of seed, step and windows.
+A window's variation is a pure function of seed, epoch and its row of the index, whatever batch it is in.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,14 +23,20 @@ NOISE = 0.1
 """SD of white noise, where the signal's is about 1."""
 
 
-def standard(eeg_BCT: Tensor, sfreq: float) -> Tensor:
-    """Shift, scale, channel drop and noise, drawn anew for every window."""
-    n_windows, n_chans, n_times = eeg_BCT.shape
-    device = eeg_BCT.device
+def standard(eeg_BCT: Tensor, row_B: Sequence[int], *, seed: int, epoch: int, sfreq: float) -> Tensor:
+    """Shift, scale, channel drop and noise."""
+    _, n_chans, n_times = eeg_BCT.shape
     largest = round(SHIFT_S * sfreq)
-    shift_B = torch.randint(-largest, largest + 1, (n_windows, 1, 1), device=device)
-    at_BCT = ((torch.arange(n_times, device=device) - shift_B) % n_times).expand_as(eeg_BCT)
-    log_gain = WINDOW_GAIN * torch.randn(n_windows, 1, 1, device=device)
-    log_gain = log_gain + CHANNEL_GAIN * torch.randn(n_windows, n_chans, 1, device=device)
-    kept = torch.rand(n_windows, n_chans, 1, device=device) >= DROP
-    return eeg_BCT.gather(2, at_BCT) * log_gain.exp() * kept + NOISE * torch.randn_like(eeg_BCT)
+    shift_B, gain_BC, noise_BCT = [], [], []
+    for row in row_B:
+        rng = np.random.default_rng([seed, epoch, int(row)])
+        shift_B.append(rng.integers(-largest, largest + 1))
+        log_gain_C = WINDOW_GAIN * rng.standard_normal() + CHANNEL_GAIN * rng.standard_normal(n_chans)
+        gain_BC.append(np.exp(log_gain_C) * (rng.random(n_chans) >= DROP))
+        noise_BCT.append(rng.standard_normal((n_chans, n_times), dtype=np.float32))
+    device = eeg_BCT.device
+    shift_B11 = torch.tensor(np.array(shift_B), device=device)[:, None, None]
+    gain_BC1 = torch.tensor(np.array(gain_BC), dtype=eeg_BCT.dtype, device=device)[..., None]
+    noise_BCT = torch.from_numpy(np.stack(noise_BCT)).to(device)
+    at_BCT = ((torch.arange(n_times, device=device) - shift_B11) % n_times).expand_as(eeg_BCT)
+    return eeg_BCT.gather(2, at_BCT) * gain_BC1 + NOISE * noise_BCT

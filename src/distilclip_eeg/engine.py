@@ -148,7 +148,7 @@ class Fit:
         task: see ``tasks``; ``task.logits`` answers a batch that is not trained on.
         train_rows, val_rows: rows of the window index.
         folder: checkpoint, history.csv and tensorboard go here.
-        augment: varies the EEG of a training batch, or None.
+        augment: varies the EEG of a training batch, ``augment(eeg_BCT, rows, seed=, epoch=)``, or None.
         tick: called as ``tick(steps, text)`` while working.
         after_epoch: called with the epoch's row of history.csv once that epoch is saved; what it raises
             ends training, which can be continued.
@@ -166,7 +166,7 @@ class Fit:
         optim: OptimConfig,
         seed: int,
         accelerator: Accelerator,
-        augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        augment: Callable[..., torch.Tensor] | None = None,
         tick: Callable[[int, str], None] = lambda steps, text: None,
         after_epoch: Callable[[dict], None] = lambda row: None,
     ):
@@ -237,14 +237,13 @@ class Fit:
         return {k: v / seen for k, v in sums.items()} | {"accuracy": hits / seen}
 
     def train_step(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        torch.manual_seed(
-            hash((self.seed, self.step)) % 2**31
-        )  # dropout and augmentation depend on the step alone
+        torch.manual_seed(hash((self.seed, self.step)) % 2**31)  # dropout depends on the step alone
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * min(1.0, (self.step + 1) / (self.optim.warmup_steps + 1))
         batch = self.source.batch(rows, self.accelerator.device)
         if self.augment:
-            batch = replace(batch, eeg_BCT=self.augment(batch.eeg_BCT))
+            eeg_BCT = self.augment(batch.eeg_BCT, rows, seed=self.seed, epoch=self.epoch)
+            batch = replace(batch, eeg_BCT=eeg_BCT)
         with self.accelerator.autocast():
             terms = self.task(batch)
         if not torch.isfinite(terms["loss"]):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from distilclip_eeg.metrics import PRESETS, always_seizure
 from distilclip_eeg.report.scores import AS_SAVED, CLASS_COLUMNS, Reading, class_rows, fold_metrics, pooled
-from distilclip_eeg.runs import Run, read_json, write_atomic
+from distilclip_eeg.runs import Run, digest_of, read_json, write_atomic
 from distilclip_eeg.schema import PROTOCOLS
 
 HEADS = {
@@ -39,24 +39,33 @@ ALWAYS = "always seizure"
 
 
 def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
-    """One row a run, and one a protocol for the model that always answers seizure."""
+    """One row a model, and one a protocol for the model that always answers seizure.
+
+    Runs that differ in the seed alone share a row: mean and SD over the folds of all seeds.
+    """
     rows, seen = [], set()
     columns = PRESETS[reading.metrics]
+    families: dict[str, list[Run]] = {}
     for run in runs:
+        families.setdefault(family(run), []).append(run)
+    for group in families.values():
+        run = group[0]
         config = run.config
         split = config["split"]["name"]
-        entries = [
-            (config["model"]["name"], fold_metrics(run, None, reading), pooled(run, reading), run.path.name)
-        ]
+        folds = pd.concat([fold_metrics(one, None, reading) for one in group])
+        pools = pd.DataFrame([pooled(one, reading) for one in group])
+        names = " ".join(one.path.name for one in group)
+        entries = [(config["model"]["name"], folds, pools.mean(), names)]
         if (config["dataset"]["name"], split) not in seen:
             seen.add((config["dataset"]["name"], split))
             entries.append((ALWAYS, fold_metrics(run, always_seizure, reading), None, ""))
+        seeds = [one.config["seed"] for one in group]
         for name, folds, pool, where in entries:
             row = {
                 "dataset": config["dataset"]["name"],
                 "split": split,
                 "model": name,
-                "seed": config["seed"],
+                "seed": ",".join(str(s) for s in seeds) if len(seeds) > 1 else config["seed"],
                 "folds": len(folds),
                 "classes": n_classes(run),
                 "windows": int(folds["n"].sum()),
@@ -68,12 +77,19 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
             for column in columns:
                 row[column] = folds[column].mean()
                 row[f"{column}_sd"] = folds[column].std(ddof=1)
-                row[f"{column}_pooled"] = pool[column] if pool else np.nan
+                row[f"{column}_pooled"] = np.nan if pool is None else pool[column]
             rows.append(row)
     table = pd.DataFrame(rows)
     # Within a protocol: models in the order given, the trivial row last.
     table["order"] = table["split"].map(ORDER.index) * 2 + (table["model"] == ALWAYS)
     return table.sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
+
+
+def family(run: Run) -> str:
+    """Equal for runs that differ in the seed alone; a student's teacher may be of another seed, too."""
+    config = run.config
+    distill = {k: v for k, v in config.get("distill", {}).items() if k != "teacher_sha256"}
+    return f"{config['model']['kind']}-{digest_of({**config, 'seed': None, 'distill': distill})}"
 
 
 def n_classes(run: Run) -> int:
