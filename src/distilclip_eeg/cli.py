@@ -179,7 +179,7 @@ def synthesize(overrides: list[str]) -> None:
     layout, root = config.pop("layout"), Path(config.pop("root"))
     truth = tree.synthesize(layout, root, **config)
     dataset = f"dataset={layout} dataset.root={root}"
-    left_out = sum(truth.get("skipped", {}).values())
+    left_out = sum(truth["skipped"].values())
     odd = f", {left_out} of them of the kind that is left out" if left_out else ""
     total = truth["recordings"] + left_out
     print(f"{root}: {total} invented recordings in the layout of {layout}{odd}; counts in {tree.TRUTH}")
