@@ -45,9 +45,12 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
     """
     rows, seen = [], set()
     columns = PRESETS[reading.metrics]
-    families: dict[str, list[Run]] = {}
+    families: dict[tuple, list[Run]] = {}
     for run in runs:
-        families.setdefault(family(run), []).append(run)
+        key = family(run), 0
+        while any(one.config["seed"] == run.config["seed"] for one in families.get(key, ())):
+            key = key[0], key[1] + 1  # the same run under another name
+        families.setdefault(key, []).append(run)
     for group in families.values():
         run = group[0]
         config = run.config
@@ -89,7 +92,7 @@ def family(run: Run) -> str:
     """Equal for runs that differ in the seed alone; a student's teacher may be of another seed, too."""
     config = run.config
     distill = {k: v for k, v in config.get("distill", {}).items() if k != "teacher_sha256"}
-    return f"{config['model']['kind']}-{digest_of({**config, 'seed': None, 'distill': distill})}"
+    return digest_of({**config, "seed": None, "distill": distill})
 
 
 def n_classes(run: Run) -> int:
