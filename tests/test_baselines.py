@@ -234,8 +234,8 @@ def test_channel_names_play_no_role(name, named):
     logits, rows = [], np.arange(5)
     for data in named:
         torch.manual_seed(0)
-        net = plain_task(config(name), data).net
-        logits.append(predict(net, data.source(rows), rows, make_accelerator("fp32", "cpu")))
+        task = plain_task(config(name), data)
+        logits.append(predict(task, data.source(rows), rows, make_accelerator("fp32", "cpu")))
     np.testing.assert_array_equal(*logits)
 
 
