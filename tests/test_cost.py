@@ -117,6 +117,16 @@ def test_without_prompts_attention_is_counted_too():
     assert row["executed"] == row["article"] == 2 * 2 * (12 * 11 * 24 * 24 + 2 * 11 * 11 * 24)
 
 
+@pytest.mark.parametrize("kind", [{"prompts": "shallow"}, {"prompt_layers": 2}], ids=str)
+def test_prompts_that_are_carried_on_cost_what_tokens_cost(kind):
+    net, n, d = small(**kind), 4 + 11, 24
+    table = eeg_cost(net, 256, 2).set_index("layer")
+    products = 12 * n * d * d + 2 * n * n * d
+    assert table.loc["layer 3", "executed"] == table.loc["layer 3", "article"] == 2 * 2 * products
+    assert table["executed"].sum() == flops(net, torch.empty(2, 5, 256, device="meta"))[""]
+    assert table["parameters"].sum() == sum(p.numel() for p in net.parameters())
+
+
 def test_text_costs_by_distinct_texts_and_tokens_prompts_among_them():
     sizes = BertConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=96)
     costs = [text_cost(weightless(sizes, n_prompts=p), 32, Workload(8, 3, 20)) for p in (0, 4)]
@@ -133,6 +143,8 @@ def test_text_costs_by_distinct_texts_and_tokens_prompts_among_them():
 def test_what_cannot_be_counted_is_refused():
     with pytest.raises(ConfigError, match="tokens=16 leaves no word beside 16 prompts"):
         model_cost("teacher", SIZES, Workload(tokens=16))
+    with pytest.raises(ConfigError, match="prefix has no prompt tokens"):
+        eeg_cost(small(prompts="prefix"), 256, 2)
     with pytest.raises(ConfigError, match="model=eegnet"):
         model_cost("eegnet", SIZES, Workload())
 

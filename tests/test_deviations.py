@@ -1,6 +1,17 @@
-"""docs/deviations.md: its arithmetic on the article's tables comes out."""
+"""docs/deviations.md: its arithmetic on the article's tables comes out, and its settings are there."""
+
+import re
+from pathlib import Path
 
 import pytest
+
+from distilclip_eeg.config import CONFIG_DIR, load
+
+PAGE = (Path(__file__).parents[1] / "docs" / "deviations.md").read_text(encoding="utf-8")
+NAMED = sorted(set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)*=[^`\s]+)`", PAGE)))
+GROUPS = {p.name for p in CONFIG_DIR.iterdir() if p.is_dir()}
+CORPUS = {"labels": "tusz", "consensus": "zenodo", "corpus": "chbmit"}
+"""Which corpus a setting of ``dataset.`` belongs to."""
 
 TUSZ = {  # recall, precision, specificity, F1 of the teacher (Table III), AUC (Table V)
     "absz": (85.17, 75.11, 99.58, 79.82, 0.9237),
@@ -22,6 +33,25 @@ AUBMC = {  # Table IV, Table V; and windows as released
 
 def mean(table, column):
     return sum(row[column] for row in table.values()) / len(table)
+
+
+@pytest.mark.parametrize("setting", NAMED)
+def test_every_setting_that_it_names_is_there_and_takes_the_value(setting):
+    key, _, value = setting.partition("=")
+    verb = "distill" if key.startswith("distill.") else "tune" if key == "space" else "train"
+    corpus = CORPUS.get(key.split(".")[1]) if key.startswith("dataset.") else None
+    config = load(verb, [*([f"dataset={corpus}"] if corpus else []), setting])
+    if key not in GROUPS:
+        node = config
+        for part in key.split("."):
+            node = node[part]
+        assert str(node).lower() == value.replace("null", "none")
+
+
+def test_it_names_the_readings_of_every_part():
+    keys = {setting.partition("=")[0] for setting in NAMED}
+    wanted = {"split", "loss.targets", "head.input", "text.source", "model.net.prompts", "distill.direction"}
+    assert wanted <= keys and len(NAMED) > 50
 
 
 def test_the_averages_of_the_tables_are_mixed_as_it_says():

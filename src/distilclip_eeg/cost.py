@@ -51,13 +51,19 @@ def count(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
+def own_prompts(encoder: Conformer | BertLP, layer: int) -> int:
+    """Parameters of the prompts that ``layer`` has for itself."""
+    own = None if encoder.prompts is None else encoder.prompts.of(layer)
+    return 0 if own is None else own.numel()
+
+
 def eeg_cost(net: Conformer, n_times: int, batch: int) -> pd.DataFrame:
     """A row for each layer of the EEG side; prompts count with their layer. ``net`` is on the meta device."""
     eeg = torch.empty(batch, net.stem.space.kernel_size[0], n_times, device="meta")
     article, executed = flops(LiteralConformer(net), eeg), flops(net, eeg)
-    prompts = 0 if net.prompts is None else net.prompts.values.numel() // len(net.blocks)
     parts = [("stem", "stem", net.stem, 0)]
-    parts += [(f"layer {i + 1}", f"blocks.{i}", block, prompts) for i, block in enumerate(net.blocks)]
+    for i, block in enumerate(net.blocks):
+        parts.append((f"layer {i + 1}", f"blocks.{i}", block, own_prompts(net, i)))
     parts += [("head", "head", net.head, 0), ("classifier", "classifier", net.classifier, 0)]
     rows = [("eeg", name, count(part) + more, article[at], executed[at]) for name, at, part, more in parts]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -72,10 +78,11 @@ def text_cost(encoder: BertLP, width: int, work: Workload) -> pd.DataFrame:
         )
     ids = torch.zeros(1, work.tokens - n_prompts, dtype=torch.long)  # texts cost the same, so one is counted
     counted = flops(encoder, ids, torch.ones_like(ids))
-    prompts = n_prompts * encoder.dim
     rows = [("embeddings", count(encoder.bert.embeddings), 0)]
     for i, layer in enumerate(encoder.bert.encoder.layer):
-        rows.append((f"layer {i + 1}", count(layer) + prompts, counted[f"bert.encoder.layer.{i}"]))
+        rows.append(
+            (f"layer {i + 1}", count(layer) + own_prompts(encoder, i), counted[f"bert.encoder.layer.{i}"])
+        )
     if encoder.dim != width:
         rows.append(("projection", (encoder.dim + 1) * width, 2 * encoder.dim * width))
     both = [("text", name, size, *(2 * [work.texts * n])) for name, size, n in rows]

@@ -9,6 +9,7 @@ from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
 from distilclip_eeg.models.conformer import Block, Conformer, Stem
+from distilclip_eeg.schema import ConfigError
 
 
 class LiteralStem(nn.Module):
@@ -44,10 +45,16 @@ class LiteralBlock(nn.Module):
 
 
 class LiteralConformer(nn.Module):
-    """``net`` in the article's own arithmetic; it shares the weights. Its prompts are tokens, no prefix."""
+    """``net`` in the article's own arithmetic; it shares the weights.
+
+    Raises:
+        ConfigError: its prompts are a prefix, which has no tokens.
+    """
 
     def __init__(self, net: Conformer):
         super().__init__()
+        if net.prompts is not None and net.prompts.prefix:
+            raise ConfigError("model.net.prompts=prefix has no prompt tokens. Choose deep, shallow or none.")
         self.stem = LiteralStem(net.stem)
         self.blocks = nn.ModuleList(LiteralBlock(block) for block in net.blocks)
         self.prompts, self.head, self.classifier = net.prompts, net.head, net.classifier
