@@ -23,7 +23,7 @@ LAYERS = (
     {"data", "weights"},
     {"crossval", "descriptions"},
     {"pipeline", "transfer", "speed", "cost", "workers"},
-    {"probes", "tuning"},
+    {"probes", "tuning", "continuous", "explain", "deploy"},
     {"cli"},
     {"table1", "ablations"},
     {"gap"},
@@ -32,7 +32,7 @@ LAYERS = (
 
 ONLY_IN = {
     "hydra": {"config", "cli"},
-    "mne": {"corpora", "signals"},
+    "mne": {"corpora", "signals", "deploy"},
     "transformers": {"text", "models", "tasks"},
     "matplotlib": {"report"},
     "optuna": {"tuning"},
