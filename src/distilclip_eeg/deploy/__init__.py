@@ -1,1 +1,1 @@
-"""A trained model on the next recording: one folder with all it needs, EDF in, events out, search by words."""
+"""A trained model on the next recording: one folder with all it needs, EDF in, events out, and search."""
