@@ -266,6 +266,16 @@ def test_thresholds_come_from_validation_and_scores_from_test():
     assert set(table["scorer"]) == {SZCORE_EVENT}
 
 
+def test_points_of_several_folds_share_a_row_and_keep_their_thresholds():
+    swapped = part(day("t", [(40_010, 0.85), (5000, 0.95)])), part(day("v", [(40_020, 0.75)]))
+    first, second = operating_points(VALIDATION, TEST, BARE, [1]), operating_points(*swapped, BARE, [1])
+    assert [p.threshold for p in first + second] == [0.9, 0.85]
+    row = operating_rows(first + second).iloc[0]
+    assert row["thresholds"] == "0.9 0.85" and row["recordings"] == 3
+    assert (row["tp"], row["fp"], row["fn"]) == (0, 1, 3)  # t's alarm at 0.95; nothing reaches 0.85 on v
+    assert (row["validation_hours"], row["validation_fp_per_24h"]) == (48, 1)
+
+
 def test_the_test_part_never_moves_a_threshold():
     other = part(day("t", [(1000 * i, 0.99) for i in range(1, 30)]))
     chosen = [[p.threshold for p in operating_points(VALIDATION, t, BARE)] for t in (TEST, other)]

@@ -3,6 +3,7 @@
 import re
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -127,6 +128,31 @@ def probe(overrides: list[str]) -> None:
         probes.add(table, run, Path(config["table"]))
 
 
+def continuous(overrides: list[str]) -> None:
+    """Seizure events in whole recordings: ``python scripts/continuous.py run=RUN``."""
+    from distilclip_eeg import continuous
+    from distilclip_eeg.config import read
+    from distilclip_eeg.events.detect import DetectConfig
+    from distilclip_eeg.report.continuous import FOLDER, WHOLE, write_event_tables
+
+    config = load("continuous", overrides)
+    detect = read(DetectConfig, config["detect"], "detect")
+    if config["run"] == "latest":
+        run = newest(
+            Path("runs"),
+            "run",
+            "run that keeps recordings whole",
+            lambda r: r.config["split"]["name"] in WHOLE,
+        )
+    else:
+        run = existing(Path(config["run"]))
+    print(f"run={run.path}")
+    roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
+    settings = {k: config[k] for k in ("hop_s", "device", "n_jobs")}
+    continuous.score(run, **settings, **roots)
+    print(f"{write_event_tables(run, detect, config['threshold'])}\nwritten: {run.path / FOLDER}")
+
+
 def prepare(overrides: list[str]) -> None:
     """Recordings to the store only, with a report: ``python scripts/prepare.py dataset=tusz``."""
     import joblib
@@ -192,6 +218,7 @@ VERBS = {
     "tune": tune,
     "evaluate": evaluate,
     "probe": probe,
+    "continuous": continuous,
     "prepare": prepare,
     "describe": describe,
     "check": check,
@@ -240,11 +267,16 @@ def find_teacher(config: dict) -> Run:
 
 
 def newest_teacher(root: Path, key: str) -> Run:
-    """What ``latest`` stands for."""
-    found = [r for r in find_runs(root) if r.config["model"]["kind"] == "teacher"]
+    """What ``latest`` stands for where a teacher is wanted."""
+    return newest(root, key, "teacher run", lambda run: run.config["model"]["kind"] == "teacher")
+
+
+def newest(root: Path, key: str, words: str, wanted: Callable[[Run], bool]) -> Run:
+    """The newest finished run that is ``wanted``, said in ``words``."""
+    found = [run for run in find_runs(root) if wanted(run)]
     if not found:
         raise ConfigError(
-            f"{key}=latest: {root} holds no finished teacher run. Run `python train.py` first, or give "
+            f"{key}=latest: {root} holds no finished {words}. Run `python train.py` first, or give "
             f"{key}=RUN, the folder of one."
         )
     return found[-1]

@@ -33,6 +33,7 @@ CHECKED_ELSEWHERE = (
     "trainer",
     "optim",
     "space",
+    "detect",
     "dataset.corpus",
     "model.net",
     "text_encoder",
@@ -110,6 +111,10 @@ PLAIN = {
     | {"device": str, "run": str, "root": str, "metrics": str, "calibration": str, "threshold": str},
     "probe": {
         **{"run": str, "table": str | None, "device": str, "n_jobs": int},
+        **{"dataset.root": str | None, "store.root": str | None},
+    },
+    "continuous": {
+        **{"run": str, "hop_s": float, "threshold": str | float, "device": str, "n_jobs": int},
         **{"dataset.root": str | None, "store.root": str | None},
     },
     "prepare": DATA | {"backend": str | None},

@@ -169,6 +169,7 @@ def provenance() -> dict:
         "scipy",
         "scikit-learn",
         "mne",
+        "timescoring",
         "distilclip-eeg",
     )
     return {

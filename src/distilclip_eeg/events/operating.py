@@ -11,7 +11,7 @@ import pandas as pd
 from distilclip_eeg.events.counts import Counts
 from distilclip_eeg.events.detect import DetectConfig, Trace, events_from_probability, smooth
 from distilclip_eeg.events.spans import Track
-from distilclip_eeg.events.summary import SCORERS, SZCORE_EVENT, Reference, Scores, overall, score
+from distilclip_eeg.events.summary import SCORERS, SZCORE_EVENT, Reference, Scores, combine, overall, score
 from distilclip_eeg.schema import DataError
 
 TARGETS_PER_24H = (1.0, 5.0, 10.0)
@@ -135,18 +135,25 @@ def candidates(traces) -> list[float]:
 
 
 def operating_rows(points: Sequence[OperatingPoint]) -> pd.DataFrame:
-    """One row a target: threshold, the rate on validation, and the scorer's row of ``overall`` on test."""
+    """One row a target: thresholds, the rate on validation, and the scorer's row of ``overall`` on test.
+
+    Points of several folds with the same target share a row; each fold keeps its own threshold.
+    """
     rows = []
-    for point in points:
-        table = overall(point.test)
-        table = table[table["scorer"] == point.scorer] if len(table) else table
+    for target in dict.fromkeys(point.target_per_24h for point in points):
+        of_target = [point for point in points if point.target_per_24h == target]
+        table = overall(combine(point.test for point in of_target))
+        scorer = of_target[0].scorer
+        table = table[table["scorer"] == scorer] if len(table) else table
+        validation = sum((point.validation for point in of_target), Counts())
         rows.append(
             {
-                "target_per_24h": point.target_per_24h,
-                "threshold": point.threshold,
-                "validation_fp_per_24h": point.validation.rates["fp_per_24h"],
-                "validation_sensitivity": point.validation.rates["sensitivity"],
-                **(table.iloc[0] if len(table) else {"scorer": point.scorer}),
+                "target_per_24h": target,
+                "thresholds": " ".join(f"{point.threshold:.3g}" for point in of_target),
+                "validation_hours": validation.seconds / 3600,
+                "validation_fp_per_24h": validation.rates["fp_per_24h"],
+                "validation_sensitivity": validation.rates["sensitivity"],
+                **(table.iloc[0] if len(table) else {"scorer": scorer}),
             }
         )
     return pd.DataFrame(rows)

@@ -146,12 +146,13 @@ def format_table(table: pd.DataFrame, metrics: str = "standard") -> str:
 
 
 def aligned(head: list[str], body: list[list[str]], n_words: int) -> str:
-    """Rows in columns, the first ``n_words`` to the left; a blank line where the protocol changes."""
+    """Rows in columns, the first ``n_words`` to the left; a blank line between groups of one first."""
+    grouped = len({row[0] for row in body}) < len(body)
     widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     lines = [rule]
     for i, row in enumerate([head, *body]):
-        if i > 1 and row[0] != body[i - 2][0]:
+        if grouped and i > 1 and row[0] != body[i - 2][0]:
             lines.append("")
         lines.append(
             "  ".join(
