@@ -480,3 +480,25 @@ def test_the_store_keeps_allow_listed_facts_alone(tmp_path, monkeypatch):
     assert {key for text in table["metadata"] for key in json.loads(text)} <= {"age_band", "sex", "montage"}
     written = [p for top in ("store", "runs") for p in (tmp_path / top).rglob("*") if p.is_file()]
     assert [p.name for p in written if canaries_in(p.read_bytes())] == []
+
+
+@pytest.mark.parametrize("module, extra", [("torch", "train"), ("optuna", "sweep")])
+def test_what_is_not_installed_is_named_with_the_extra_that_brings_it(module, extra, monkeypatch, capsys):
+    def lacks(_):
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module)
+
+    monkeypatch.setitem(cli.VERBS, "train", lacks)
+    with pytest.raises(SystemExit) as stop:
+        cli.run("train", [])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert f"train needs {module}" in said and f"pip install 'distilclip-eeg[{extra}]'" in said
+
+
+def test_a_module_that_no_extra_brings_is_a_bug_and_shows_its_traceback(monkeypatch):
+    def broken(_):
+        raise ModuleNotFoundError("No module named 'distilclip_eeg.nowhere'", name="distilclip_eeg.nowhere")
+
+    monkeypatch.setitem(cli.VERBS, "train", broken)
+    with pytest.raises(ModuleNotFoundError):
+        cli.run("train", [])

@@ -27,7 +27,8 @@ REGISTRY = re.compile(
 
 
 def names(requirements: list[str]) -> set[str]:
-    return {canonicalize_name(Requirement(r).name) for r in requirements}
+    """Canonical names; the package's own, by which one extra takes in others, is no dependency."""
+    return {canonicalize_name(Requirement(r).name) for r in requirements} - {"distilclip-eeg"}
 
 
 def constraints() -> dict[str, Requirement]:
@@ -115,6 +116,9 @@ def test_every_dependency_is_pinned_within_what_is_asked_for():
     asked = [*PROJECT["dependencies"], *(r for extra in EXTRAS.values() for r in extra)]
     assert not names(asked) - set(pins)
     for requirement in map(Requirement, asked):
+        if requirement.name == PROJECT["name"]:
+            assert requirement.extras <= set(EXTRAS)
+            continue
         pin = pins[canonicalize_name(requirement.name)]
         (one,) = pin.specifier
         assert one.operator == "==" and "*" not in one.version, pin
@@ -124,8 +128,13 @@ def test_every_dependency_is_pinned_within_what_is_asked_for():
 def test_torch_is_pinned_without_a_local_suffix():
     """So that a CPU build and a CUDA build both satisfy it."""
     assert str(constraints()["torch"]) == "torch==2.13.0"
-    assert "torch==2.13.0" in PROJECT["dependencies"]
+    assert "torch==2.13.0" in EXTRAS["train"]
     assert "torch==2.13.0+" not in (REPO / "Makefile").read_text()
+
+
+def test_a_small_device_needs_no_torch():
+    heavy = {"torch", "transformers", "tokenizers", "accelerate", "tensorboard"}
+    assert not names([*PROJECT["dependencies"], *EXTRAS["edge"]]) & heavy
 
 
 def imported(path: Path) -> set[str]:

@@ -46,12 +46,8 @@ def distill(overrides: list[str]) -> None:
 
 def tune(overrides: list[str]) -> None:
     """Search settings by macro F1 on validation: ``python scripts/tune.py model=teacher_small trials=30``."""
-    try:
-        from distilclip_eeg.tuning import search, space
-    except ImportError as error:
-        if error.name not in ("optuna", "filelock"):
-            raise
-        raise ConfigError(f"tune needs {error.name}: pip install 'distilclip-eeg[sweep]'") from None
+    from distilclip_eeg.tuning import search, space
+
     given = []
     if option(overrides, "teacher"):
         given = student_of(overrides) + ([] if option(overrides, "space") else ["space=student"])
@@ -224,6 +220,12 @@ VERBS = {
     "check": check,
     "synthesize": synthesize,
 }
+EXTRAS = {
+    **dict.fromkeys(("torch", "transformers", "tokenizers", "accelerate", "safetensors"), "train"),
+    **dict.fromkeys(("optuna", "filelock", "submitit"), "sweep"),
+    **{"onnx": "export", "onnxscript": "export", "onnxruntime": "edge", "captum": "explain"},
+}
+"""Which extra of the package brings what the core does without."""
 DATA_KEYS = ("dataset", "signals", "windows", "split", "seed", "text")
 
 
@@ -321,6 +323,12 @@ def run(verb: str, argv: list[str] | None = None) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        extra = f"pip install 'distilclip-eeg[{EXTRAS[error.name]}]'"
+        print(f"error: {verb} needs {error.name}, which is not installed: {extra}", file=sys.stderr)
+        sys.exit(ConfigError.exit_code)
     except KeyboardInterrupt:
         print("stopped; the same command continues where this one ended", file=sys.stderr)
         sys.exit(130)
