@@ -6,12 +6,14 @@ One process, about 150 optimiser steps a fit, minutes on two CPU cores. Prints t
 import time
 from pathlib import Path
 
-from distilclip_eeg import cli, pipeline
+from distilclip_eeg import pipeline
+from distilclip_eeg.chosen import with_teacher_data
 from distilclip_eeg.config import load
 from distilclip_eeg.data import describe_data, load_data
 from distilclip_eeg.progress import clock
 from distilclip_eeg.report.tables import run_table
 from distilclip_eeg.runs import write_atomic
+from distilclip_eeg.schema import NOTE
 
 STEPS = 150
 PROTOCOLS = ("subject", "window")
@@ -27,7 +29,7 @@ def main() -> None:
         stages.append((name, now - last))
         last = now
 
-    print(cli.NOTE)
+    print(NOTE)
     runs = []
     print(describe_data(load_data(load("train", ["split=subject"]))))
     stage("write and prepare the synthetic corpus")
@@ -39,7 +41,7 @@ def main() -> None:
         runs.append(teacher)
         stage(f"{split}: teacher")
         config = load("distill", [f"trainer.max_steps={STEPS}"])
-        runs.append(pipeline.distill(cli.with_teacher_data(config, teacher, []), teacher))
+        runs.append(pipeline.distill(with_teacher_data(config, teacher, []), teacher))
         stage(f"{split}: student")
     table = run_table(runs)
     print(table)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from distilclip_eeg import cli, pipeline
+from distilclip_eeg import pipeline
+from distilclip_eeg.chosen import with_teacher_data
 from distilclip_eeg.config import load
 from distilclip_eeg.metrics import COLUMNS
 from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
@@ -59,7 +60,7 @@ def run_cell(split: str, model: str, overrides: list[str]) -> dict:
     if verb == "distill":
         _, teacher_config = configs(split, model.replace("student", "teacher"), overrides)
         teacher = pipeline.train(teacher_config)  # finished already in the usual order: only found
-        run = pipeline.distill(cli.with_teacher_data(config, teacher, []), teacher)
+        run = pipeline.distill(with_teacher_data(config, teacher, []), teacher)
     else:
         run = pipeline.train(config)
     row = summary_rows([run])

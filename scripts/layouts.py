@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from distilclip_eeg import cli, pipeline
+from distilclip_eeg.chosen import with_teacher_data
 from distilclip_eeg.config import load
 from distilclip_eeg.corpora.layouts.tree import LAYOUTS
 from distilclip_eeg.report.scores import class_rows
@@ -57,7 +58,7 @@ def run_layout(layout: str, root: Path, steps: int) -> pd.DataFrame:
     words = [f"dataset={layout}", f"dataset.root={tree}", f"trainer.max_steps={steps}"]
     teacher = pipeline.train(load("train", words))
     config = load("distill", ["model=student_tiny", words[-1]])
-    student = pipeline.distill(cli.with_teacher_data(config, teacher, words[1:2]), teacher)
+    student = pipeline.distill(with_teacher_data(config, teacher, words[1:2]), teacher)
     first = f"python scripts/synthesize.py {make}; python train.py {' '.join(words)}"
     commands = first, f"{first}; python distill.py {' '.join(words[1:])}"
     return pd.concat([rows_of(r, layout, c) for r, c in zip((teacher, student), commands, strict=True)])

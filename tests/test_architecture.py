@@ -20,7 +20,7 @@ LAYERS = (
     {"tasks", "loaders"},
     {"engine"},
     {"config"},
-    {"data", "weights"},
+    {"data", "weights", "chosen"},
     {"crossval", "descriptions"},
     {"pipeline", "transfer", "speed", "cost", "workers"},
     {"probes", "tuning", "continuous", "explain", "deploy"},

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from distilclip_eeg import config
-from distilclip_eeg.cli import NOTE
 from distilclip_eeg.report.tables import ALWAYS
 from distilclip_eeg.runs import find_runs
+from distilclip_eeg.schema import NOTE
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "demo.py"
 STAGES = ["write and prepare the synthetic corpus"] + [

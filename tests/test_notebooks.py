@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from distilclip_eeg.cli import NOTE
+from distilclip_eeg.schema import NOTE
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.py"))

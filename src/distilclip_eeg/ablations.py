@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from distilclip_eeg import cli, pipeline
+from distilclip_eeg import pipeline
+from distilclip_eeg.chosen import with_teacher_data
 from distilclip_eeg.config import load
 from distilclip_eeg.metrics import COLUMNS
 from distilclip_eeg.progress import track
@@ -104,7 +105,7 @@ def run_cell(one: Cell, log: Path) -> list[dict] | str:
             run = pipeline.train(load("train", one.words()), report=False)
             if one.variant == DISTILLED:
                 config = load("distill", one.words("distill"))
-                run = pipeline.distill(cli.with_teacher_data(config, run, []), run)
+                run = pipeline.distill(with_teacher_data(config, run, []), run)
     except UserError as problem:
         return f"{one.split} {one.variant} seed {one.seed}: {problem}"
     config, info = run.config, read_json(run.path / "data.json")

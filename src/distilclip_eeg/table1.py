@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from distilclip_eeg import cli, pipeline
+from distilclip_eeg import pipeline
+from distilclip_eeg.chosen import with_teacher_data
 from distilclip_eeg.config import CONFIG_DIR, load
 from distilclip_eeg.data import Data, load_data, train_rows
 from distilclip_eeg.engine import make_accelerator
@@ -116,7 +117,7 @@ def run_cell(one: Cell, log: Path) -> list[dict]:
         runs = [pipeline.train(config)]
         if one.model.startswith("teacher"):
             student = load("distill", one.words(one.model.replace("teacher", "student")))
-            runs.append(pipeline.distill(cli.with_teacher_data(student, runs[0], []), runs[0]))
+            runs.append(pipeline.distill(with_teacher_data(student, runs[0], []), runs[0]))
         return [row_of(run, one, key) for run, key in zip(runs, one.nets() or [one.model], strict=True)]
 
 

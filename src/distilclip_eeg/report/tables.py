@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.metrics import PRESETS, always_seizure
+from distilclip_eeg.report import subjects
 from distilclip_eeg.report.scores import AS_SAVED, CLASS_COLUMNS, Reading, class_rows, fold_metrics, pooled
 from distilclip_eeg.runs import Run, digest_of, read_json, write_atomic
 from distilclip_eeg.schema import PROTOCOLS
@@ -217,13 +218,20 @@ def write_evaluation(runs: list[Run], root: Path, reading: Reading = AS_SAVED) -
         write_atomic(folder / f"{name}.csv", rows.to_csv(index=False).encode())
         write_atomic(folder / f"{name}_classes.csv", classes.to_csv(index=False).encode())
         text = run_table(group, reading)
+        known = [run for run in group if subjects.comparable(run)]
+        for kind, rows_of in (("subjects", subjects.subject_rows), ("pairs", subjects.pair_rows)):
+            body = rows_of(known, reading).to_csv(index=False)
+            write_atomic(folder / f"{name}_{kind}.csv", body.encode())
+        sure = subjects.page(known, reading)
         by_class = format_classes(classes, reading.metrics)
-        write_atomic(folder / f"{name}.txt", f"{text}\n\n{by_class}\n".encode())
+        body = "\n".join([text, "", by_class, *sure])
+        write_atomic(folder / f"{name}.txt", f"{body}\n".encode())
         shown += [
             text,
             "",
             "each class against the rest (what the article calls a class's accuracy is its recall):",
             by_class,
-            f"written: {folder / name}.csv, {name}_classes.csv, {name}.txt",
+            *sure,
+            f"written: {folder / name}.csv, {name}_(classes|subjects|pairs).csv, {name}.txt",
         ]
     return "\n".join(shown)

@@ -1,0 +1,169 @@
+"""How sure the figures are, and whether two models differ: by person, because windows of one are alike.
+
+Shapes: U subjects, K classes.
+"""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from distilclip_eeg.intervals import MIN_SUBJECTS, bootstrap_subjects, corrected_t, paired_permutation
+from distilclip_eeg.metrics import confusion, ratio
+from distilclip_eeg.report.scores import AS_SAVED, Reading, read_answers
+from distilclip_eeg.runs import Run, read_json
+
+Key = tuple[str, str, str]
+"""Dataset, protocol and hash of the folds: runs that share it were tested on the same windows."""
+
+
+def accuracy(counts_UKK: np.ndarray) -> np.ndarray:
+    """Share of right answers over the subjects' windows together, (...) of (..., U, K, K)."""
+    counts_KK = counts_UKK.sum(axis=-3)
+    return ratio(np.trace(counts_KK, axis1=-2, axis2=-1), counts_KK.sum(axis=(-2, -1)))
+
+
+def balanced_accuracy(counts_UKK: np.ndarray) -> np.ndarray:
+    """Mean recall of the classes that occur in the subjects' windows together, (...) of (..., U, K, K)."""
+    counts_KK = counts_UKK.sum(axis=-3)
+    recall_K = ratio(np.diagonal(counts_KK, axis1=-2, axis2=-1), counts_KK.sum(axis=-1))
+    return ratio(np.nansum(recall_K, axis=-1), np.isfinite(recall_K).sum(axis=-1))
+
+
+PAIR_COLUMNS = [
+    *("split", "a", "b", "run_a", "run_b", "difference", "p_subjects", "subjects", "p_folds", "folds"),
+]
+STATISTICS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}
+
+
+def subject_counts(run: Run, reading: Reading = AS_SAVED) -> tuple[list[str], np.ndarray]:
+    """Subjects in order, and the confusion of each one's test windows over all folds, (U, K, K)."""
+    subjects, label, predicted = [], [], []
+    for fold in run.folds_done():
+        said, saved = read_answers(run, fold, reading), run.predictions(fold)
+        subjects.append(saved["subject"][saved["part"] == "test"])
+        label.append(said.label)
+        predicted.append(said.predicted)
+    names, code_N = np.unique(np.concatenate(subjects), return_inverse=True)
+    label_N, predicted_N = np.concatenate(label), np.concatenate(predicted)
+    n_classes = said.probability_NK.shape[1]
+    each = [confusion(label_N[code_N == u], predicted_N[code_N == u], n_classes) for u in range(len(names))]
+    return names.tolist(), np.array(each)
+
+
+def interval_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
+    """One row a run: windows of all folds together, each statistic with its 95 % interval over subjects.
+
+    ``_low`` and ``_high`` are NaN below six subjects, where the bootstrap is refused.
+    """
+    rows = []
+    for run in runs:
+        names, counts_UKK = subject_counts(run, reading)
+        row = {"split": run.config["split"]["name"], "model": run.config["model"]["name"]}
+        row |= {"seed": run.config["seed"], "subjects": len(names), "run": run.path.name}
+        for name, statistic in STATISTICS.items():
+            found = bootstrap_subjects(counts_UKK, statistic)
+            row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def subject_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
+    """One row a run and subject: windows, and each statistic of these windows alone."""
+    rows = []
+    for run in runs:
+        for name, counts_KK in zip(*subject_counts(run, reading), strict=True):
+            row = {"split": run.config["split"]["name"], "model": run.config["model"]["name"]}
+            row |= {"subject": name, "windows": int(counts_KK.sum()), "run": run.path.name}
+            rows.append(row | {key: float(of(counts_KK[None])) for key, of in STATISTICS.items()})
+    return pd.DataFrame(rows)
+
+
+def comparable(run: Run) -> bool:
+    """Whether it was tested on folds of its own corpus, and the subjects are known."""
+    audit = read_json(run.path / "data.json")["audit"]
+    return audit is not None and audit["subject"] is not None
+
+
+def key_of(run: Run) -> Key:
+    """What two runs must share to be compared pair by pair."""
+    config, made = run.config, read_json(run.path / "data.json")
+    return config["dataset"]["name"], config["split"]["name"], made["folds_sha256"]
+
+
+def pair_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
+    """Every two runs with the same folds: difference in accuracy with two tests.
+
+    ``p_subjects``: paired permutation, models swapped within subjects (pooled accuracy). ``p_folds``:
+    corrected resampled t over folds (Nadeau and Bengio 2003). Neither is corrected for the number of pairs.
+    """
+    rows = []
+    for a, b in combinations(runs, 2):
+        if key_of(a) != key_of(b) or a.folds_done() != b.folds_done():
+            continue
+        (names, counts_a), (others, counts_b) = (subject_counts(run, reading) for run in (a, b))
+        if names != others:
+            continue
+        flat_a, flat_b = (counts.reshape(len(names), -1) for counts in (counts_a, counts_b))
+        shape = counts_a.shape[1:]
+        by_subject = paired_permutation(
+            flat_a, flat_b, lambda c, s=shape: accuracy(c.reshape(*c.shape[:-1], *s))
+        )
+        folds_a, folds_b = (fold_accuracies(run, reading) for run in (a, b))
+        by_fold = corrected_t(folds_a - folds_b, *sizes_of(a))
+        rows.append(
+            {
+                "split": a.config["split"]["name"],
+                "a": a.config["model"]["name"],
+                "b": b.config["model"]["name"],
+                "run_a": a.path.name,
+                "run_b": b.path.name,
+                "difference": by_subject.difference,
+                "p_subjects": by_subject.p,
+                "subjects": by_subject.n,
+                "p_folds": by_fold.p,
+                "folds": by_fold.n,
+            }
+        )
+    return pd.DataFrame(rows, columns=PAIR_COLUMNS)
+
+
+def fold_accuracies(run: Run, reading: Reading) -> np.ndarray:
+    """Accuracy on each fold's test windows."""
+    answers = [read_answers(run, fold, reading) for fold in run.folds_done()]
+    return np.array([(said.predicted == said.label).mean() for said in answers])
+
+
+def sizes_of(run: Run) -> tuple[float, float]:
+    """Test and training windows of a fold, mean over folds."""
+    folds = pd.read_parquet(run.path / "folds.parquet")
+    parts = [folds[f"fold{k}"].value_counts() for k in run.folds_done()]
+    return tuple(float(np.mean([part.get(name, 0) for part in parts])) for name in ("test", "train"))
+
+
+def page(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
+    """Lines of text, none without runs: every run with its intervals, then pairs of each protocol's best."""
+    lines, rows, pairs = [], interval_rows(runs, reading), pair_rows(runs, reading)
+    for row in rows.itertuples():
+        texts = [
+            f"{name.replace('_', ' ')} {100 * getattr(row, name):.1f} %"
+            + ranged(100 * getattr(row, f"{name}_low"), 100 * getattr(row, f"{name}_high"))
+            for name in STATISTICS
+        ]
+        lines.append(f"{row.split}, {row.model}: {', '.join(texts)}; {row.subjects} subjects")
+    best = set(rows.loc[rows.groupby("split")["accuracy"].idxmax(), "run"]) if len(rows) else set()
+    for row in pairs.itertuples():
+        if {row.run_a, row.run_b} & best:
+            lines.append(
+                f"{row.split}, {row.a} less {row.b}: {100 * row.difference:+.1f} points of accuracy, "
+                f"p {row.p_subjects:.2g} by {row.subjects} subjects, {row.p_folds:.2g} by {row.folds} folds"
+            )
+    if len(rows) and (rows["subjects"] < MIN_SUBJECTS).any():
+        lines.append(f"no interval below {MIN_SUBJECTS} subjects")
+    head = "over subjects (95 % intervals; p of the most accurate run's pairs, uncorrected for their number):"
+    return ["", head, *lines] if lines else []
+
+
+def ranged(low: float, high: float) -> str:
+    """An interval in brackets, nothing where there is none."""
+    return "" if np.isnan(low) else f" [{low:.1f}, {high:.1f}]"
