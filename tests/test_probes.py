@@ -9,7 +9,7 @@ import pytest
 
 from distilclip_eeg import cli, pipeline, probes
 from distilclip_eeg.config import load
-from distilclip_eeg.probes import agreement, named, page, scored, standardised, texts
+from distilclip_eeg.probes import agreement, named, page, retrieval, scored, standardised, texts
 from distilclip_eeg.runs import Run, read_json
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.text import descriptors
@@ -44,6 +44,17 @@ def test_ties_count_half_and_one_text_alone_cannot_agree():
     eeg, own = np.ones((4, 2)), np.array([0, 1, 0, 1])
     assert agreement(eeg, np.ones((2, 2)), own, own) == 0.5
     assert np.isnan(agreement(eeg, np.ones((2, 2)), 0 * own, 0 * own))
+
+
+def test_search_is_right_where_the_nearest_windows_carry_the_sentence():
+    eeg = np.array([[1.0, 0.1], [0.9, 0.2], [0.1, 1.0], [0.5, 0.6]])
+    text = np.array([[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]])  # the last is nobody's
+    # For text 0 the order is 0, 1, 3, 2; for text 1 it is 2, 3, 1, 0.
+    precision, chance = retrieval(eeg, text, np.array([0, 1, 1, 0]))
+    first = (1 / 1 + 2 / 3) / 2  # windows 0 and 3 of order 0, 1, 3, 2
+    second = (1 / 1 + 2 / 3) / 2  # windows 2 and 1 of order 2, 3, 1, 0
+    assert precision == pytest.approx((first + second) / 2) and chance == 0.5
+    assert np.isnan(retrieval(eeg, text, np.zeros(4, int))[0])  # all are right: nothing to find
 
 
 def test_shuffled_text_wins_half_of_the_pairs_whatever_the_encoders_prefer():
@@ -130,6 +141,7 @@ def test_every_probe_stands_in_the_table_with_its_chance_level(teacher, table):
         ("class from text", "sentence"): three,
         ("class from text", "text encoder"): three,
         ("agreement", "EEG and text encoders"): three,
+        ("search", "EEG and text encoders"): ["own", "shuffled"],
         ("person from text", "sentence"): three,
         ("person from text", "text encoder"): three,
         ("label terms", "deny list"): ["own"],

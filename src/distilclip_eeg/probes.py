@@ -10,6 +10,8 @@
 - ``agreement``: whether a text fits its window: how often a test window is nearer to its text than to that
   of another test window, ties counting half. A constant text has no chance level: it says how much the
   encoders like this sentence with any window.
+- ``search``: mean average precision of the test windows ranked by nearness to each sentence, where those
+  that are described by just this sentence are right; chance is their mean share.
 - ``person from text``: a logistic regression names the person; fitted on one half of the fold's training
   windows, drawn at random, and scored on the other. Where windows of a person stand on both sides of a split,
   whatever names the person may name the class.
@@ -30,6 +32,7 @@ import torch
 from accelerate import Accelerator
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
 
 from distilclip_eeg import engine
 from distilclip_eeg.config import read
@@ -137,6 +140,10 @@ def probe_fold(run: Run, config: dict, data: Data, fold: int, accelerator: Accel
         row = {"probe": "agreement", "reader": "EEG and text encoders", "text": text, "n": len(test)}
         chance = np.nan if text == "constant" else 0.5
         rows.append({**row, "score": agreement(eeg_NE, text_UE, given_N, text_N[test]), "chance": chance})
+    for text in ("own", "shuffled"):
+        precision, chance = retrieval(eeg_NE, text_UE, given[text])
+        row = {"probe": "search", "reader": "EEG and text encoders", "text": text, "n": len(test)}
+        rows.append({**row, "score": precision, "chance": chance})
     rows += named("person from text", readers, text_N, person_N, half, other, rng)
     terms = {"probe": "label terms", "reader": "deny list", "text": "own", "n": len(sentences)}
     rows.append({**terms, "score": 0.0, "chance": 0.0})  # else it would have been refused
@@ -273,6 +280,20 @@ def agreement(eeg_NE: np.ndarray, text_UE: np.ndarray, given_N: np.ndarray, own_
     return float(won / pairs) if pairs else float("nan")
 
 
+def retrieval(eeg_NE: np.ndarray, text_UE: np.ndarray, own_N: np.ndarray) -> tuple[float, float]:
+    """Mean average precision of a search for each text that some window has, and what a random order reaches.
+
+    Windows are ranked by cosine to the text; those that carry it are right, and their share is chance.
+    """
+    eeg_NE = eeg_NE / np.linalg.norm(eeg_NE, axis=1, keepdims=True)
+    text_UE = text_UE / np.linalg.norm(text_UE, axis=1, keepdims=True)
+    known = [u for u in np.unique(own_N) if (own_N != u).any()]
+    if not known:
+        return float("nan"), float("nan")
+    found = [average_precision_score(own_N == u, eeg_NE @ text_UE[u]) for u in known]
+    return float(np.mean(found)), float(np.mean([(own_N == u).mean() for u in known]))
+
+
 def page(table: pd.DataFrame) -> str:
     """The table for a reader: mean and SD over folds in per cent, with chance and protocol."""
     groups = table.groupby(ORDER, sort=False)
@@ -285,8 +306,8 @@ def page(table: pd.DataFrame) -> str:
     return "\n".join(
         [
             table["protocol"].iloc[0],
-            f"{distinct} distinct sentences; balanced accuracy (agreement: share of pairs; label terms: "
-            f"share of sentences), mean ± SD of {folds} folds",
+            f"{distinct} distinct sentences; balanced accuracy (agreement: share of pairs; search: mean "
+            f"average precision; label terms: share of sentences), mean ± SD of {folds} folds",
             aligned(["probe", "reader", "text", "score %", "chance %", "n"], body, 3),
         ]
     )
