@@ -55,7 +55,7 @@ def run_cells(book: dict, overrides: list[str]) -> dict:
 
 
 def test_the_notebooks_are_there():
-    assert [p.stem for p in SOURCES] == ["explore_corpus"]
+    assert [p.stem for p in SOURCES] == ["compare_runs", "explore_corpus"]
     assert sorted(p.stem for p in FOLDER.glob("*.ipynb")) == [p.stem for p in SOURCES]
 
 
@@ -110,6 +110,24 @@ def test_explore_corpus_runs_and_shows_what_it_promises(tiny_data, tmp_path, mon
     names["plt"].close("all")
     assert not MACHINE_PATH.search(said)
     assert {p.name for p in tmp_path.iterdir()} == {"seizure.png"}  # data and store lie where they were set
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
+def test_compare_runs_runs_and_shows_what_it_promises(tiny_data, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed").use("Agg")
+    monkeypatch.chdir(tmp_path)
+    overrides = [*(o for o in tiny_data if not o.startswith("split=")), "n_jobs=1"]
+    names = run_cells(json.loads((FOLDER / "compare_runs.ipynb").read_text(encoding="utf-8")), overrides)
+    said = capsys.readouterr().out
+    assert set(names["runs"]) == {(s, m) for s in ("window", "subject") for m in names["models"]}
+    for model in names["models"]:
+        assert re.search(rf"{model}: AUROC 0\.\d+ by window, \d\.\d+ by subject", said)
+    assert "no interval below 6 subjects" in said  # five people
+    assert [t.get_text() for t in names["left"].get_yticklabels()] == names["names"]
+    assert len(names["right"].lines) == 4
+    names["plt"].close("all")
+    assert not MACHINE_PATH.search(said)
 
 
 if __name__ == "__main__":
