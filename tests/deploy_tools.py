@@ -1,4 +1,4 @@
-"""What the tests of detection share: invented recordings as EDF, a recipe, a network that needs no training."""
+"""What the tests of detection share: invented recordings as EDF, a recipe, an untrained network."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ RANGE = (-2000.0, 2000.0)
 
 
 def brain(seconds, sfreq, n_chans=3, seizures=(), seed=0):
-    """Noise of 20 uV with a slow part; a 4 Hz wave of 150 uV in each ``(onset, offset)``; microvolts (C, T)."""
+    """Microvolts (C, T): noise of 20 with a slow part, a 4 Hz wave of 150 in each ``(onset, offset)``."""
     rng = np.random.default_rng(seed)
     time = np.arange(round(seconds * sfreq)) / sfreq
     uv = 20 * rng.standard_normal((n_chans, len(time))) + 30 * np.sin(2 * np.pi * 0.7 * time)

@@ -245,7 +245,7 @@ def test_what_mne_marks_as_not_recorded_is_a_gap(dated):
         raw.set_meas_date(datetime(2000, 1, 1, tzinfo=UTC))
     raw.set_annotations(mne.Annotations([20.0, 40.0], [10.0, 2.0], ["BAD_ACQ_SKIP", "seizure"]))
     raw.crop(5.0)
-    assert RawSource(raw).pieces == ((0.0, 15 * 256), (25.0, 30 * 256 ))
+    assert RawSource(raw).pieces == ((0.0, 15 * 256), (25.0, 30 * 256))
 
 
 def test_samples_that_are_no_number_are_refused():

@@ -27,16 +27,22 @@ def codes(found):
     return [warning.partition(":")[0] for warning in found.warnings]
 
 
+def cleaned(path, config):
+    read = read_eeg(path, Montage("native", CHANNELS))
+    return preprocess(Recording(RecordingRef("a", "b", path), 256, CHANNELS, read.pieces, ()), config)
+
+
 def by_hand(path, config, hop):
     """Probability of every window, all in memory, normalised over the recording."""
-    read = read_eeg(path, Montage("native", CHANNELS))
-    pieces = preprocess(Recording(RecordingRef("a", "b", path), 256, CHANNELS, read.pieces, ()), config)
+    pieces = cleaned(path, config)
     both = np.concatenate([p.uv_CT for p in pieces], axis=1)
     start_s, windows = [], []
     for piece in pieces:
         for first in range(0, piece.uv_CT.shape[1] - 255, hop):
             start_s.append(piece.start_s + first / 256)
-            windows.append((piece.uv_CT[:, first : first + 256] - both.mean(1)[:, None]) / both.std(1)[:, None])
+            windows.append(
+                (piece.uv_CT[:, first : first + 256] - both.mean(1)[:, None]) / both.std(1)[:, None]
+            )
     return np.array(start_s), ictal(Loudness().logits(np.array(windows)).astype(float))
 
 
@@ -126,8 +132,7 @@ def test_running_normalisation_is_that_of_training(edf):
             return super().logits(eeg_BCT)
 
     Detector(LIVE, Watching(), hop_s=0.5).file(edf)
-    read = read_eeg(edf, Montage("native", CHANNELS))
-    (piece,) = preprocess(Recording(RecordingRef("a", "b", edf), 256, CHANNELS, read.pieces, ()), LIVE.signals)
+    (piece,) = cleaned(edf, LIVE.signals)
 
     class Store:
         sfreq, ch_names = 256.0, CHANNELS
@@ -136,7 +141,10 @@ def test_running_normalisation_is_that_of_training(edf):
 
     first = np.arange(359) * 128
     mean_NC, sd_NC = running_statistics(Store, pd.DataFrame({"recording": 0, "first": first}), 256)
-    expected = [(piece.uv_CT[:, f : f + 256] - m[:, None]) / s[:, None] for f, m, s in zip(first, mean_NC, sd_NC, strict=True)]
+    expected = [
+        (piece.uv_CT[:, f : f + 256] - m[:, None]) / s[:, None]
+        for f, m, s in zip(first, mean_NC, sd_NC, strict=True)
+    ]
     np.testing.assert_allclose(np.concatenate(seen), expected, atol=1e-4)
 
 
@@ -170,7 +178,10 @@ def test_derivations_cannot_be_interpolated_from_derivations(tmp_path):
 
 def test_a_montage_that_the_file_cannot_give_is_refused(tmp_path):
     path = write_edf(tmp_path / "a.edf", brain(60, 256, 18), 256, BIPOLAR_18)
-    assert refused(Detector(recipe(ch_names=STANDARD_19, montage="car19"), Loudness()), path) == "missing_channels"
+    assert (
+        refused(Detector(recipe(ch_names=STANDARD_19, montage="car19"), Loudness()), path)
+        == "missing_channels"
+    )
 
 
 def test_a_file_of_less_than_a_window_is_refused(tmp_path):

@@ -123,10 +123,8 @@ def decode(
     return eeg_CT, clipped_C
 
 
-def scaling(
-    path: Path, header: EdfHeader, picks: Sequence[int]
-) -> tuple[list[Scale], float, list[str]]:
-    """How to decode each chosen signal, the fastest one's rate, and what is odd; errors as ``read_pieces``."""
+def scaling(path: Path, header: EdfHeader, picks: Sequence[int]) -> tuple[list[Scale], float, list[str]]:
+    """How to decode each chosen signal, the fastest one's rate, what is odd; errors: ``read_pieces``."""
     rates = sorted({header.sfreqs[index] for index in picks})
     empty = [printable(header.labels[i]) for i in picks if header.signals[i].samples_per_record == 0]
     if empty:

@@ -20,10 +20,12 @@ from distilclip_eeg.corpora.montage import Montage, montage_warnings, plan_chann
 from distilclip_eeg.corpora.quality import Quality
 from distilclip_eeg.corpora.rereference import arrange
 from distilclip_eeg.deploy.filters import BLOCK_S, Causal, zero_phase_blocks
-from distilclip_eeg.schema import ConfigError, DataError, Piece, SkipRecording
-from distilclip_eeg.signals.preprocess import SignalConfig, clip, ratio
+from distilclip_eeg.schema import ConfigError, Piece, SkipRecording
+from distilclip_eeg.signals.preprocess import SignalConfig, clip, ratio, zero_phase
 
 MICRO = np.float32(1e6)
+EDGE_S = 20.0
+"""Beside an excerpt, so that the filter's edges lie outside."""
 SKIPPED = "BAD_ACQ_SKIP"
 """mne's annotation of time in which nothing was recorded."""
 
@@ -186,6 +188,24 @@ class Blocks:
             n += m
         return mean_C, np.sqrt(square_C / n)
 
+    def excerpt(self, at_s: float, length_s: float) -> tuple[float, np.ndarray]:
+        """What to show of a moment: start, and up to ``length_s`` seconds in microvolts (C, T), at the
+        model's rate.
+
+        Filtered without delay and with ``EDGE_S`` of what is beside it: nearly what the model saw.
+        """
+        sfreq = self.source.sfreq
+        piece = max(k for k, (start_s, _) in enumerate(self.source.pieces) if k == 0 or start_s <= at_s)
+        begin_s, n = self.source.pieces[piece]
+        low = round((at_s - length_s / 2 - begin_s) * sfreq)
+        low = max(0, min(low, n - round(length_s * sfreq)))
+        high = min(n, low + round(length_s * sfreq))
+        left = max(0, low - round(EDGE_S * sfreq))
+        volts_ST = self.source.read(piece, left, min(n, high + round(EDGE_S * sfreq)))
+        uv_CT, _ = zero_phase(self._microvolts(piece, volts_ST), sfreq, self.config)
+        first, last = (round((k - left) / sfreq * self.config.sfreq) for k in (low, high))
+        return begin_s + low / sfreq, uv_CT[:, first:last]
+
     def _zero(self, piece: int, n: int) -> Iterator[np.ndarray]:
         def read(start: int, stop: int) -> np.ndarray:
             return self._microvolts(piece, self.source.read(piece, start, stop))
@@ -201,7 +221,9 @@ class Blocks:
 
     def _microvolts(self, piece: int, volts_ST: np.ndarray) -> np.ndarray:
         """The montage's channels from the file's signals."""
-        made = arrange([Piece(self.source.pieces[piece][0], volts_ST)], self.source.sfreq, self.plan, self.montage)
+        made = arrange(
+            [Piece(self.source.pieces[piece][0], volts_ST)], self.source.sfreq, self.plan, self.montage
+        )
         return made[0].eeg_CT * MICRO
 
     def _survey(self) -> tuple[list[str], np.ndarray]:
@@ -212,12 +234,12 @@ class Blocks:
         step = quality.block * max(1, round(BLOCK_S * source.sfreq) // quality.block)
         low_S, high_S = source.rails().T
         clipped_S, means_PC = np.zeros(len(names), np.int64), []
-        for piece, (_, n) in enumerate(source.pieces):
+        for piece, (start_s, n) in enumerate(source.pieces):
             sum_C = np.zeros(len(self.montage.ch_names))
             for start in range(0, n, step):
                 volts_ST = source.read(piece, start, min(start + step, n))
                 if not np.isfinite(volts_ST).all():
-                    found = f"samples that are no number near {source.pieces[piece][0] + start / source.sfreq:g} s"
+                    found = f"samples that are no number after {start_s + start / source.sfreq:g} s"
                     raise edf_error(quality.path, "not_finite", found, "volts", "Mend or cut it.")
                 quality.add(volts_ST, start)
                 railed_ST = (volts_ST == low_S[:, None]) | (volts_ST == high_S[:, None])

@@ -11,6 +11,17 @@ from distilclip_eeg.events.spans import Track, intersection
 from distilclip_eeg.schema import Event
 
 SEIZURE = "seiz"
+EXCERPT_S = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Excerpt:
+    """What the EEG looks like where a seizure is most probable."""
+
+    start_s: float
+    sfreq: float
+    ch_names: tuple[str, ...]
+    uv_CT: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +38,8 @@ class Detection:
     """Channels of the model that the recording lacks: zero, or interpolated."""
     warnings: tuple[str, ...] = ()
     """``"code: words"`` for everything odd but tolerated."""
+    excerpt: Excerpt | None = None
+    """Around the most probable window; None live, where nothing is kept."""
 
     @cached_property
     def track(self) -> Track:

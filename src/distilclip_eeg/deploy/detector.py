@@ -1,4 +1,4 @@
-"""A model on a recording: file, ``mne.io.Raw`` or live chunks in, probabilities and events out. No torch here."""
+"""A model on a recording: file, ``mne.io.Raw`` or live chunks in, events out. No torch in here."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import numpy as np
 
 from distilclip_eeg.corpora.montage import Montage, canonical, montage_of
 from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource, Source
-from distilclip_eeg.deploy.detection import Detection
+from distilclip_eeg.deploy.detection import EXCERPT_S, Detection, Excerpt
 from distilclip_eeg.deploy.filters import Causal
 from distilclip_eeg.deploy.live import Alarm, Stream
 from distilclip_eeg.deploy.recipe import AGES, Network, Recipe, ictal
 from distilclip_eeg.deploy.windows import Windows, hop_samples
-from distilclip_eeg.events.detect import DetectConfig, Trace
+from distilclip_eeg.events.detect import DetectConfig, Trace, smooth
 from distilclip_eeg.progress import Ticker
 from distilclip_eeg.schema import ConfigError, DataError, SkipRecording, check_choice
 
@@ -52,6 +52,8 @@ class Detector:
         batch_size: int = 128,
     ):
         check_choice("channels", channels, CHANNELS)
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size}: expected at least one window. 128 is usual.")
         if recipe.signals.normalize == "train":
             raise ConfigError(
                 "signals.normalize=train: the statistics of the training recordings do not belong to another "
@@ -159,14 +161,23 @@ class Detector:
         if blocks.clipped:
             limit = f"{self.recipe.signals.clip_uv:g} uV"
             warnings.append(f"clipped: {blocks.clipped} samples beyond {limit} set to it")
+        trace = Trace(np.concatenate(probability), np.concatenate(start_s), self.hop_s, length_s)
         return Detection(
             source.name,
-            Trace(np.concatenate(probability), np.concatenate(start_s), self.hop_s, length_s),
+            trace,
             self.detect,
             np.column_stack([[start for start, _ in source.pieces], ends_P]),
             blocks.filled,
             (*blocks.warnings, *warnings),
+            self._excerpt(blocks, trace),
         )
+
+    def _excerpt(self, blocks: Blocks, trace: Trace) -> Excerpt:
+        """The signal around the most probable moment, smoothed as the events are."""
+        peak = int(np.argmax(smooth(trace, self.detect.smooth_s)))
+        middle_s = float(trace.start_s_N[peak]) + trace.length_s / 2
+        start_s, uv_CT = blocks.excerpt(middle_s, EXCERPT_S)
+        return Excerpt(start_s, self.recipe.signals.sfreq, self.montage.ch_names, uv_CT)
 
     def _windows(self, scale: tuple[np.ndarray, np.ndarray] | None) -> Windows:
         recipe = self.recipe
@@ -233,7 +244,7 @@ def age_warnings(name: str, trained: str, said: str | None, band: str) -> list[s
     if said == ANY:
         return [f"other_age_group: a recording of {group}, the model was trained on {trained}"]
     raise SkipRecording(
-        f"{name}: a recording of {group}; expected {trained}, on whom the model was trained. Leave it out, or "
-        f"set ages={ANY} to use the model all the same.",
+        f"{name}: a recording of {group}; expected {trained}, on whom the model was trained. Leave it out, "
+        f"or set ages={ANY} to use the model all the same.",
         reason="other_age_group",
     )
