@@ -24,7 +24,7 @@ from distilclip_eeg.chosen import (
     student_of,
     with_teacher_data,
 )
-from distilclip_eeg.config import CONFIG_DIR, TUNE, check_type, load, opened
+from distilclip_eeg.config import CONFIG_DIR, TUNE, check_type, defaults, load, opened
 from distilclip_eeg.runs import Run, find_runs
 from distilclip_eeg.schema import NOTE, ConfigError, UserError
 
@@ -157,6 +157,21 @@ def continuous(overrides: list[str]) -> None:
     print(f"{write_event_tables(run, detect, config['threshold'])}\nwritten: {run.path / FOLDER}")
 
 
+def detect(overrides: list[str]) -> None:
+    """EDF in, seizure events out: ``python scripts/detect.py weights=DIR input=FILE|FOLDER output=DIR``.
+
+    Ends with 0 where all files were read, 1 where some could not be, 3 where none could, and with 2 where a
+    setting is wrong.
+    """
+    config = load("detect", overrides)
+    from distilclip_eeg.deploy import screen
+
+    failed = screen.screen(config)
+    print(NOTE)
+    if failed:
+        sys.exit(1)
+
+
 def prepare(overrides: list[str]) -> None:
     """Recordings to the store only, with a report: ``python scripts/prepare.py dataset=tusz``."""
     import joblib
@@ -223,6 +238,7 @@ VERBS = {
     "evaluate": evaluate,
     "probe": probe,
     "continuous": continuous,
+    "detect": detect,
     "prepare": prepare,
     "describe": describe,
     "check": check,
@@ -311,7 +327,7 @@ def first_of_sweep(overrides: list[str]) -> list[str]:
 def help_of(verb: str) -> str:
     """What ``--help`` prints: the choices of every group, and every setting with its default."""
     groups = [f"  {f.name}={'|'.join(sorted(p.stem for p in f.glob('*.yaml')))}" for f in group_folders()]
-    settings = OmegaConf.to_yaml(OmegaConf.create(load(verb, [])))
+    settings = OmegaConf.to_yaml(OmegaConf.create(defaults(verb)))
     return (
         f"{VERBS[verb].__doc__}\n\nGroups:\n" + "\n".join(groups) + f"\n\nSettings (key=value, or "
         f"group.key=value):\n{settings}\n-m KEY=A,B runs a sweep; --cfg job prints the config.\n{NOTE}"

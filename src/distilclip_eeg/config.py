@@ -33,7 +33,6 @@ CHECKED_ELSEWHERE = (
     "trainer",
     "optim",
     "space",
-    "detect",
     "dataset.corpus",
     "model.net",
     "text_encoder",
@@ -51,6 +50,9 @@ PATHS = (
     "store.root",
     "run.root",
     "root",
+    "weights",
+    "input",
+    "output",
     "run",
     "teacher",
     "text_encoder.path",
@@ -116,6 +118,15 @@ PLAIN = {
     "continuous": {
         **{"run": str, "hop_s": float, "threshold": str | float, "device": str, "n_jobs": int},
         **{"dataset.root": str | None, "store.root": str | None},
+        **{f"detect.{name}": float for name in ("smooth_s", "merge_gap_s", "min_duration_s")},
+    },
+    "detect": {
+        **{"weights": str, "input": str, "output": str, "hop_s": float, "channels": str, "ages": str | None},
+        **{"engine": str, "precision": str, "device": str, "batch_size": int, "figure": bool, "dates": bool},
+        **{
+            f"detect.{name}": float | None
+            for name in ("smooth_s", "threshold", "merge_gap_s", "min_duration_s")
+        },
     },
     "prepare": DATA | {"backend": str | None},
     "describe": DATA,
@@ -154,6 +165,12 @@ def load(verb: str, overrides: list[str]) -> dict:
             target = values["_target_"]
             check_arguments(name, inspect.signature(find_target(target)).parameters, values)
     return config
+
+
+def defaults(verb: str) -> dict:
+    """Every setting with its default; ``???`` where one must be given."""
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return OmegaConf.to_container(compose(verb), resolve=True)
 
 
 def quoted(override: str) -> str:
@@ -204,6 +221,8 @@ def explain(error: Exception, verb: str, overrides: list[str]) -> str:
         name = key.group(2) or key.group(1)
         groups = [o for o in overrides if (CONFIG_DIR / o.partition("=")[0]).is_dir()]
         return f"{name}: {no_such(name, known_keys(verb, groups))}"
+    if missing := re.search(r"Missing mandatory value: (\S+)", text):
+        return f"{missing[1]}: it has no default; expected {missing[1]}=... on the command line."
     option = re.search(r"Could not find '([^']+)'", text)
     if option:
         group = option.group(1).rpartition("/")[0]

@@ -12,21 +12,16 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from distilclip_eeg.corpora.edf_fields import EdfSignal, edf_error, number
-from distilclip_eeg.corpora.edf_header import EdfHeader, map_records, read_header, samples
+from distilclip_eeg.corpora.edf_header import RECORDS, EdfHeader, map_records, read_header, samples
 from distilclip_eeg.corpora.montage import Montage, copies, montage_warnings, plan_channels, printable
+from distilclip_eeg.corpora.quality import Quality
 from distilclip_eeg.corpora.rereference import arrange
 from distilclip_eeg.schema import Piece, SkipRecording
 
-MIN_DURATION_S = 1.0
-"""The shortest recording that holds one window."""
-FILTER_CYCLE_S = 10.0
-"""One cycle of the 0.1 Hz high-pass; below that the filter is mostly edge."""
-IMPLAUSIBLE_V = 0.01
-"""Half of a channel further than 10 mV from its median is no scalp EEG, the unit is wrong."""
-SATURATED_FRACTION = 0.1
-
 UNITS = {"uv": 1e-6, "\xb5v": 1e-6, "\xe2\xb5v": 1e-6, "\xee\xbcv": 1e-6, "mv": 1e-3, "v": 1.0}
 """Volts per unit, lower case; the third and fourth are UTF-8 micro signs read as Latin-1."""
+Scale = tuple[float, float, float, float]
+"""Gain and offset (volts of a digital value), digital minimum and maximum."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +56,12 @@ def read_eeg(path: str | Path, montage: Montage | Sequence[str], header: EdfHead
     plan = plan_channels(header.labels, montage, str(path))
     pieces, sfreq, clipped_C, odd = read_pieces(path, header, plan.picks)
     warnings = [*header.warnings, *montage_warnings(header.labels, plan.picks), *odd]
-    warnings += _compare_copies(path, header, plan.picks)
+    warnings += compare_copies(path, header, plan.picks)
     names = [printable(header.labels[index]) for index in plan.picks]
-    warnings += _judge_signal(path, pieces, sfreq, names, clipped_C)
+    quality = Quality(path, names, sfreq, [piece.eeg_CT.shape[1] for piece in pieces])
+    for piece in pieces:
+        quality.add(piece.eeg_CT)
+    warnings += quality.judge(clipped_C)
     pieces = arrange(pieces, sfreq, plan, montage)
     if plan.filled:
         how = "all zero" if montage.missing == "zero" else "interpolated"
@@ -91,28 +89,42 @@ def read_pieces(
         DataError: a range of a chosen signal is not a number.
     """
     path = Path(path)
-    table, sfreq, warnings = _scaling(path, header, picks)
+    table, sfreq, warnings = scaling(path, header, picks)
     raw = map_records(path, header)
-    per_record = max(header.signals[index].samples_per_record for index in picks)
     pieces, clipped_C = [], np.zeros(len(picks), np.int64)
     for first, last in header.stretches:
-        eeg_CT = np.empty((len(picks), (last - first) * per_record), np.float32)
-        for row, (index, (gain, offset, dmin, dmax)) in enumerate(zip(picks, table, strict=True)):
-            digital = samples(raw[first:last], header.signals[index].columns).reshape(-1)
-            volts = digital * gain + offset  # in float64: float32 arithmetic would cost a digit
-            if len(volts) < eeg_CT.shape[1]:
-                change = Fraction(per_record, header.signals[index].samples_per_record)
-                volts = resample_poly(volts, change.numerator, change.denominator, padtype="line")
-            eeg_CT[row] = volts
-            clipped_C[row] += np.count_nonzero((digital == dmin) | (digital == dmax))
+        eeg_CT, clipped = decode(raw[first:last], header, picks, table)
+        clipped_C += clipped
         pieces.append(Piece(start_s=float(header.onsets_s[first]), eeg_CT=eeg_CT))
     return tuple(pieces), sfreq, clipped_C, warnings
 
 
-def _scaling(
-    path: Path, header: EdfHeader, picks: Sequence[int]
-) -> tuple[list[tuple[float, float, float, float]], float, list[str]]:
-    """(gain, offset, digital minimum, maximum) of each chosen signal in volts, the rate, and warnings."""
+def decode(
+    raw: np.ndarray, header: EdfHeader, picks: Sequence[int], table: Sequence[Scale]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some records that follow each other: the chosen signals in volts, (C, T) float32, at the fastest
+    one's rate, and how many samples of each stood at the digital minimum or maximum, (C,).
+
+    Args:
+        raw: as :func:`~distilclip_eeg.corpora.edf_header.map_records` gives them.
+        table: from :func:`scaling`.
+    """
+    per_record = max(header.signals[index].samples_per_record for index in picks)
+    eeg_CT = np.empty((len(picks), len(raw) * per_record), np.float32)
+    clipped_C = np.zeros(len(picks), np.int64)
+    for row, (index, (gain, offset, dmin, dmax)) in enumerate(zip(picks, table, strict=True)):
+        digital = samples(raw, header.signals[index].columns).reshape(-1)
+        volts = digital * gain + offset  # in float64: float32 arithmetic would cost a digit
+        if len(volts) < eeg_CT.shape[1]:
+            change = Fraction(per_record, header.signals[index].samples_per_record)
+            volts = resample_poly(volts, change.numerator, change.denominator, padtype="line")
+        eeg_CT[row] = volts
+        clipped_C[row] = np.count_nonzero((digital == dmin) | (digital == dmax))
+    return eeg_CT, clipped_C
+
+
+def scaling(path: Path, header: EdfHeader, picks: Sequence[int]) -> tuple[list[Scale], float, list[str]]:
+    """How to decode each chosen signal, the fastest one's rate, what is odd; errors: ``read_pieces``."""
     rates = sorted({header.sfreqs[index] for index in picks})
     empty = [printable(header.labels[i]) for i in picks if header.signals[i].samples_per_record == 0]
     if empty:
@@ -139,7 +151,7 @@ def _scaling(
     return table, float(rates[-1]), warnings
 
 
-def _scale_of(path: Path, signal: EdfSignal, width: int) -> tuple[float, float, float, float]:
+def _scale_of(path: Path, signal: EdfSignal, width: int) -> Scale:
     """``volts = digital * gain + offset``; refuses a range that would give silence, NaN or nonsense."""
     name = printable(signal.label)
     for what, limits in (("physical", signal.physical), ("digital", signal.digital)):
@@ -167,17 +179,22 @@ def _scale_of(path: Path, signal: EdfSignal, width: int) -> tuple[float, float, 
     return gain, offset, dmin, dmax
 
 
-def _compare_copies(path: Path, header: EdfHeader, picks: Sequence[int]) -> list[str]:
+def compare_copies(path: Path, header: EdfHeader, picks: Sequence[int]) -> list[str]:
     """What to say of signals under one name.
 
     Two equal ones that the montage takes both are the layout of CHB-MIT (T8-P8), so nothing. Of two that
     differ where only one is taken, nobody knows which is meant: the file is refused.
     """
-    raw, warnings = map_records(path, header), []
+    warnings = []
     for picked, other in copies(header.labels, picks):
         a, b = header.signals[picked], header.signals[other]
         same_scale = (a.unit, a.physical, a.digital) == (b.unit, b.physical, b.digital)
-        same = same_scale and np.array_equal(raw[:, a.columns], raw[:, b.columns])
+        same = same_scale and all(
+            np.array_equal(raw[:, a.columns], raw[:, b.columns])
+            for raw in (
+                map_records(path, header)[k : k + RECORDS] for k in range(0, header.n_records, RECORDS)
+            )
+        )
         found = f"signals {picked + 1} and {other + 1} are both {printable(a.label)} and differ"
         if other in picks:
             warnings += [] if same else [f"duplicate_channel: {found}, the montage takes both"]
@@ -186,47 +203,3 @@ def _compare_copies(path: Path, header: EdfHeader, picks: Sequence[int]) -> list
         else:
             raise edf_error(path, "duplicate_channel", found, "one signal per name", "Rename or remove one.")
     return warnings
-
-
-def _judge_signal(
-    path: Path, pieces: Sequence[Piece], sfreq: float, names: Sequence[str], clipped_C: np.ndarray
-) -> list[str]:
-    """Faults only the samples show: length, amplitude, flat or saturated channels, drop-outs."""
-    lengths = [piece.eeg_CT.shape[1] for piece in pieces]
-    if sum(lengths) / sfreq < MIN_DURATION_S:
-        found = f"{sum(lengths) / sfreq:g} s of signal"
-        raise edf_error(path, "too_short", found, f"at least {MIN_DURATION_S:g} s", "", SkipRecording)
-    warnings = []
-    if min(lengths) / sfreq < FILTER_CYCLE_S:
-        words = f"shortest piece {min(lengths) / sfreq:g} s, one cycle of the 0.1 Hz high-pass is 10 s"
-        warnings.append(f"short_for_filter: {words}")
-    # Ten thousand samples tell the size of a channel; sorting an hour of it would cost seconds.
-    sample = np.concatenate([p.eeg_CT[:, :: max(1, sum(lengths) // 10_000)] for p in pieces], axis=1)
-    spread_C = np.median(np.abs(sample - np.median(sample, axis=1, keepdims=True)), axis=1)
-    if (spread_C > IMPLAUSIBLE_V).any():
-        worst = int(np.argmax(spread_C))
-        found = f"{names[worst]} varies by {spread_C[worst]:.3g} V"
-        raise edf_error(
-            path, "implausible_amplitude", found, "microvolts to millivolts", "Mend the unit field."
-        )
-    low_C = np.min([p.eeg_CT.min(axis=1) for p in pieces], axis=0)
-    high_C = np.max([p.eeg_CT.max(axis=1) for p in pieces], axis=0)
-    flat = [name for name, same in zip(names, high_C == low_C, strict=True) if same]
-    if len(flat) == len(names):
-        raise edf_error(path, "all_flat", "every chosen signal is constant", "EEG", "", SkipRecording)
-    if flat:
-        warnings.append(f"flat_channel: constant throughout: {', '.join(flat)}")
-    if lost := sum(_flat_seconds(piece.eeg_CT, sfreq) for piece in pieces):
-        warnings.append(f"flat_window: {lost} s in which no channel changes")
-    railed = [n for n, c in zip(names, clipped_C / sum(lengths), strict=True) if c > SATURATED_FRACTION]
-    railed = [name for name in railed if name not in flat]
-    if railed:
-        warnings.append(f"saturated_channel: over a tenth of the samples at the rails: {', '.join(railed)}")
-    return warnings
-
-
-def _flat_seconds(eeg_CT: np.ndarray, sfreq: float) -> int:
-    """Whole seconds, counted from the start of the piece, in which every channel is constant."""
-    width = max(2, int(sfreq))
-    blocks = eeg_CT[:, : eeg_CT.shape[1] // width * width].reshape(len(eeg_CT), -1, width)
-    return int((blocks.max(axis=2) == blocks.min(axis=2)).all(axis=0).sum())

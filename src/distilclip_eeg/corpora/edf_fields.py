@@ -9,6 +9,7 @@ Clin Neurophysiol 114:1755-1761. BDF is EDF with samples of 24 bits and another 
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from distilclip_eeg.corpora.montage import printable
@@ -90,6 +91,16 @@ def read_fields(path: Path) -> EdfFields:
         patient=patient,
         warnings=(*warnings, *size_warnings),
     )
+
+
+def start_time(path: Path) -> datetime | None:
+    """When the recording began, which is personal: only for who asks for it. None where it is impossible."""
+    _, _, date, clock, *_ = _split_fixed(_read_bytes(path)[1])
+    try:
+        day, month, year = map(int, re.split(r"\D", date))
+        return datetime(year + (1900 if year >= 85 else 2000), month, day, *map(int, re.split(r"\D", clock)))
+    except (ValueError, TypeError):
+        return None
 
 
 def number(text: str) -> float:

@@ -17,6 +17,8 @@ from distilclip_eeg.schema import Event
 
 ONSET_TOLERANCE_S = 0.002
 """Record onsets are written with few decimals; half a sample at 250 Hz is no gap."""
+RECORDS = 4096
+"""As many are mapped at a time where a whole file is walked through, so that memory stays flat."""
 AGE_BANDS = (
     (28 / 365.25, "neonate"),
     (2, "infant"),
@@ -141,7 +143,7 @@ def _read_times(path: Path, fields: EdfFields) -> tuple[np.ndarray, tuple[Event,
             expected = f"onsets in {ANNOTATION_LABELS[0]!r}"
             raise edf_error(path, "bad_annotations", found, expected, "Export it again.")
         return regular, (), []
-    onsets, notes, unreadable = _parse_tals(map_records(path, fields), columns)
+    onsets, notes, unreadable = _parse_tals(path, fields, columns)
     warnings = [f"bad_annotations: {unreadable} unreadable entries left out"] if unreadable else []
     start = onsets[0] if np.isfinite(onsets[0]) else 0.0
     steps = np.diff(onsets)
@@ -172,11 +174,13 @@ def _read_times(path: Path, fields: EdfFields) -> tuple[np.ndarray, tuple[Event,
 
 
 def _parse_tals(
-    raw: np.ndarray, columns: Sequence[slice]
+    path: Path, fields: EdfFields, columns: Sequence[slice]
 ) -> tuple[np.ndarray, list[tuple[float, float, str]], int]:
     """Onset of each record (NaN: unreadable), annotations (onset, duration, text), unreadable entries."""
-    onsets, notes, unreadable = np.full(len(raw), np.nan), [], 0
-    for record in range(len(raw)):
+    onsets, notes, unreadable = np.full(fields.n_records, np.nan), [], 0
+    for record in range(fields.n_records):
+        if record % RECORDS == 0:
+            raw = map_records(path, fields)
         for k, column in enumerate(columns):
             for j, entry in enumerate(filter(None, raw[record, column].tobytes().split(b"\0"))):
                 match = _TAL.fullmatch(entry)

@@ -26,7 +26,7 @@ ANY_SEIZURE = "sz"
 """A seizure whose type is not told, and the root of all that are."""
 ABSENT = frozenset({"", "n/a", "na", "nan"})
 SURROGATE_START = datetime(2000, 1, 1)
-"""Written where no date may be told; the grammar wants one."""
+"""Written where no date may be told, for tools that want one; None writes ``n/a``."""
 
 _FOCAL = {
     "m": "automatisms atonic clonic spasms hyperkinetic myoclonic tonic",
@@ -281,7 +281,7 @@ def szcore_tsv(
     *,
     confidence: Sequence[float | None] | None = None,
     channels: str = "n/a",
-    start: datetime = SURROGATE_START,
+    start: datetime | None = SURROGATE_START,
 ) -> bytes:
     """Events as SzCORE wants them: seven columns, two decimals, one ``bckg`` row where there is no seizure.
 
@@ -304,6 +304,7 @@ def szcore_tsv(
         if not 0 <= event.onset_s < event.offset_s <= recording_s:
             raise ValueError(f"{event.onset_s:g} to {event.offset_s:g} s does not lie in {recording_s:g} s")
         cells = [f"{event.onset_s:.2f}", f"{event.offset_s - event.onset_s:.2f}", label]
-        cells += ["n/a" if score is None else f"{score:.2f}", channels, f"{start:%Y-%m-%d %H:%M:%S}"]
+        cells += ["n/a" if score is None else f"{score:.2f}", channels]
+        cells.append(f"{start:%Y-%m-%d %H:%M:%S}" if start else "n/a")
         lines.append("\t".join([*cells, f"{recording_s:.2f}"]))
     return ("\n".join(lines) + "\n").encode()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from distilclip_eeg.events.spans import Track, spans
 from distilclip_eeg.schema import ConfigError, DataError
@@ -119,12 +120,19 @@ def smooth(trace: Trace, smooth_s: float) -> np.ndarray:
     """
     half = int(smooth_s / 2 / trace.hop_s + 1e-9)
     out_N = trace.probability_N.copy()
-    kernel = np.ones(2 * half + 1)
     for stretch in trace.stretches if half else ():
         inside = trace.probability_N[stretch]
-        total, n = (np.convolve(v, kernel)[half : half + len(inside)] for v in (inside, np.ones_like(inside)))
+        total, n = (_moving_sum(values, half) for values in (inside, np.ones_like(inside)))
         out_N[stretch] = total / n
     return out_N
+
+
+def _moving_sum(values_N: np.ndarray, half: int) -> np.ndarray:
+    """Each with ``half`` before and after it, zeros beyond the ends.
+
+    Added window by window, so that a part of a trace has the very sums of the whole: live alarms rest on it.
+    """
+    return sliding_window_view(np.pad(values_N, half), 2 * half + 1).sum(axis=1)
 
 
 def events_from_probability(trace: Trace, config: DetectConfig) -> Track:

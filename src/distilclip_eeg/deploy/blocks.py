@@ -1,0 +1,269 @@
+"""A recording of any length as filtered microvolts in a model's channels, with memory for one block of it.
+
+Files are read by the strict reader of training, judged by the same rules and refused for the same reasons;
+what comes out equals ``signals.preprocess.preprocess`` on the whole. Memory holds one block, or one record
+of the file where that is longer.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import mne
+import numpy as np
+
+from distilclip_eeg.corpora.edf import compare_copies, decode, scaling
+from distilclip_eeg.corpora.edf_fields import edf_error
+from distilclip_eeg.corpora.edf_header import map_records, read_header
+from distilclip_eeg.corpora.montage import Montage, montage_warnings, plan_channels, printable
+from distilclip_eeg.corpora.quality import Quality
+from distilclip_eeg.corpora.rereference import arrange
+from distilclip_eeg.deploy.filters import BLOCK_S, Causal, zero_phase_blocks
+from distilclip_eeg.schema import ConfigError, Piece, SkipRecording
+from distilclip_eeg.signals.preprocess import SignalConfig, clip, ratio, zero_phase
+
+MICRO = np.float32(1e6)
+EDGE_S = 20.0
+"""Beside an excerpt, so that the filter's edges lie outside."""
+SKIPPED = "BAD_ACQ_SKIP"
+"""mne's annotation of time in which nothing was recorded."""
+
+
+class Source(Protocol):
+    """Where signals come from: a file or an mne object."""
+
+    name: str
+    labels: tuple[str, ...]
+    """Of the signals, as written."""
+    sfreq: float
+    pieces: tuple[tuple[float, int], ...]
+    """Start in seconds and samples of each stretch without a gap."""
+    span_s: float
+    """From the first sample to the last, gaps included."""
+    age_band: str
+    warnings: tuple[str, ...]
+
+    def choose(self, picks: Sequence[int]) -> None:
+        """Which signals ``read`` gives; raises where one cannot be used."""
+        ...
+
+    def read(self, piece: int, start: int, stop: int) -> np.ndarray:
+        """Volts of the chosen signals, (S, stop - start) float32."""
+        ...
+
+    def rails(self) -> np.ndarray:
+        """Lowest and highest volts that each chosen signal can hold, (S, 2)."""
+        ...
+
+
+class EdfSource:
+    """An EDF or BDF file.
+
+    Raises:
+        DataError, SkipRecording: see :func:`~distilclip_eeg.corpora.edf.read_eeg`; also ``mixed_eeg_rates``.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.name = str(path)
+        self.header = read_header(self.path)
+        self.labels = self.header.labels
+        self.span_s, self.age_band = self.header.span_s, self.header.age_band
+        self.warnings = self.header.warnings
+
+    def choose(self, picks: Sequence[int]) -> None:
+        header, self.picks = self.header, picks
+        self.table, self.sfreq, odd = scaling(self.path, header, picks)
+        if len(rates := sorted({header.sfreqs[index] for index in picks})) > 1:
+            found = f"EEG signals at {', '.join(f'{rate:g}' for rate in rates)} Hz"
+            do = "Export it at one rate."
+            raise edf_error(self.path, "mixed_eeg_rates", found, "one rate", do, SkipRecording)
+        self.per_record = header.signals[picks[0]].samples_per_record
+        self.pieces = tuple(
+            (float(header.onsets_s[first]), (last - first) * self.per_record)
+            for first, last in header.stretches
+        )
+        self.warnings = (*header.warnings, *odd, *compare_copies(self.path, header, picks))
+
+    def read(self, piece: int, start: int, stop: int) -> np.ndarray:
+        first = self.header.stretches[piece][0]
+        low, high = start // self.per_record, -(-stop // self.per_record)
+        raw = map_records(self.path, self.header)[first + low : first + high]
+        volts_ST, _ = decode(raw, self.header, self.picks, self.table)
+        return volts_ST[:, start - low * self.per_record : stop - low * self.per_record]
+
+    def rails(self) -> np.ndarray:
+        ends = [[digital * gain + offset for digital in ends] for gain, offset, *ends in self.table]
+        return np.array(ends, np.float32)
+
+
+class RawSource:
+    """An ``mne.io.Raw``; time that mne marks as ``BAD_ACQ_SKIP`` is a gap."""
+
+    age_band = ""
+
+    def __init__(self, raw: mne.io.BaseRaw):
+        self.raw, self.name = raw, "mne.io.Raw"
+        self.labels, self.sfreq = tuple(raw.ch_names), float(raw.info["sfreq"])
+        self.span_s, self.warnings = raw.n_times / self.sfreq, ()
+        edges = [0]
+        for note in raw.annotations:
+            if note["description"] == SKIPPED:
+                onset_s = note["onset"] - raw.first_time
+                ends = (round(s * self.sfreq) for s in (onset_s, onset_s + note["duration"]))
+                edges += [min(max(end, edges[-1]), raw.n_times) for end in ends]
+        edges.append(raw.n_times)
+        self.stretches = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a]
+        self.pieces = tuple((a / self.sfreq, b - a) for a, b in self.stretches)
+
+    def choose(self, picks: Sequence[int]) -> None:
+        self.picks = list(picks)
+
+    def read(self, piece: int, start: int, stop: int) -> np.ndarray:
+        first = self.stretches[piece][0]
+        distinct, place = np.unique(self.picks, return_inverse=True)  # mne wants each once, in order
+        volts = self.raw.get_data(distinct, first + start, first + stop, verbose="error")
+        return volts[place].astype(np.float32)
+
+    def rails(self) -> np.ndarray:
+        return np.full((len(self.picks), 2), np.nan, np.float32)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Filtered microvolts (C, T); blocks of one piece follow each other without a gap."""
+
+    piece: int
+    start_s: float
+    """Of the piece."""
+    uv_CT: np.ndarray
+
+
+class Blocks:
+    """A recording, judged when it is opened; every iteration reads it from the start.
+
+    Args:
+        montage: of the model; what is missing in the file is handled as it says.
+        config: of the model. A file that lacks the upper end of its band is refused.
+
+    Raises:
+        SkipRecording, DataError: see :func:`~distilclip_eeg.corpora.edf.read_eeg`; also ``low_rate``,
+            ``bad_sampling_rate``, ``mixed_eeg_rates``, ``not_finite``.
+    """
+
+    def __init__(self, source: Source, montage: Montage, config: SignalConfig):
+        self.source, self.montage, self.config = source, montage, config
+        self.plan = plan_channels(source.labels, montage, source.name)
+        source.choose(self.plan.picks)
+        check_rate(source.name, source.sfreq, config)
+        self.filled = self.plan.filled
+        self.clipped = 0
+        """Samples beyond ``clip_uv`` in the last iteration."""
+        warnings, self.means_PC = self._survey()
+        if self.filled:
+            how = "all zero" if montage.missing == "zero" else "interpolated"
+            warnings.append(f"filled_channels: not in the file, {how}: {', '.join(self.filled)}")
+        odd = montage_warnings(source.labels, self.plan.picks)
+        self.warnings = (*source.warnings, *odd, *warnings)
+
+    def __iter__(self) -> Iterator[Block]:
+        self.clipped = 0
+        for piece, (start_s, n) in enumerate(self.source.pieces):
+            for uv_CT in self._zero(piece, n) if self.config.phase == "zero" else self._causal(piece, n):
+                self.clipped += clip(uv_CT, self.config)
+                yield Block(piece, start_s, uv_CT)
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and SD of each channel over the whole recording, as ``normalize=recording`` takes them, (C,).
+
+        Sums of blocks are joined as Chan et al. do (1983, Am Stat 37:242-247), so that none cancels.
+        """
+        n, mean_C, square_C = 0, np.zeros(len(self.montage.ch_names)), 0.0
+        for block in self:
+            uv_CT = block.uv_CT
+            m, more_C = uv_CT.shape[1], uv_CT.mean(axis=1, dtype=float) - mean_C
+            square_C = square_C + uv_CT.var(axis=1, dtype=float) * m + more_C**2 * n * m / (n + m)
+            mean_C = mean_C + more_C * m / (n + m)
+            n += m
+        return mean_C, np.sqrt(square_C / n)
+
+    def excerpt(self, at_s: float, length_s: float) -> tuple[float, np.ndarray]:
+        """What to show of a moment: start, and up to ``length_s`` seconds in microvolts (C, T), at the
+        model's rate.
+
+        Filtered without delay and with ``EDGE_S`` of what is beside it: nearly what the model saw.
+        """
+        sfreq = self.source.sfreq
+        piece = max(k for k, (start_s, _) in enumerate(self.source.pieces) if k == 0 or start_s <= at_s)
+        begin_s, n = self.source.pieces[piece]
+        low = round((at_s - length_s / 2 - begin_s) * sfreq)
+        low = max(0, min(low, n - round(length_s * sfreq)))
+        high = min(n, low + round(length_s * sfreq))
+        left = max(0, low - round(EDGE_S * sfreq))
+        volts_ST = self.source.read(piece, left, min(n, high + round(EDGE_S * sfreq)))
+        uv_CT, _ = zero_phase(self._microvolts(piece, volts_ST), sfreq, self.config)
+        first, last = (round((k - left) / sfreq * self.config.sfreq) for k in (low, high))
+        return begin_s + low / sfreq, uv_CT[:, first:last]
+
+    def _zero(self, piece: int, n: int) -> Iterator[np.ndarray]:
+        def read(start: int, stop: int) -> np.ndarray:
+            return self._microvolts(piece, self.source.read(piece, start, stop))
+
+        return zero_phase_blocks(read, n, self.means_PC[piece], self.source.sfreq, self.config)
+
+    def _causal(self, piece: int, n: int) -> Iterator[np.ndarray]:
+        path, step = Causal(self.source.sfreq, self.config), round(BLOCK_S * self.source.sfreq)
+        for start in range(0, n, step):
+            stop = min(start + step, n)
+            volts_ST = self.source.read(piece, start, stop)
+            yield path.push(self._microvolts(piece, volts_ST), last=stop == n)
+
+    def _microvolts(self, piece: int, volts_ST: np.ndarray) -> np.ndarray:
+        """The montage's channels from the file's signals."""
+        made = arrange(
+            [Piece(self.source.pieces[piece][0], volts_ST)], self.source.sfreq, self.plan, self.montage
+        )
+        return made[0].eeg_CT * MICRO
+
+    def _survey(self) -> tuple[list[str], np.ndarray]:
+        """What is odd about the signals, and each channel's mean in each piece, microvolts (P, C)."""
+        source = self.source
+        names = [printable(source.labels[index]) for index in self.plan.picks]
+        quality = Quality(Path(source.name), names, source.sfreq, [n for _, n in source.pieces])
+        step = quality.block * max(1, round(BLOCK_S * source.sfreq) // quality.block)
+        low_S, high_S = source.rails().T
+        clipped_S, means_PC = np.zeros(len(names), np.int64), []
+        for piece, (start_s, n) in enumerate(source.pieces):
+            sum_C = np.zeros(len(self.montage.ch_names))
+            for start in range(0, n, step):
+                volts_ST = source.read(piece, start, min(start + step, n))
+                if not np.isfinite(volts_ST).all():
+                    found = f"samples that are no number after {start_s + start / source.sfreq:g} s"
+                    raise edf_error(quality.path, "not_finite", found, "volts", "Mend or cut it.")
+                quality.add(volts_ST, start)
+                railed_ST = (volts_ST == low_S[:, None]) | (volts_ST == high_S[:, None])
+                clipped_S += railed_ST.sum(axis=1)
+                sum_C += self._microvolts(piece, volts_ST).sum(axis=1, dtype=float)
+            means_PC.append(sum_C / n)
+        return quality.judge(clipped_S), np.array(means_PC)
+
+
+def check_rate(name: str, sfreq: float, config: SignalConfig) -> None:
+    """Refuse a rate that does not hold the model's band, or that no exact grid leads from to the model's.
+
+    Raises:
+        SkipRecording: ``low_rate``, ``bad_sampling_rate``.
+    """
+    highest = config.h_freq or config.sfreq / 2
+    if sfreq < 2 * highest:
+        raise SkipRecording(
+            f"{name}: sampled at {sfreq:g} Hz, it holds nothing above {sfreq / 2:g} Hz; expected at least "
+            f"{2 * highest:g} Hz, for the model was trained on up to {highest:g} Hz. Use a recording of a "
+            "higher rate, or a model trained with a lower signals.h_freq.",
+            reason="low_rate",
+        )
+    try:
+        ratio(sfreq, config.sfreq)
+    except ConfigError as error:
+        raise SkipRecording(f"{name}: {error}", reason="bad_sampling_rate") from None

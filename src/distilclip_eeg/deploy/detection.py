@@ -1,0 +1,79 @@
+"""What a detector found in one recording."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import mne
+import numpy as np
+
+from distilclip_eeg.events.detect import DetectConfig, Trace, events_from_probability
+from distilclip_eeg.events.spans import Track, intersection
+from distilclip_eeg.schema import Event
+
+SEIZURE = "seiz"
+EXCERPT_S = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Excerpt:
+    """What the EEG looks like where a seizure is most probable."""
+
+    start_s: float
+    sfreq: float
+    ch_names: tuple[str, ...]
+    uv_CT: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """Probabilities and events of one recording, in seconds from its first sample, gaps counted."""
+
+    name: str
+    """Of the file; ``mne.io.Raw`` or ``live`` where there is none."""
+    trace: Trace
+    detect: DetectConfig
+    recorded_P2: np.ndarray
+    """Stretches in which there is signal; what lies between is no data."""
+    filled: tuple[str, ...] = ()
+    """Channels of the model that the recording lacks: zero, or interpolated."""
+    warnings: tuple[str, ...] = ()
+    """``"code: words"`` for everything odd but tolerated."""
+    excerpt: Excerpt | None = None
+    """Around the most probable window; None live, where nothing is kept."""
+
+    @cached_property
+    def track(self) -> Track:
+        """Events, and the stretches that windows cover."""
+        return events_from_probability(self.trace, self.detect)
+
+    @property
+    def span_s(self) -> float:
+        """Seconds from the first sample to the last, gaps included."""
+        return float(self.recorded_P2[-1, 1])
+
+    @property
+    def events(self) -> list[Event]:
+        """One for each stretch at or above the threshold."""
+        return [Event(float(onset), float(offset), SEIZURE) for onset, offset in self.track.events_E2]
+
+    @property
+    def confidence_E(self) -> np.ndarray:
+        """Mean probability of the windows that lie in each event."""
+        start_N = self.trace.start_s_N
+        end_N = start_N + self.trace.length_s
+        found = []
+        for onset, offset in self.track.events_E2:
+            inside_N = (start_N > onset - 1e-6) & (end_N < offset + 1e-6)
+            found.append(self.trace.probability_N[inside_N].mean())
+        return np.array(found)
+
+    @property
+    def gaps_G2(self) -> np.ndarray:
+        """Stretches without data between those with."""
+        ends = np.column_stack([self.recorded_P2[:-1, 1], self.recorded_P2[1:, 0]])
+        return intersection(ends[ends[:, 1] > ends[:, 0]], np.array([[0.0, self.span_s]]))
+
+    def annotations(self) -> mne.Annotations:
+        """Events for ``raw.set_annotations``, described as ``seiz``, without a date."""
+        onset_E, offset_E = self.track.events_E2.T
+        return mne.Annotations(onset_E, offset_E - onset_E, [SEIZURE] * len(onset_E))

@@ -1,0 +1,250 @@
+"""A model on a recording: file, ``mne.io.Raw`` or live chunks in, events out. No torch in here."""
+
+from pathlib import Path
+
+import mne
+import numpy as np
+
+from distilclip_eeg.corpora.montage import Montage, canonical, montage_of
+from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource, Source
+from distilclip_eeg.deploy.detection import EXCERPT_S, Detection, Excerpt
+from distilclip_eeg.deploy.filters import Causal
+from distilclip_eeg.deploy.live import Alarm, Stream
+from distilclip_eeg.deploy.recipe import AGES, Network, Recipe, ictal
+from distilclip_eeg.deploy.windows import Windows, hop_samples
+from distilclip_eeg.events.detect import DetectConfig, Trace, smooth
+from distilclip_eeg.progress import Ticker
+from distilclip_eeg.schema import ConfigError, DataError, SkipRecording, check_choice
+
+CHANNELS = {"strict": "skip", "zero": "zero", "interpolate": "interpolate"}
+"""What to do with channels that a recording lacks, and what the montage calls it."""
+GROUPS = {"infant": "child", "adolescent": "child", "older adult": "adult"}
+"""Age bands of a header that belong to a group of another name."""
+ANY = "any"
+
+
+class Detector:
+    """A model, ready for recordings.
+
+    Args:
+        hop_s: seconds from one window to the next.
+        detect: how probabilities become events; the model's own by default.
+        channels: where a recording lacks channels of the model: ``strict`` refuses it, ``zero`` and
+            ``interpolate`` fill them as long as half are there, and say so.
+        ages: age group of the people recorded, where the files do not say. A model is refused on another
+            group than it was trained on; ``any`` uses it all the same, with a warning.
+        batch_size: windows at a time.
+
+    Raises:
+        ConfigError: a setting that this model cannot meet.
+        DataError: ``bad_recipe``, a montage that contradicts its name.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: Network,
+        hop_s: float = 1.0,
+        detect: DetectConfig | None = None,
+        *,
+        channels: str = "strict",
+        ages: str | None = None,
+        batch_size: int = 128,
+    ):
+        check_choice("channels", channels, CHANNELS)
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size}: expected at least one window. 128 is usual.")
+        if recipe.signals.normalize == "train":
+            raise ConfigError(
+                "signals.normalize=train: the statistics of the training recordings do not belong to another "
+                "one. Use a model trained with signals.normalize=recording or running."
+            )
+        self.recipe, self.network, self.detect = recipe, network, detect or recipe.detect
+        self.hop = hop_samples(hop_s, recipe.signals.sfreq, recipe.length_s)
+        self.hop_s, self.batch_size, self.ages = hop_s, batch_size, check_ages(recipe, ages)
+        self.montage = montage_for(recipe, CHANNELS[channels])
+        self.stream: Stream | None = None
+
+    def file(self, path: str | Path, age_band: str = "") -> Detection:
+        """Score an EDF or BDF file of any length, in bounded memory.
+
+        Args:
+            age_band: what a table of persons says, where the file itself does not.
+
+        Raises:
+            SkipRecording, DataError: see :class:`~distilclip_eeg.deploy.blocks.Blocks`; also ``too_short``
+                and ``other_age_group``.
+        """
+        return self._detect(EdfSource(path), age_band)
+
+    def raw(self, raw: mne.io.BaseRaw) -> Detection:
+        """The same for an mne object, preloaded or not; it is left as it is."""
+        return self._detect(RawSource(raw))
+
+    def start(self, sfreq: float | None = None, ch_names: tuple[str, ...] | None = None) -> None:
+        """Begin a live recording.
+
+        Args:
+            sfreq: of the chunks to come; the model's own rate by default.
+            ch_names: of their rows; by default the model's channels, in its order.
+
+        Raises:
+            ConfigError: the model needs the future or the whole recording.
+            SkipRecording: ``missing_channels``, ``mixed_references``, ``low_rate``, ``bad_sampling_rate``.
+        """
+        signals = self.recipe.signals
+        if signals.phase != "causal" or signals.normalize != "running":
+            raise ConfigError(
+                f"signals.phase={signals.phase}, signals.normalize={signals.normalize}: live detection knows "
+                "the past alone. Use a model trained with signals.phase=causal signals.normalize=running, or "
+                "score the whole recording when it is over."
+            )
+        self.stream = Stream(
+            self._score,
+            self._windows(None),
+            self.montage,
+            signals,
+            self.detect,
+            sfreq or signals.sfreq,
+            ch_names,
+        )
+
+    def push(self, chunk_CT: np.ndarray) -> list[Alarm]:
+        """Live use: alarms that these volts (C, T) raise; begins a recording where none is under way."""
+        if self.stream is None:
+            self.start()
+        return self.stream.push(chunk_CT)
+
+    def finish(self) -> tuple[Detection, list[Alarm]]:
+        """End the live recording: all of it, and the alarms that were still waiting for what comes next."""
+        if self.stream is None:
+            raise ConfigError("finish: no live recording is under way. Push chunks first.")
+        stream, self.stream = self.stream, None
+        return stream.finish()
+
+    def latency_s(self, sfreq: float | None = None) -> float:
+        """Seconds from an onset until an alarm can be raised live, for chunks at ``sfreq``.
+
+        A last part of up to ``hop_s`` comes on top, since windows begin on a grid.
+        """
+        signals = self.recipe.signals
+        return self.detect.delay_s(self.recipe.length_s) + Causal(sfreq or signals.sfreq, signals).lookahead_s
+
+    def _detect(self, source: Source, age_band: str = "") -> Detection:
+        warnings = age_warnings(source.name, self.recipe.ages, self.ages, source.age_band or age_band)
+        blocks = Blocks(source, self.montage, self.recipe.signals)
+        length_s = self.recipe.length_s
+        ends_P = [start_s + n / source.sfreq for start_s, n in source.pieces]
+        short = [n / source.sfreq for _, n in source.pieces if n / source.sfreq < length_s]
+        if len(short) == len(source.pieces):
+            raise SkipRecording(
+                f"{source.name}: the longest stretch is {max(short):g} s; expected at least a window, "
+                f"{length_s:g} s. Leave it out.",
+                reason="too_short",
+            )
+        if short:
+            words = f"{len(short)} stretches, {sum(short):g} s, are shorter than a window and not scored"
+            warnings.append(f"short_piece: {words}")
+        running = self.recipe.signals.normalize == "running"
+        windows = self._windows(None if running else blocks.statistics())
+        start_s, probability = [], []
+        with Ticker(round(sum(n for _, n in source.pieces) / source.sfreq), Path(source.name).name) as ticker:
+            piece = -1
+            for block in blocks:
+                if block.piece != piece:
+                    piece = block.piece
+                    windows.begin(block.start_s)
+                for start_B, eeg_BCT in windows.push(block.uv_CT):
+                    start_s.append(start_B)
+                    probability.append(self._score(eeg_BCT))
+                ticker.advance(round(block.uv_CT.shape[1] / self.recipe.signals.sfreq))
+        if blocks.clipped:
+            limit = f"{self.recipe.signals.clip_uv:g} uV"
+            warnings.append(f"clipped: {blocks.clipped} samples beyond {limit} set to it")
+        trace = Trace(np.concatenate(probability), np.concatenate(start_s), self.hop_s, length_s)
+        return Detection(
+            source.name,
+            trace,
+            self.detect,
+            np.column_stack([[start for start, _ in source.pieces], ends_P]),
+            blocks.filled,
+            (*blocks.warnings, *warnings),
+            self._excerpt(blocks, trace),
+        )
+
+    def _excerpt(self, blocks: Blocks, trace: Trace) -> Excerpt:
+        """The signal around the most probable moment, smoothed as the events are."""
+        peak = int(np.argmax(smooth(trace, self.detect.smooth_s)))
+        middle_s = float(trace.start_s_N[peak]) + trace.length_s / 2
+        start_s, uv_CT = blocks.excerpt(middle_s, EXCERPT_S)
+        return Excerpt(start_s, self.recipe.signals.sfreq, self.montage.ch_names, uv_CT)
+
+    def _windows(self, scale: tuple[np.ndarray, np.ndarray] | None) -> Windows:
+        recipe = self.recipe
+        shape = len(recipe.ch_names), recipe.n_times, self.hop, recipe.signals.sfreq
+        return Windows(*shape, scale, self.batch_size)
+
+    def _score(self, eeg_BCT: np.ndarray) -> np.ndarray:
+        """Probability of seizure (B,)."""
+        probability_B = ictal(self.network.logits(eeg_BCT).astype(float))
+        if not np.isfinite(probability_B).all():
+            raise DataError(
+                "the network answered with values that are no number; expected logits. Export it again.",
+                reason="bad_network",
+            )
+        return np.clip(probability_B, 0.0, 1.0)
+
+
+def montage_for(recipe: Recipe, missing: str) -> Montage:
+    """The model's montage; derivations are computed where a file has only the electrodes.
+
+    Raises:
+        DataError: ``bad_recipe``.
+    """
+    derive = any("-" in name for name in recipe.ch_names)
+    montage = montage_of(recipe.signals.montage, recipe.ch_names, missing=missing, derive=derive)
+    if [*map(canonical, montage.ch_names)] != [*map(canonical, recipe.ch_names)]:
+        raise DataError(
+            f"recipe: channels {', '.join(recipe.ch_names)} are not those of the montage {montage.name}. "
+            "Export the model again.",
+            reason="bad_recipe",
+        )
+    return montage
+
+
+def check_ages(recipe: Recipe, ages: str | None) -> str | None:
+    """Refuse a group that the model was not trained on."""
+    check_choice("ages", ages, (None, *AGES, ANY))
+    if ages in (None, ANY, "unknown") or recipe.ages == "unknown" or fits(ages, recipe.ages):
+        return ages
+    raise ConfigError(
+        f"ages={ages}: the model was trained on {recipe.ages}, which says nothing about others. Use another "
+        f"model, or ages={ANY} to use it all the same."
+    )
+
+
+def fits(group: str, trained: str) -> bool:
+    """Whether every age of ``group`` is among those of ``trained``."""
+    return {*group.split(" and ")} <= {*trained.split(" and ")}
+
+
+def age_warnings(name: str, trained: str, said: str | None, band: str) -> list[str]:
+    """What to say of a recording's age band; the file's own word goes before the user's.
+
+    Raises:
+        SkipRecording: ``other_age_group``.
+    """
+    group = GROUPS.get(band, band) or (said if said not in (None, ANY, "unknown") else "")
+    if trained == "unknown":
+        return ["unknown_ages: the model does not say the age of those it was trained on"]
+    if not group:
+        return [f"unknown_age: the recording does not tell it, the model was trained on {trained}"]
+    if fits(group, trained):
+        return []
+    if said == ANY:
+        return [f"other_age_group: a recording of {group}, the model was trained on {trained}"]
+    raise SkipRecording(
+        f"{name}: a recording of {group}; expected {trained}, on whom the model was trained. Leave it out, "
+        f"or set ages={ANY} to use the model all the same.",
+        reason="other_age_group",
+    )

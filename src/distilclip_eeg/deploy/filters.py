@@ -1,0 +1,129 @@
+"""The filters of ``signals.preprocess`` for recordings longer than memory, and for those not over yet.
+
+Both give the numbers of the whole-piece functions: the zero-phase one to rounding (overlap-save: Oppenheim &
+Schafer, Discrete-Time Signal Processing, 3rd ed., 8.7.3), the causal one exactly, whatever the chunks.
+"""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import numpy as np
+from scipy import fft, signal
+
+from distilclip_eeg.signals.preprocess import (
+    SignalConfig,
+    causal_sections,
+    filtered,
+    fir,
+    n_resampled,
+    ratio,
+    settled,
+    transfer,
+    zero_phase,
+)
+
+BLOCK_S = 256.0
+"""Least seconds of signal that are filtered at a time; with the filter's skirts about 12 % are read twice."""
+SKIRT = 1024
+"""Samples beyond the kernel's reach that a block sees: a change of rate cuts the spectrum, which rings."""
+LOBES = 10
+"""Of the kernel on each side, in samples of the slower rate: ``scipy.signal.resample_poly``'s own filter."""
+
+
+def zero_phase_blocks(
+    read: Callable[[int, int], np.ndarray],
+    n: int,
+    mean_C: np.ndarray,
+    sfreq: float,
+    config: SignalConfig,
+    block_s: float = BLOCK_S,
+) -> Iterator[np.ndarray]:
+    """``preprocess.zero_phase`` of a piece of ``n`` samples, one (C, T) after the other.
+
+    Args:
+        read: microvolts (C, stop - start) of the piece, for any ``start`` and ``stop`` inside it.
+        mean_C: of each channel over the whole piece, which the filter leaves out.
+    """
+    taps = fir(sfreq, config.l_freq, config.h_freq, config.notch_hz)
+    change = ratio(sfreq, config.sfreq)
+    up, down = change.numerator, change.denominator
+    side = -(-(len(taps) // 2 + SKIRT) // down) * down  # a multiple of `down`: blocks begin on the new grid
+    length = fft.next_fast_len(-(-(2 * side + round(block_s * sfreq)) // down), real=True) * down
+    step, new_length = length - 2 * side, length * up // down
+    if n <= step + side:
+        yield zero_phase(read(0, n), sfreq, config)[0]
+        return
+    response, n_out, first = transfer(taps, length, new_length), n_resampled(n, change), side * up // down
+    for start in range(0, n, step):
+        low, high = max(0, start - side), min(n, start + step + side)
+        beyond = low - (start - side), start + step + side - high
+        at = start * up // down
+        out = np.empty((len(mean_C), min(step * up // down, n_out - at)), np.float32)
+        for row, x, mean in zip(out, read(low, high), mean_C, strict=True):
+            padded = np.pad(x - np.float32(mean), beyond, mode="reflect", reflect_type="odd")
+            row[:] = filtered(padded, response, new_length)[first : first + len(row)]
+        yield out
+
+
+class Resampler:
+    """``scipy.signal.resample_poly`` along the last axis, in chunks of any length.
+
+    Args:
+        change: new rate / old rate.
+    """
+
+    def __init__(self, change: Fraction):
+        self.change = change
+        self.half = LOBES * max(change.numerator, change.denominator)
+        """Reach of the kernel to each side, on the grid ``numerator`` times finer than the old one."""
+        cutoff = 1 / max(change.numerator, change.denominator)
+        self.kernel = signal.firwin(2 * self.half + 1, cutoff, window=("kaiser", 5.0))
+        self.kept: np.ndarray | None = None
+        self.first, self.given = 0, 0
+
+    def push(self, x_CT: np.ndarray, *, last: bool = False) -> np.ndarray:
+        """The new samples that these old ones settle; all that are left where they are the last."""
+        up, down = self.change.numerator, self.change.denominator
+        kept = x_CT if self.kept is None else np.concatenate([self.kept, x_CT], axis=1)
+        end = self.first + kept.shape[1]
+        stop = n_resampled(end, self.change) if last else -(-(end * up - self.half) // down)
+        if stop <= self.given:
+            self.kept = kept
+            return np.empty((len(x_CT), 0))
+        offset = self.first * up // down
+        y_CT = signal.resample_poly(kept, up, down, axis=1, window=self.kernel)
+        out_CT = y_CT[:, self.given - offset : stop - offset]
+        needed = max(0, (stop * down - self.half) // up) // down * down
+        self.kept, self.first, self.given = kept[:, needed - self.first :], needed, stop
+        return out_CT
+
+
+class Causal:
+    """``preprocess.causal`` of one piece, in chunks of any length."""
+
+    def __init__(self, sfreq: float, config: SignalConfig):
+        self.sections = causal_sections(sfreq, config)
+        self.states: list[np.ndarray] | None = None
+        change = ratio(sfreq, config.sfreq)
+        self.resampler = Resampler(change) if change != 1 else None
+        self.lookahead_s = self.resampler.half / change.numerator / sfreq if self.resampler else 0.0
+        """Seconds that a sample waits for those after it."""
+
+    def push(self, uv_CT: np.ndarray, *, last: bool = False) -> np.ndarray:
+        """Filtered microvolts, float32; ``last`` tells that the piece ends here."""
+        x = uv_CT.astype(np.float64)
+        if self.states is None and x.shape[1]:
+            self.states = self._start(x)
+        for k, sos in enumerate(self.sections if x.shape[1] else ()):
+            x, self.states[k] = signal.sosfilt(sos, x, axis=1, zi=self.states[k])
+        if self.resampler:
+            x = self.resampler.push(x, last=last)
+        return x.astype(np.float32)
+
+    def _start(self, x: np.ndarray) -> list[np.ndarray]:
+        """Each section starts as if its own first input had always stood."""
+        states = []
+        for sos in self.sections:
+            states.append(settled(sos, x))
+            x = signal.sosfilt(sos, x[:, :1], axis=1, zi=states[-1])[0]
+        return states

@@ -1,0 +1,178 @@
+"""``python scripts/detect.py``: one file, a folder of them or a BIDS tree through a model.
+
+A file that cannot be used does not stop the others; one that is finished is not scored again.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from distilclip_eeg.corpora.bids_files import entity, read_participants
+from distilclip_eeg.corpora.edf_fields import start_time
+from distilclip_eeg.corpora.montage import printable
+from distilclip_eeg.deploy.detector import Detector
+from distilclip_eeg.deploy.folder import Folder, OnnxNetwork, load_folder
+from distilclip_eeg.deploy.recipe import Network
+from distilclip_eeg.deploy.writers import RECORD, write_detection
+from distilclip_eeg.events.detect import DetectConfig
+from distilclip_eeg.filecheck import looks_like_edf, walk
+from distilclip_eeg.runs import read_json
+from distilclip_eeg.schema import ConfigError, DataError, check_choice
+from distilclip_eeg.signals.store import fingerprint
+
+HEAD = ("file", "seconds", "events", "what was odd")
+USED = ("hop_s", "channels", "ages", "engine", "precision", "figure", "dates")
+"""Settings that change what is written."""
+MOST_WORDS = 100
+"""Of a reason, in the table; the line above it says all."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A recording to score."""
+
+    path: Path
+    name: Path
+    """Below the output, without an ending."""
+    age_band: str = ""
+
+
+def screen(config: dict) -> int:
+    """Score every recording of ``configs/detect.yaml: input``, print a line for each and a table.
+
+    Returns:
+        How many could not be used.
+
+    Raises:
+        ConfigError: a wrong setting.
+        DataError: ``nothing_usable``, or what is wrong with the only file or the model.
+    """
+    folder, output = load_folder(config["weights"]), Path(config["output"])
+    items = find(Path(config["input"]))
+    check_output(output)
+    settings = {k: v for k, v in config["detect"].items() if v is not None}
+    detector = Detector(
+        folder.recipe,
+        place(folder.network(config["engine"], config["precision"]), config["device"]),
+        config["hop_s"],
+        DetectConfig(**{**asdict(folder.recipe.detect), **settings}),
+        channels=config["channels"],
+        ages=config["ages"],
+        batch_size=config["batch_size"],
+    )
+    rows, failed = [HEAD], []
+    for number, item in enumerate(items, start=1):
+        said = printable(item.name.as_posix())
+        try:
+            record, fresh = score(detector, item, output, about_of(folder, detector, config), config)
+        except (DataError, OSError) as error:
+            failed.append(error)
+            rows.append((said, "-", "-", getattr(error, "reason", "unreadable")))
+            print(f"{number}/{len(items)} {said}: failed: {error}", flush=True)
+            continue
+        odd = ", ".join(dict.fromkeys(w.partition(":")[0] for w in record["warnings"])) or "-"
+        rows.append((said, f"{record['seconds']:.0f}", record["events"], odd))
+        what = f"{record['events']} events of p >= {detector.detect.threshold:g} in {record['seconds']:.0f} s"
+        print(f"{number}/{len(items)} {said}: {what if fresh else f'{what}, was finished'}", flush=True)
+    if len(failed) == len(items):
+        if len(items) == 1 and isinstance(failed[0], DataError):
+            raise failed[0]
+        raise DataError(
+            f"{config['input']}: none of {len(items)} recordings can be used. First: {failed[0]}",
+            reason="nothing_usable",
+        )
+    print(f"\n{table(rows)}\nwritten: {output}, for each file *_events.tsv, *.csv_bi and more")
+    if failed:
+        print(f"{len(failed)} of {len(items)} failed; mend them and start again: the others are not repeated")
+    return len(failed)
+
+
+def score(detector: Detector, item: Item, output: Path, about: dict, config: dict) -> tuple[dict, bool]:
+    """One recording's record, and whether it was made now."""
+    folder, stem = output / item.name.parent, item.name.name
+    path = folder / f"{stem}{RECORD}"
+    about = about | {"input": key_of(fingerprint(item.path)[1:])}
+    if path.is_file():
+        record = read_json(path)
+        same = all(record.get(key) == value for key, value in about.items())
+        if same and all((folder / name).is_file() for name in record["files"]):
+            return record, False
+    found = detector.file(item.path, item.age_band)
+    start = start_time(item.path) if config["dates"] else None
+    write_detection(found, folder, stem, about, figure=config["figure"], start=start)
+    return read_json(path), True
+
+
+def about_of(folder: Folder, detector: Detector, config: dict) -> dict:
+    """Which model, in which way; what a record keeps, and what tells whether it still holds."""
+    used = {key: config[key] for key in USED}
+    return {
+        "model": {"name": folder.about["model"]["name"], "sha256": folder.about["sha256"]},
+        "settings": used | {"detect": asdict(detector.detect)},
+    }
+
+
+def key_of(values: object) -> str:
+    """Sixteen characters that stand for the values."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
+def place(network: Network, device: str) -> Network:
+    """A network on its device; onnxruntime's stays on the CPU."""
+    check_choice("device", device, ("auto", "cpu", "cuda"))
+    if isinstance(network, OnnxNetwork):
+        if device == "cuda":
+            raise ConfigError("device=cuda: onnxruntime answers on the CPU here. Set engine=torch.")
+        return network
+    import torch  # where it is not installed, the network is onnxruntime's
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda: torch finds no GPU. Set device=cpu.")
+    return network.to("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def find(root: Path) -> list[Item]:
+    """The recordings at ``root``, sorted; in a BIDS tree without ``_eeg``, with ages by participants.tsv.
+
+    Raises:
+        DataError: ``missing_file``, ``no_recordings``.
+    """
+    if not root.exists():
+        raise DataError(f"{root}: no such file or folder; give input=FILE or FOLDER.", reason="missing_file")
+    if root.is_file():
+        return [Item(root, Path(root.stem.removesuffix("_eeg")))]
+    paths = sorted(path for path in walk(root) if looks_like_edf(path))
+    if not paths:
+        raise DataError(
+            f"{root}: no recording in it; expected files that end in .edf or .bdf. Give another input=.",
+            reason="no_recordings",
+        )
+    people, _ = read_participants(root)
+    return [
+        Item(path, name, people.get(entity(path.relative_to(root), "sub-"), {}).get("age_band", ""))
+        for path, name in zip(paths, names_of(root, paths), strict=True)
+    ]
+
+
+def names_of(root: Path, paths: Sequence[Path]) -> Iterator[Path]:
+    """Each path below ``root`` without ``_eeg`` and ending, unless two differ in nothing else."""
+    inside = [path.relative_to(root) for path in paths]
+    short = [path.with_name(path.stem.removesuffix("_eeg")) for path in inside]
+    count = Counter(short)
+    for path, name in zip(inside, short, strict=True):
+        yield name if count[name] == 1 else path
+
+
+def check_output(output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"output={output}: a file is there. Give a folder.")
+
+
+def table(rows: Sequence[tuple]) -> str:
+    """Rows of text, the first of them the head, columns as wide as their widest cell."""
+    cells = [[str(cell)[:MOST_WORDS] for cell in row] for row in rows]
+    width = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, width)).rstrip() for row in cells)

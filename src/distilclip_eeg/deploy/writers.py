@@ -1,0 +1,134 @@
+"""A detection as files that others read: SzCORE's ``events.tsv``, NEDC's ``csv_bi``, parquet, JSON, a figure.
+
+No date, name or other field of a file header is written unless it is asked for.
+"""
+
+import io
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from distilclip_eeg.corpora.events_tsv import szcore_tsv
+from distilclip_eeg.corpora.tusz_files import TERM
+from distilclip_eeg.deploy.detection import SEIZURE, Detection
+from distilclip_eeg.runs import write_atomic, write_json
+from distilclip_eeg.schema import BACKGROUND, NOTE, Event
+
+EVENTS, TERMS, PROBABILITY, FIGURE = "_events.tsv", ".csv_bi", "_probability.parquet", ".png"
+RECORD = "_detection.json"
+"""Settings, warnings and counts; written last, so that it tells a finished recording."""
+TICK_S = 0.01
+"""Times in ``events.tsv`` have two decimals."""
+
+
+def write_detection(
+    found: Detection,
+    folder: Path,
+    stem: str,
+    about: dict,
+    *,
+    figure: bool = True,
+    start: datetime | None = None,
+) -> list[Path]:
+    """Write every file of one recording, each whole or not at all.
+
+    Args:
+        stem: what their names begin with.
+        about: for the record: which model, which settings.
+        start: of the recording, for ``events.tsv``; None writes ``n/a``.
+
+    Returns:
+        The files, the record last.
+
+    Raises:
+        DataError: ``write_failed``.
+    """
+    bodies = {
+        EVENTS: events_tsv(found, start),
+        TERMS: csv_bi(found, stem),
+        PROBABILITY: probability_parquet(found),
+    }
+    if figure and found.excerpt:
+        bodies[FIGURE] = figure_png(found, stem)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{stem}{ending}" for ending in bodies]
+    for path, body in zip(paths, bodies.values(), strict=True):
+        write_atomic(path, body)
+    record = {
+        **about,
+        "seconds": round(found.track.recorded_s, 3),
+        "span_s": round(found.span_s, 3),
+        "events": len(found.events),
+        "filled": list(found.filled),
+        "warnings": list(found.warnings),
+        "files": [path.name for path in paths],
+        "note": NOTE,
+    }
+    write_json(folder / f"{stem}{RECORD}", record)
+    return [*paths, folder / f"{stem}{RECORD}"]
+
+
+def events_tsv(found: Detection, start: datetime | None = None) -> bytes:
+    """SzCORE's ``events.tsv``: ``sz`` rows with the mean probability as confidence, or one ``bckg`` row.
+
+    Times are those of the file, gaps counted; an event shorter than the last decimal is left out.
+    """
+    ends_s = np.round(found.track.events_E2 / TICK_S) * TICK_S
+    long = [k for k, (onset, offset) in enumerate(ends_s) if offset > onset]
+    events = [Event(float(ends_s[k, 0]), float(min(ends_s[k, 1], found.span_s)), SEIZURE) for k in long]
+    return szcore_tsv(events, found.span_s, confidence=found.confidence_E[long].tolist(), start=start)
+
+
+def csv_bi(found: Detection, name: str) -> bytes:
+    """NEDC's annotation of a whole recording: ``seiz`` rows, or one ``bckg`` row where there is none."""
+    rows = [
+        (e.onset_s, e.offset_s, SEIZURE, c) for e, c in zip(found.events, found.confidence_E, strict=True)
+    ]
+    lines = ["# version = csv_v1.0.0", f"# bname = {name}", f"# duration = {found.span_s:.4f} secs", "#"]
+    lines.append("channel,start_time,stop_time,label,confidence")
+    for onset, offset, label, confidence in rows or [(0.0, found.span_s, BACKGROUND, 1.0)]:
+        lines.append(f"{TERM},{onset:.4f},{offset:.4f},{label},{confidence:.4f}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def probability_parquet(found: Detection) -> bytes:
+    """A row a window: ``start_s``, ``probability``, and ``seizure``, whether an event holds all of it."""
+    trace = found.trace
+    table = pd.DataFrame({"start_s": trace.start_s_N, "probability": trace.probability_N.astype(np.float32)})
+    table["seizure"] = inside(trace.start_s_N, trace.start_s_N + trace.length_s, found.track.events_E2)
+    body = io.BytesIO()
+    table.to_parquet(body, index=False)
+    return body.getvalue()
+
+
+def inside(start_N: np.ndarray, end_N: np.ndarray, events_E2: np.ndarray) -> np.ndarray:
+    """Whether each stretch lies in one of the events, which are sorted and apart."""
+    if not len(events_E2):
+        return np.zeros(len(start_N), dtype=bool)
+    event_N = np.searchsorted(events_E2[:, 0], start_N + 1e-6, side="right") - 1
+    return (event_N >= 0) & (end_N < events_E2[event_N, 1] + 1e-6)
+
+
+def figure_png(found: Detection, title: str) -> bytes:
+    """Probability with events, and the EEG where it is highest."""
+    from distilclip_eeg.report.detection import Screened, detection_png
+
+    eeg = found.excerpt
+    return detection_png(
+        Screened(
+            title=title,
+            start_s_N=found.trace.start_s_N,
+            probability_N=found.trace.probability_N,
+            hop_s=found.trace.hop_s,
+            threshold=found.detect.threshold,
+            events_E2=found.track.events_E2,
+            gaps_G2=found.gaps_G2,
+            span_s=found.span_s,
+            eeg_start_s=eeg.start_s,
+            eeg_sfreq=eeg.sfreq,
+            ch_names=eeg.ch_names,
+            uv_CT=eeg.uv_CT,
+        )
+    )

@@ -1,0 +1,91 @@
+"""The figure of one screened recording: probability over all of it, and the EEG where it is highest."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from distilclip_eeg.schema import NOTE
+
+LINE, EVENT, GAP = "#0072B2", "#D55E00", "#BBBBBB"
+"""Told apart with any colour vision; events and gaps differ in more than colour."""
+BARS_UV = (20, 50, 100, 200, 500, 1000, 2000)
+STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False}
+
+
+@dataclass(frozen=True, eq=False)
+class Screened:
+    """What the figure shows; seconds from the first sample."""
+
+    title: str
+    start_s_N: np.ndarray
+    probability_N: np.ndarray
+    hop_s: float
+    threshold: float
+    events_E2: np.ndarray
+    gaps_G2: np.ndarray
+    span_s: float
+    eeg_start_s: float
+    eeg_sfreq: float
+    ch_names: Sequence[str]
+    uv_CT: np.ndarray
+
+
+def detection_png(shown: Screened) -> bytes:
+    """The figure as PNG, the same bytes twice."""
+    with matplotlib.rc_context(STYLE):
+        height = 2.4 + 0.16 * len(shown.ch_names)
+        figure = Figure(figsize=(9, 1.9 + height), layout="constrained")
+        FigureCanvasAgg(figure)
+        above, below = figure.subplots(2, 1, height_ratios=[1.9, height])
+        draw_probability(above, shown)
+        draw_eeg(below, shown)
+        above.set_title(shown.title, loc="left")
+        figure.supxlabel(NOTE, fontsize=6)
+        png = io.BytesIO()
+        figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
+    return png.getvalue()
+
+
+def draw_probability(axes, shown: Screened) -> None:
+    """Probability of each window, in hours where the recording is long; broken where there is no data."""
+    unit_s, unit = (3600.0, "h") if shown.span_s >= 2 * 3600 else (1.0, "s")
+    time_N, value_N = shown.start_s_N.copy(), shown.probability_N.copy()
+    breaks = np.flatnonzero(np.diff(time_N) > 1.5 * shown.hop_s) + 1
+    time_N, value_N = (np.insert(values, breaks, np.nan) for values in (time_N, value_N))
+    axes.plot(time_N / unit_s, value_N, color=LINE, linewidth=0.7, label="probability")
+    for k, (first, last) in enumerate(shown.events_E2 / unit_s):
+        axes.axvspan(first, last, color=EVENT, alpha=0.3, label=None if k else "event")
+        axes.plot([first, last], [1.04, 1.04], color=EVENT, linewidth=3, clip_on=False)
+    for k, (first, last) in enumerate(shown.gaps_G2 / unit_s):
+        axes.axvspan(first, last, facecolor=GAP, hatch="///", alpha=0.5, label=None if k else "no data")
+    if np.isfinite(shown.threshold):
+        axes.axhline(shown.threshold, color="black", linestyle="--", linewidth=0.8, label="threshold")
+    axes.set(xlim=(0, shown.span_s / unit_s), ylim=(0, 1.08))
+    axes.set(xlabel=f"time from the first sample ({unit})", ylabel="probability of seizure")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+
+
+def draw_eeg(axes, shown: Screened) -> None:
+    """Channels one below the other, upward positive, with a bar that says how large they are."""
+    uv_CT = shown.uv_CT - np.median(shown.uv_CT, axis=1, keepdims=True)
+    spread = max(float(np.percentile(np.abs(uv_CT), 99)), 1e-6)
+    step = 2 * spread
+    time_s = shown.eeg_start_s + np.arange(uv_CT.shape[1]) / shown.eeg_sfreq
+    places = -step * np.arange(len(uv_CT))
+    axes.plot(time_s, (uv_CT + places[:, None]).T, color="black", linewidth=0.5)
+    axes.set_yticks(places, shown.ch_names)
+    bar = next((size for size in BARS_UV if size >= spread), BARS_UV[-1])
+    right = time_s[-1] + 0.02 * (time_s[-1] - time_s[0])
+    axes.plot([right, right], [places[-1], places[-1] + bar], color="black", linewidth=2, clip_on=False)
+    label = {"xytext": (4, 0), "textcoords": "offset points", "annotation_clip": False, "va": "center"}
+    axes.annotate(f"{bar} uV", (right, places[-1] + bar / 2), **label)
+    axes.set(xlim=(time_s[0], time_s[-1]), ylim=(places[-1] - step, step), xlabel="time (s)")
+    axes.set_title("most probable stretch", loc="left")
+    inside = shown.events_E2[(shown.events_E2[:, 1] > time_s[0]) & (shown.events_E2[:, 0] < time_s[-1])]
+    for first, last in inside:
+        axes.axvspan(max(first, time_s[0]), min(last, time_s[-1]), color=EVENT, alpha=0.15)
