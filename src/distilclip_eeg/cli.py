@@ -172,6 +172,15 @@ def detect(overrides: list[str]) -> None:
         sys.exit(1)
 
 
+def search(overrides: list[str]) -> None:
+    """Recordings searched by words: ``python scripts/search.py weights=DIR input=FOLDER query=TEXT``."""
+    config = load("search", overrides)
+    from distilclip_eeg.deploy import search
+
+    search.search(config)
+    print(NOTE)
+
+
 def prepare(overrides: list[str]) -> None:
     """Recordings to the store only, with a report: ``python scripts/prepare.py dataset=tusz``."""
     import joblib
@@ -239,6 +248,7 @@ VERBS = {
     "probe": probe,
     "continuous": continuous,
     "detect": detect,
+    "search": search,
     "prepare": prepare,
     "describe": describe,
     "check": check,

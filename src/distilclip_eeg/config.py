@@ -58,6 +58,8 @@ PATHS = (
     "text_encoder.path",
 )
 """Settings whose value may be any path, quoted for Hydra by ``quoted``."""
+TEXTS = ("query", "like")
+"""The same for free text; a value in brackets is a list of them."""
 COMMON = {
     "seed": int | list,
     "fold": int | list | None,
@@ -128,6 +130,17 @@ PLAIN = {
             for name in ("smooth_s", "threshold", "merge_gap_s", "min_duration_s")
         },
     },
+    "search": {
+        **{
+            "weights": str,
+            "input": str,
+            "output": str,
+            "query": str | list | None,
+            "like": str | list | None,
+        },
+        **{"classes": list | None, "n": int, "margin": float, "hop_s": float, "channels": str, "device": str},
+        **{"ages": str | None, "batch_size": int, "figure": bool},
+    },
     "prepare": DATA | {"backend": str | None},
     "describe": DATA,
     "check": {"path": str, "recording": str | None},
@@ -174,12 +187,14 @@ def defaults(verb: str) -> dict:
 
 
 def quoted(override: str) -> str:
-    """A path as typed, in the quotes that Hydra's grammar wants where it is not plain ASCII."""
+    """A path or a text as typed, in the quotes that Hydra's grammar wants where it is not plain ASCII."""
     key, _, value = override.partition("=")
+    key = key.lstrip("+")
     plain = re.fullmatch(r"[\w./~-]*", value, re.ASCII) or value[:1] in "'\"" or "${" in value
-    if key.lstrip("+") not in PATHS or plain:
+    listed = key in TEXTS and value[:1] == "["
+    if key not in (*PATHS, *TEXTS) or plain or listed:
         return override
-    return f"{key}='{value.replace(chr(39), chr(92) + chr(39))}'"
+    return f"{override.partition('=')[0]}='{value.replace(chr(39), chr(92) + chr(39))}'"
 
 
 def opened(override: str) -> str:

@@ -1,5 +1,6 @@
 """A model on a recording: file, ``mne.io.Raw`` or live chunks in, events out. No torch in here."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import mne
@@ -131,10 +132,35 @@ class Detector:
         return self.detect.delay_s(self.recipe.length_s) + Causal(sfreq or signals.sfreq, signals).lookahead_s
 
     def _detect(self, source: Source, age_band: str = "") -> Detection:
+        blocks, warnings = self.open(source, age_band)
+        start_s, probability = [], []
+        for start_B, eeg_BCT in self.batches(blocks):
+            start_s.append(start_B)
+            probability.append(self._score(eeg_BCT))
+        if blocks.clipped:
+            limit = f"{self.recipe.signals.clip_uv:g} uV"
+            warnings.append(f"clipped: {blocks.clipped} samples beyond {limit} set to it")
+        trace = Trace(np.concatenate(probability), np.concatenate(start_s), self.hop_s, self.recipe.length_s)
+        ends_P = [start_s + n / source.sfreq for start_s, n in source.pieces]
+        return Detection(
+            source.name,
+            trace,
+            self.detect,
+            np.column_stack([[start for start, _ in source.pieces], ends_P]),
+            blocks.filled,
+            (*blocks.warnings, *warnings),
+            self._excerpt(blocks, trace),
+        )
+
+    def open(self, source: Source, age_band: str = "") -> tuple[Blocks, list[str]]:
+        """A recording as the model wants it, and what is odd about using it.
+
+        Raises:
+            SkipRecording, DataError: as :meth:`file`.
+        """
         warnings = age_warnings(source.name, self.recipe.ages, self.ages, source.age_band or age_band)
         blocks = Blocks(source, self.montage, self.recipe.signals)
         length_s = self.recipe.length_s
-        ends_P = [start_s + n / source.sfreq for start_s, n in source.pieces]
         short = [n / source.sfreq for _, n in source.pieces if n / source.sfreq < length_s]
         if len(short) == len(source.pieces):
             raise SkipRecording(
@@ -145,32 +171,21 @@ class Detector:
         if short:
             words = f"{len(short)} stretches, {sum(short):g} s, are shorter than a window and not scored"
             warnings.append(f"short_piece: {words}")
+        return blocks, warnings
+
+    def batches(self, blocks: Blocks) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Every window in time order, some at a time: starts in seconds (B,), normalised EEG (B, C, T)."""
+        source = blocks.source
         running = self.recipe.signals.normalize == "running"
         windows = self._windows(None if running else blocks.statistics())
-        start_s, probability = [], []
         with Ticker(round(sum(n for _, n in source.pieces) / source.sfreq), Path(source.name).name) as ticker:
             piece = -1
             for block in blocks:
                 if block.piece != piece:
                     piece = block.piece
                     windows.begin(block.start_s)
-                for start_B, eeg_BCT in windows.push(block.uv_CT):
-                    start_s.append(start_B)
-                    probability.append(self._score(eeg_BCT))
+                yield from windows.push(block.uv_CT)
                 ticker.advance(round(block.uv_CT.shape[1] / self.recipe.signals.sfreq))
-        if blocks.clipped:
-            limit = f"{self.recipe.signals.clip_uv:g} uV"
-            warnings.append(f"clipped: {blocks.clipped} samples beyond {limit} set to it")
-        trace = Trace(np.concatenate(probability), np.concatenate(start_s), self.hop_s, length_s)
-        return Detection(
-            source.name,
-            trace,
-            self.detect,
-            np.column_stack([[start for start, _ in source.pieces], ends_P]),
-            blocks.filled,
-            (*blocks.warnings, *warnings),
-            self._excerpt(blocks, trace),
-        )
 
     def _excerpt(self, blocks: Blocks, trace: Trace) -> Excerpt:
         """The signal around the most probable moment, smoothed as the events are."""
