@@ -127,6 +127,25 @@ def probe(overrides: list[str]) -> None:
         probes.add(table, run, Path(config["table"]))
 
 
+def export(overrides: list[str]) -> None:
+    """A run's model as one folder, for new recordings: ``python scripts/export.py run=RUN weights=final``."""
+    config = load("export", overrides)
+    run = newest_run(Path("runs")) if config["run"] == "latest" else existing(Path(config["run"]))
+    print(f"run={run.path}", flush=True)
+    from distilclip_eeg.deploy import export
+
+    output = Path(config["output"]) if config["output"] else None
+    where = {
+        "dataset": config["dataset"]["root"],
+        "store": config["store"]["root"],
+        "n_jobs": config["n_jobs"],
+    }
+    folder = export.export(
+        run, config["weights"], output, onnx=config["onnx"], device=config["device"], **where
+    )
+    print(export.page(folder))
+
+
 def prepare(overrides: list[str]) -> None:
     """Recordings to the store only, with a report: ``python scripts/prepare.py dataset=tusz``."""
     import joblib
@@ -192,6 +211,7 @@ VERBS = {
     "tune": tune,
     "evaluate": evaluate,
     "probe": probe,
+    "export": export,
     "prepare": prepare,
     "describe": describe,
     "check": check,
@@ -237,6 +257,14 @@ def find_teacher(config: dict) -> Run:
     if config["teacher"] != "latest":
         return open_finished(Path(config["teacher"]))
     return newest_teacher(Path(config["run"]["root"]), "teacher")
+
+
+def newest_run(root: Path) -> Run:
+    """The finished run that was made last."""
+    found = find_runs(root)
+    if not found:
+        raise ConfigError(f"run=latest: {root} holds no finished run. Run `python train.py` first.")
+    return found[-1]
 
 
 def newest_teacher(root: Path, key: str) -> Run:

@@ -53,6 +53,8 @@ PATHS = (
     "run",
     "teacher",
     "text_encoder.path",
+    "init_from",
+    "output",
 )
 """Settings whose value may be any path, quoted for Hydra by ``quoted``."""
 COMMON = {
@@ -62,6 +64,7 @@ COMMON = {
     "augment": str,
     "ablation_reading": str,
     "n_jobs": int,
+    "init_from": str | None,
     "loss.targets": str,
     "loss.alpha": float,
     "loss.class_weights": str,
@@ -110,6 +113,17 @@ PLAIN = {
     | {"device": str, "run": str, "root": str, "metrics": str, "calibration": str, "threshold": str},
     "probe": {
         **{"run": str, "table": str | None, "device": str, "n_jobs": int},
+        **{"dataset.root": str | None, "store.root": str | None},
+    },
+    "export": {
+        **{
+            "run": str,
+            "weights": str | int,
+            "output": str | None,
+            "onnx": bool,
+            "device": str,
+            "n_jobs": int,
+        },
         **{"dataset.root": str | None, "store.root": str | None},
     },
     "prepare": DATA | {"backend": str | None},
