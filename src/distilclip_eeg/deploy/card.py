@@ -45,7 +45,7 @@ def card(about: dict) -> str:
         f"{', '.join(map(str, made['threshold']['folds']))}).",
         f"- Text encoder: {'in this folder' if about['text'] else 'none'}.",
         "## Training data",
-        *data_lines(made["trained_on"], recipe["ages"]),
+        *data_lines(made, recipe["ages"]),
         "## Scores",
         *score_lines(made),
         "## Limits",
@@ -68,13 +68,17 @@ WEIGHTS = {
 }
 
 
-def data_lines(seen: dict, ages: str) -> list[str]:
+def data_lines(made: dict, ages: str) -> list[str]:
     """Who was trained on, in numbers."""
+    seen = made["trained_on"]
+    balanced = (
+        "; training takes at most as much background as seizure" if made["windows"]["balance_train"] else ""
+    )
     people = "persons unknown" if seen["people"] is None else f"{seen['people']} people"
     windows = ", ".join(f"{name} {n:,}" for name, n in seen["windows"].items())
     lines = [
         f"- {people}, {seen['recordings']} recordings, {seen['hours']:g} hours, {seen['seizures']} seizures.",
-        f"- Windows by class: {windows}.",
+        f"- Windows by class: {windows}{balanced}.",
         f"- Age group: {ages}.",
     ]
     if seen["people"] is not None:

@@ -16,7 +16,7 @@ from distilclip_eeg.crossval import reopen
 from distilclip_eeg.data import Data, test_rows
 from distilclip_eeg.deploy.card import card
 from distilclip_eeg.deploy.final import Final, train_final
-from distilclip_eeg.deploy.folder import CARD, TABLE, Folder, entry, write_folder
+from distilclip_eeg.deploy.folder import CARD, TABLE, Folder, check_output, entry, write_folder
 from distilclip_eeg.deploy.pretrained import pack_text, save_state, together, weight_names
 from distilclip_eeg.deploy.recipe import Recipe
 from distilclip_eeg.deploy.text_side import TextSide
@@ -75,6 +75,8 @@ def export(
         ConfigError: there is no such fold, or the run has no network that could stand alone.
         DataError: data, folds or weights are not those of the run any more, or ONNX answers differently.
     """
+    output = output or run.path / "export"
+    check_output(output)
     check_run(run, weights)
     config, data = reopen(run, device=device, **where)
     chosen = choose(run, weights, config, data)
@@ -104,7 +106,7 @@ def export(
 
         about["onnx"], onnx_files = to_onnx(together(nets), data, chosen.test)
         files |= onnx_files
-    return write_folder(output or run.path / "export", about, files | text_files, card(about))
+    return write_folder(output, about, files | text_files, card(about))
 
 
 def page(folder: Folder) -> str:

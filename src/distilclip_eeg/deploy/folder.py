@@ -262,6 +262,12 @@ def check_net(path: Path, net: object) -> None:
         )
 
 
+def check_output(path: Path) -> None:
+    """Refuse to replace what is not an export."""
+    if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"output={path}: something else is there. Give a folder that does not exist yet.")
+
+
 def write_folder(path: Path, about: dict, files: dict[str, bytes], card: str) -> Folder:
     """Write a whole folder under another name and rename it into place; an older export there is replaced.
 
@@ -272,8 +278,7 @@ def write_folder(path: Path, about: dict, files: dict[str, bytes], card: str) ->
     Raises:
         ConfigError: something else than an export is there.
     """
-    if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(f"output={path}: something else is there. Give a folder that does not exist yet.")
+    check_output(path)
     about = {**about, "format": FORMAT}
     about["sha256"] = digest(about)
     new = path.with_name(f".{path.name}.tmp.{os.getpid()}")
