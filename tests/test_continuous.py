@@ -169,7 +169,7 @@ def test_a_floor_is_fitted_again_as_it_was(tiny_data, tmp_path):
 def test_the_second_time_nothing_is_scored_again_unless_the_hop_changes(run, monkeypatch):
     continuous.score(run, n_jobs=1, device="cpu")
     with monkeypatch.context() as patch:
-        patch.setattr(continuous, "data_of", lambda *a, **k: pytest.fail("opened the data again"))
+        patch.setattr(continuous, "reopen", lambda *a, **k: pytest.fail("opened the data again"))
         continuous.score(run, n_jobs=1, device="cpu")
     continuous.score(run, hop_s=0.5, n_jobs=1, device="cpu")
     start_s = pd.read_parquet(run.fold(0) / tables.TRACES).groupby("recording")["start_s"]

@@ -157,6 +157,20 @@ def continuous(overrides: list[str]) -> None:
     print(f"{write_event_tables(run, detect, config['threshold'])}\nwritten: {run.path / FOLDER}")
 
 
+def export(overrides: list[str]) -> None:
+    """A run's model as one folder, for new recordings: ``python scripts/export.py run=RUN weights=final``."""
+    config = load("export", overrides)
+    latest = config["run"] == "latest"
+    run = newest(Path("runs"), "run", "run", lambda _: True) if latest else existing(Path(config["run"]))
+    print(f"run={run.path}", flush=True)
+    from distilclip_eeg.deploy import export
+
+    output = Path(config["output"]) if config["output"] else None
+    settings = {"onnx": config["onnx"], "device": config["device"], "n_jobs": config["n_jobs"]}
+    roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
+    print(export.page(export.export(run, config["weights"], output, **settings, **roots)))
+
+
 def detect(overrides: list[str]) -> None:
     """EDF in, seizure events out: ``python scripts/detect.py weights=DIR input=FILE|FOLDER output=DIR``.
 
@@ -247,6 +261,7 @@ VERBS = {
     "evaluate": evaluate,
     "probe": probe,
     "continuous": continuous,
+    "export": export,
     "detect": detect,
     "search": search,
     "prepare": prepare,

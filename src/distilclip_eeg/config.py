@@ -56,6 +56,7 @@ PATHS = (
     "run",
     "teacher",
     "text_encoder.path",
+    "init_from",
 )
 """Settings whose value may be any path, quoted for Hydra by ``quoted``."""
 TEXTS = ("query", "like")
@@ -67,6 +68,7 @@ COMMON = {
     "augment": str,
     "ablation_reading": str,
     "n_jobs": int,
+    "init_from": str | None,
     "loss.targets": str,
     "loss.alpha": float,
     "loss.class_weights": str,
@@ -121,6 +123,17 @@ PLAIN = {
         **{"run": str, "hop_s": float, "threshold": str | float, "device": str, "n_jobs": int},
         **{"dataset.root": str | None, "store.root": str | None},
         **{f"detect.{name}": float for name in ("smooth_s", "merge_gap_s", "min_duration_s")},
+    },
+    "export": {
+        **{
+            "run": str,
+            "weights": str | int,
+            "output": str | None,
+            "onnx": bool,
+            "device": str,
+            "n_jobs": int,
+        },
+        **{"dataset.root": str | None, "store.root": str | None},
     },
     "detect": {
         **{"weights": str, "input": str, "output": str, "hop_s": float, "channels": str, "ages": str | None},

@@ -18,7 +18,7 @@ from scipy.special import softmax
 from distilclip_eeg import engine
 from distilclip_eeg.calibration import ictal_score
 from distilclip_eeg.crossval import floor_logits
-from distilclip_eeg.data import Data, data_of, train_rows
+from distilclip_eeg.data import Data, reopen, train_rows
 from distilclip_eeg.progress import track
 from distilclip_eeg.report.continuous import EVENTS, GRID, RECORDED, TRACES
 from distilclip_eeg.runs import Run, read_json, write_atomic, write_json
@@ -49,7 +49,7 @@ def score(run: Run, *, hop_s: float = 1.0, device: str = "auto", n_jobs: int = -
     ]
     if not todo:
         return
-    config, data = data_of(run, n_jobs=n_jobs, **roots)
+    config, data = reopen(run, n_jobs=n_jobs, **roots)
     for fold in todo:
         check_whole(run, data, fold)
         (run.fold(fold) / TRACES).unlink(missing_ok=True)

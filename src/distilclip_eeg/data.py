@@ -114,24 +114,22 @@ def load_data(config: dict) -> Data:
     return Data(store, folds, length, signals, windows_config, shares, note)
 
 
-def data_of(
-    run: Run, *, n_jobs: int = -1, dataset: str | None = None, store: str | None = None
-) -> tuple[dict, Data]:
-    """The config of a run and the data it was made from, opened again.
+def reopen(run: Run, *, device: str = "auto", n_jobs: int = -1, **roots: str | None) -> tuple[dict, Data]:
+    """The config of a run and the data it was made from.
 
     Args:
-        dataset, store: where these folders are now, if not where the run had them.
+        roots: ``dataset`` and ``store``, where these folders are now, if not where the run had them.
 
     Raises:
         DataError: ``folds_differ`` where the data that are there now give other folds.
     """
-    config = run.config | {"n_jobs": n_jobs}
-    if dataset:
-        config["dataset"]["root"] = config["dataset"]["corpus"]["root"] = dataset
-    if store:
-        config["store"]["root"] = store
-    data, made = load_data(config), read_json(run.path / "data.json")
-    if splits.folds_hash(data.windows) != made["folds_sha256"]:
+    config = run.config | {"device": device, "n_jobs": n_jobs}
+    if roots.get("dataset"):
+        config["dataset"]["root"] = config["dataset"]["corpus"]["root"] = roots["dataset"]
+    if roots.get("store"):
+        config["store"]["root"] = roots["store"]
+    data = load_data(config)
+    if splits.folds_hash(data.windows) != read_json(run.path / "data.json")["folds_sha256"]:
         raise DataError(
             f"run={run.path}: its folds are not those of the data that are there now. Give the data it was "
             "trained on, dataset.root=FOLDER.",

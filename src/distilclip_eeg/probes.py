@@ -36,7 +36,7 @@ from sklearn.metrics import average_precision_score
 
 from distilclip_eeg import engine
 from distilclip_eeg.config import read
-from distilclip_eeg.data import Data, data_of, test_rows, train_rows
+from distilclip_eeg.data import Data, reopen, test_rows, train_rows
 from distilclip_eeg.descriptions import describe_fold
 from distilclip_eeg.metrics import confusion, per_class
 from distilclip_eeg.models.clip import DistilCLIP
@@ -69,7 +69,7 @@ def probe(run: Run, *, device: str = "auto", n_jobs: int = -1, **roots: str | No
         DataError: the data are not the run's, or a sentence holds a label term.
     """
     check_probed(run, run.config)
-    config, data = data_of(run, n_jobs=n_jobs, **roots)
+    config, data = reopen(run, n_jobs=n_jobs, **roots)
     made = read_json(run.path / "data.json")
     accelerator = engine.make_accelerator("fp32", device)
     rows = [row for fold in run.folds_done() for row in probe_fold(run, config, data, fold, accelerator)]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from distilclip_eeg.config import build
 from distilclip_eeg.runs import read_json, write_atomic, write_json
-from distilclip_eeg.schema import DataError
+from distilclip_eeg.schema import ConfigError, DataError
 
 WEIGHTS, ABOUT, TEXT = "model.safetensors", "model.json", "text.safetensors"
 SIZES = ("n_chans", "n_times", "sfreq", "n_outputs")
@@ -49,6 +49,49 @@ def load_encoder(folder: Path) -> nn.Module:
     net = build(about["net"], **{k: about[k] for k in SIZES})
     net.load_state_dict(load(body))
     return net.eval()
+
+
+def check_start(folder: Path, ours: dict) -> None:
+    """Refuse to start from an exported model that means something else by its input or output.
+
+    Args:
+        ours: ``ch_names``, ``classes``, ``n_times`` and ``sfreq`` of the data to train on.
+    """
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"init_from={folder}: no exported model. Make one with scripts/export.py.")
+    about = read_json(folder / "config.json")
+    theirs = about["recipe"] | {"sfreq": about["recipe"]["signals"]["sfreq"]}
+    for key, value in ours.items():
+        value = list(value) if isinstance(value, tuple) else value
+        if theirs[key] != value:
+            raise ConfigError(
+                f"init_from={folder}: its {key} are {theirs[key]}, those of the data {value}. Train with the "
+                "exported model's montage, rate, window and classes.",
+                reason="init_differs",
+            )
+    if len(about["weights"]) > 1:
+        raise ConfigError(f"init_from={folder} is an ensemble. Export one network: weights=final.")
+
+
+def start_from(net: nn.Module, folder: Path) -> nn.Module:
+    """``net`` with the weights of an exported model; returns it."""
+    named = read_json(folder / "config.json")["weights"][0]
+    body = (folder / named["file"]).read_bytes()
+    if hashlib.sha256(body).hexdigest() != named["sha256"]:
+        raise DataError(
+            f"init_from={folder}: not the weights its config.json describes (sha256 differs). Export again.",
+            reason="weights_changed",
+        )
+    state, own = load(body), net.state_dict()
+    unlike = [k for k in own | state if k not in own or k not in state or own[k].shape != state[k].shape]
+    if unlike:
+        raise ConfigError(
+            f"init_from={folder}: {unlike[0]} is not the same there and in model.net. Choose the exported "
+            "model's own preset and sizes.",
+            reason="init_differs",
+        )
+    net.load_state_dict(state)
+    return net
 
 
 def save_text(folder: Path, state: dict[str, Tensor]) -> None:
