@@ -127,6 +127,22 @@ def probe(overrides: list[str]) -> None:
         probes.add(table, run, Path(config["table"]))
 
 
+def explain(overrides: list[str]) -> None:
+    """Where a network looks, for the report: ``python scripts/explain.py run=RUN fold=0``."""
+    from distilclip_eeg.explain import run as explaining
+    from distilclip_eeg.explain.page import page
+
+    config = load("explain", overrides)
+    ask = explaining.Ask(**{key: config[key] for key in ("fold", "method", "windows")})
+    given = {key: config[key] for key in ("device", "n_jobs", "fresh")}
+    roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
+    for run in explaining.wanted(config["run"], Path(config["root"])):
+        print(f"run={run.path}", flush=True)
+        folder = explaining.explain(run, ask, **given, **roots)
+        print(page(folder))
+    print("next: python scripts/report.py")
+
+
 def prepare(overrides: list[str]) -> None:
     """Recordings to the store only, with a report: ``python scripts/prepare.py dataset=tusz``."""
     import joblib
@@ -192,6 +208,7 @@ VERBS = {
     "tune": tune,
     "evaluate": evaluate,
     "probe": probe,
+    "explain": explain,
     "prepare": prepare,
     "describe": describe,
     "check": check,

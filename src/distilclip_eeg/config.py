@@ -112,6 +112,10 @@ PLAIN = {
         **{"run": str, "table": str | None, "device": str, "n_jobs": int},
         **{"dataset.root": str | None, "store.root": str | None},
     },
+    "explain": {
+        **{"run": str, "root": str, "fold": int, "method": str, "windows": int, "fresh": bool},
+        **{"device": str, "n_jobs": int, "dataset.root": str | None, "store.root": str | None},
+    },
     "prepare": DATA | {"backend": str | None},
     "describe": DATA,
     "check": {"path": str, "recording": str | None},

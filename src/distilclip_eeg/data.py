@@ -10,7 +10,8 @@ import pandas as pd
 from distilclip_eeg.config import build, read
 from distilclip_eeg.loaders import WindowSource
 from distilclip_eeg.progress import track
-from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.runs import Run, read_json
+from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals import audit, splits
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
@@ -111,6 +112,32 @@ def load_data(config: dict) -> Data:
     audit.check_audit(shares, split.name)
     note = ("placebo labels, a coin per subject; " if placebo else "") + audit.audit_line(split.name, shares)
     return Data(store, folds, length, signals, windows_config, shares, note)
+
+
+def data_of(
+    run: Run, *, n_jobs: int, dataset: str | None = None, store: str | None = None
+) -> tuple[dict, Data]:
+    """The config of a run and the data that it was trained on, loaded again.
+
+    Args:
+        dataset, store: where these folders are now, if not where the run had them.
+
+    Raises:
+        DataError: the data are not the run's.
+    """
+    config = run.config | {"n_jobs": n_jobs}
+    if dataset:
+        config["dataset"]["root"] = config["dataset"]["corpus"]["root"] = dataset
+    if store:
+        config["store"]["root"] = store
+    data = load_data(config)
+    if splits.folds_hash(data.windows) != read_json(run.path / "data.json")["folds_sha256"]:
+        raise DataError(
+            f"run={run.path}: its folds are not those of the data that are there now. Give the data it was "
+            "trained on, dataset.root=FOLDER.",
+            reason="folds_differ",
+        )
+    return config, data
 
 
 def index_windows(store: Store, config: WindowConfig) -> pd.DataFrame:
