@@ -136,10 +136,18 @@ def explain(overrides: list[str]) -> None:
     ask = explaining.Ask(**{key: config[key] for key in ("fold", "method", "windows")})
     given = {key: config[key] for key in ("device", "n_jobs", "fresh")}
     roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
-    for run in explaining.wanted(config["run"], Path(config["root"])):
+    named = config["run"] not in ("latest", "all")
+    runs = [existing(Path(config["run"]))] if named else explaining.networks(Path(config["root"]))
+    if config["run"] == "latest":
+        runs = runs[-1:]
+    for run in runs:
         print(f"run={run.path}", flush=True)
-        folder = explaining.explain(run, ask, **given, **roots)
-        print(page(folder))
+        try:
+            print(page(explaining.explain(run, ask, **given, **roots)))
+        except UserError as error:
+            if config["run"] != "all":
+                raise
+            print(f"left out: {error}")
     print("next: python scripts/report.py")
 
 

@@ -3,7 +3,7 @@
 A *hit* is a window whose map is largest on a channel that contains the focus electrode. Beside the share of
 hits stand two numbers without which it says little. ``chance``: the share of channels that contain the focus.
 ``wave``: how often the invented wave itself, as strong as the network sees it, is largest on such a channel.
-A wave that has spread is larger elsewhere, and no map that tells the truth would then point at the focus.
+Some seconds after the onset the wave has spread and is stronger elsewhere, which a map may rightly say.
 
 Shapes: N windows, C channels.
 """
