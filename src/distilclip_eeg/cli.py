@@ -195,6 +195,30 @@ def search(overrides: list[str]) -> None:
     print(NOTE)
 
 
+def explain(overrides: list[str]) -> None:
+    """Where a network looks, for the report: ``python scripts/explain.py run=RUN fold=0``."""
+    from distilclip_eeg.explain import run as explaining
+    from distilclip_eeg.explain.page import page
+
+    config = load("explain", overrides)
+    ask = explaining.Ask(**{key: config[key] for key in ("fold", "method", "windows")})
+    given = {key: config[key] for key in ("device", "n_jobs", "fresh")}
+    roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
+    named = config["run"] not in ("latest", "all")
+    runs = [existing(Path(config["run"]))] if named else explaining.networks(Path(config["root"]))
+    if config["run"] == "latest":
+        runs = runs[-1:]
+    for run in runs:
+        print(f"run={run.path}", flush=True)
+        try:
+            print(page(explaining.explain(run, ask, **given, **roots)))
+        except UserError as error:
+            if config["run"] != "all":
+                raise
+            print(f"left out: {error}")
+    print("next: python scripts/report.py")
+
+
 def prepare(overrides: list[str]) -> None:
     """Recordings to the store only, with a report: ``python scripts/prepare.py dataset=tusz``."""
     import joblib
@@ -261,6 +285,7 @@ VERBS = {
     "evaluate": evaluate,
     "probe": probe,
     "continuous": continuous,
+    "explain": explain,
     "export": export,
     "detect": detect,
     "search": search,

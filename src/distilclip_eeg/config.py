@@ -124,6 +124,10 @@ PLAIN = {
         **{"dataset.root": str | None, "store.root": str | None},
         **{f"detect.{name}": float for name in ("smooth_s", "merge_gap_s", "min_duration_s")},
     },
+    "explain": {
+        **{"run": str, "root": str, "fold": int, "method": str, "windows": int, "fresh": bool},
+        **{"device": str, "n_jobs": int, "dataset.root": str | None, "store.root": str | None},
+    },
     "export": {
         **{
             "run": str,

@@ -102,9 +102,14 @@ def model_cost(model: str, sizes: dict, work: Workload) -> pd.DataFrame:
     Args:
         sizes: n_chans, n_times, sfreq, n_outputs.
     """
-    config = load("train", [f"model={model}"])
+    return config_cost(load("train", [f"model={model}"]), sizes, work)
+
+
+def config_cost(config: dict, sizes: dict, work: Workload) -> pd.DataFrame:
+    """``model_cost`` of a run's config."""
     if "conformer.Conformer" not in config["model"]["net"]["_target_"]:
-        raise ConfigError(f"model={model}: layers are counted of teachers and students alone.")
+        name = config["model"]["name"]
+        raise ConfigError(f"model={name}: layers are counted of teachers and students alone.")
     with torch.device("meta"):
         net = build(config["model"]["net"], **sizes)
     tables = [eeg_cost(net, sizes["n_times"], work.batch)]

@@ -93,6 +93,12 @@ def write_yaml(path: Path, content: dict) -> None:
     write_atomic(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 
+def write_npz(path: Path, **arrays: object) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomic(path, buffer.getvalue())
+
+
 def read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -147,9 +153,8 @@ def write_predictions(
     """
     shifted = logits_NK - logits_NK.max(1, keepdims=True)
     probability = np.exp(shifted) / np.exp(shifted).sum(1, keepdims=True)
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
+    write_npz(
+        path,
         part=part.astype("U4"),
         window_id=windows["window_id"].to_numpy(),
         recording=windows["recording_name"].to_numpy().astype("U"),
@@ -160,7 +165,6 @@ def write_predictions(
         logits_NK=logits_NK.astype(np.float32),
         classes=np.array(classes),
     )
-    write_atomic(path, buffer.getvalue())
 
 
 def provenance() -> dict:

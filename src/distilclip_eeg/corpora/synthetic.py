@@ -183,19 +183,33 @@ def write_tree(folder: Path, settings: Settings, workers: int = 1) -> None:
     (folder / MANIFEST).write_text(json.dumps(settings.manifest(), indent=2, sort_keys=True) + "\n")
 
 
+def case_of(number: int) -> str:
+    """Name of a person's folder; 21 is left out, which the reader takes for case 1's person."""
+    return f"chb{number + 1 + (number >= 20):02d}"
+
+
+def generator(settings: Settings, number: int, which: int) -> np.random.Generator:
+    """What a person (``which`` 0) or their recordings (1, 2, ...) are drawn from."""
+    return np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(number, which)))
+
+
+def plan_of(settings: Settings, number: int, index: int) -> tuple[Plan, np.random.Generator]:
+    """What a person's recording will hold, and the generator that its signal comes from next."""
+    rng = generator(settings, number, 1 + index)
+    count = number * settings.recordings_per_subject + index
+    return draw_plan(rng, case_of(number), index, count, settings.recording_s), rng
+
+
 def write_person(root: Path, settings: Settings, number: int) -> tuple[str, list[Plan]]:
     """One case folder; gives its row of SUBJECT-INFO and what was written."""
-    case = f"chb{number + 1 + (number >= 20):02d}"  # 21 is left out: the reader takes it for case 1's person
-    rng = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(number, 0)))
+    case, rng = case_of(number), generator(settings, number, 0)
     person = draw_person(rng, number, settings.difficulty)
     row = f"{case}\t{rng.choice(['F', 'M'])}\t{rng.integers(2, 20)}\n"
     folder = root / case
     folder.mkdir()
     plans = []
     for index in range(settings.recordings_per_subject):
-        rng = np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(number, 1 + index)))
-        count = number * settings.recordings_per_subject + index
-        plan = draw_plan(rng, case, index, count, settings.recording_s)
+        plan, rng = plan_of(settings, number, index)
         eeg = draw_recording(rng, person, plan.length_s, list(plan.seizures))
         (folder / plan.file).write_bytes(edf_bytes(plan, eeg))
         if plan.seizures:

@@ -60,6 +60,8 @@ class PromptClassifier(nn.Module):
         eeg: taken over; for ``prompt`` its own classifier is removed because nothing would use it.
     """
 
+    electrode_layer = "eeg.stem.time"
+
     def __init__(self, eeg: Conformer, inference: str):
         super().__init__()
         check_choice("head.inference", inference, INFERENCES[1:])

@@ -117,6 +117,9 @@ class Conformer(nn.Module):
     8 classes, classifier included. Initial values: torch's defaults for layers, N(0, 0.02) for prompts.
     """
 
+    electrode_layer = "stem.time"
+    """Name of the layer whose output (B, F, C, T') still holds every electrode; some baselines have one."""
+
     def __init__(
         self,
         *,

@@ -44,6 +44,8 @@ class EEGConformer(nn.Module):
     train for 2,000 epochs and add recombined segments; neither is done here.
     """
 
+    electrode_layer = "stem.time"
+
     def __init__(
         self,
         *,

@@ -27,6 +27,8 @@ class EEGNet(nn.Module):
     instead of after each step; BN and initial values are torch's.
     """
 
+    electrode_layer = "time"
+
     def __init__(
         self,
         *,

@@ -21,6 +21,8 @@ class LightSeizureNet(nn.Module):
     7,377 parameters at any number of channels, 256 Hz and 8 classes: no bias before a batch norm.
     """
 
+    electrode_layer = "layers"
+
     def __init__(
         self,
         *,

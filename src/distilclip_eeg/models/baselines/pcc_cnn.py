@@ -20,6 +20,8 @@ class PCCCNN(nn.Module):
     19 channels, 256 Hz and 8 classes.
     """
 
+    electrode_layer = "embed"
+
     def __init__(
         self,
         *,

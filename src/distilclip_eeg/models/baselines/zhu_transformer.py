@@ -31,6 +31,8 @@ class ZhuTransformer(nn.Module):
     Shapes: B batch, C channels, T samples, F filters, N tokens, D points, K classes.
     """
 
+    electrode_layer = "time"
+
     def __init__(
         self,
         *,

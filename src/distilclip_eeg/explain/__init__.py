@@ -1,0 +1,1 @@
+"""Where a network looks: maps over channels, how faithful they are, and what a report shows beside them."""
