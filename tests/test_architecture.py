@@ -32,7 +32,7 @@ LAYERS = (
 
 ONLY_IN = {
     "hydra": {"config", "cli"},
-    "mne": {"corpora", "signals", "deploy"},
+    "mne": {"corpora", "signals", "deploy", "report"},
     "transformers": {"text", "models", "tasks"},
     "matplotlib": {"report"},
     "optuna": {"tuning"},

@@ -15,9 +15,7 @@ from omegaconf import OmegaConf
 
 from distilclip_eeg.config import CONFIG_DIR, TUNE, check_type, load, opened
 from distilclip_eeg.runs import Run, find_runs
-from distilclip_eeg.schema import ConfigError, UserError
-
-NOTE = "Research software, not a medical device: not for diagnosis, monitoring or treatment."
+from distilclip_eeg.schema import NOTE, ConfigError, UserError
 
 
 def train(overrides: list[str]) -> None:
@@ -93,6 +91,25 @@ def evaluate(overrides: list[str]) -> None:
     else:
         runs = [open_finished(Path(config["run"]))]
     print(write_evaluation(runs, root, reading))
+
+
+def report(overrides: list[str]) -> None:
+    """Every table and figure of the article and one page: ``python scripts/report.py [dataset=chbmit]``."""
+    config = load("report", overrides)
+    root, dataset = Path(config["root"]), config.get("dataset", {}).get("name")
+    runs = find_runs(root, finished=False)
+    if config["run"] != "all":
+        runs = [open_finished(Path(config["run"]))]
+    from distilclip_eeg.report.build import write_report
+    from distilclip_eeg.report.chosen import choose
+
+    entries = choose(runs, dataset)
+    if not entries:
+        where = f"{root}, dataset={dataset}" if dataset else str(root)
+        raise ConfigError(f"{where}: no finished run found. Run `python train.py` first, or set root=FOLDER.")
+    folder = root / "report"
+    print(*write_report(entries, folder, Path(config["results"])), sep="\n")
+    print(f"{NOTE}\nnext: open {folder / 'index.html'} in a browser")
 
 
 def transfer(config: dict, overrides: list[str]) -> Run:
@@ -191,6 +208,7 @@ VERBS = {
     "distill": distill,
     "tune": tune,
     "evaluate": evaluate,
+    "report": report,
     "probe": probe,
     "prepare": prepare,
     "describe": describe,

@@ -50,6 +50,7 @@ PATHS = (
     "store.root",
     "run.root",
     "root",
+    "results",
     "run",
     "teacher",
     "text_encoder.path",
@@ -108,6 +109,7 @@ PLAIN = {
     "tune": DISTILL | TUNE | {"teacher": str | None},
     "evaluate": DATA
     | {"device": str, "run": str, "root": str, "metrics": str, "calibration": str, "threshold": str},
+    "report": DATA | {"run": str, "root": str, "results": str},
     "probe": {
         **{"run": str, "table": str | None, "device": str, "n_jobs": int},
         **{"dataset.root": str | None, "store.root": str | None},

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
+NOTE = "Research software, not a medical device: not for diagnosis, monitoring or treatment."
+"""What every page, card and file for people says."""
 BACKGROUND = "bckg"
 PROTOCOLS = ("window", "event", "recording", "time", "subject", "leave_one_subject_out", "official")
 """Ways of splitting a corpus, the article's first; see ``signals.splitters``."""
