@@ -19,7 +19,7 @@ def write_report(entries: Sequence[Entry], folder: Path, results: Path) -> list[
         results: the folder of ``table1_*.csv``, ``ablations_*.csv`` and ``gap_*.csv``; it may be missing.
 
     Returns:
-        A line for each file, then one for each part that was left out.
+        A line for each table, figure, card and page, then one for each part that was left out.
     """
     tables, ledger = article_tables(entries, results), Ledger()
     page = report_page(entries, tables, results, ledger)
@@ -39,7 +39,10 @@ def write_report(entries: Sequence[Entry], folder: Path, results: Path) -> list[
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / name, data)
+    kinds: dict[str, list[str]] = {}
+    for name in files:
+        kinds.setdefault(str(Path(name).with_suffix("")), []).append(Path(name).suffix)
     return [
-        *(f"written: {folder / name}" for name in files),
+        *(f"written: {folder / stem}{' '.join(endings)}" for stem, endings in kinds.items()),
         *(f"left out: {what}; {command} makes it" for what, command in ledger.absent),
     ]

@@ -61,6 +61,7 @@ def picture(figure: Figure, name: str, title: str, caption: str, alt: str) -> Pi
     png, pdf = io.BytesIO(), io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(png, format="png", metadata={"Software": None})
+        figure.set_layout_engine("none")  # it stays as it was laid out
         figure.savefig(pdf, format="pdf", metadata=dict.fromkeys(("Creator", "Producer", "CreationDate")))
     return Picture(name, title, caption, alt, png.getvalue(), pdf.getvalue())
 

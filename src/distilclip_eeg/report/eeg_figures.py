@@ -17,8 +17,8 @@ from distilclip_eeg.report.drawing import (
     styled,
 )
 
-ROW_IN = 0.105
-"""Inches a channel takes."""
+ROW_IN = 0.13
+"""Inches a channel takes, so that names of eight points do not touch."""
 SHADE, ALARM = OKABE_ITO[4], OKABE_ITO[1]
 
 
@@ -29,7 +29,7 @@ def example_window(
     """One window in microvolts, a channel a line, with a bar that says how much that is.
 
     Args:
-        about: true, predicted, probability, description of ``examples.json``.
+        about: true, predicted, probability, subject and start_s of ``examples.json``.
     """
     step = nice(4 * float(np.median(microvolts_CT.std(1))))
     n = len(ch_names)
@@ -46,10 +46,13 @@ def example_window(
     x = time_s[-1] + 2 / sfreq
     bar = {"clip_on": False, "color": OKABE_ITO[1], "lw": 2}
     axis.plot([x, x], [-step, 0], **bar)
-    axis.annotate(f"{step:g} µV", (x, -step / 2), (4, 0), textcoords="offset points", va="center")
+    axis.annotate(
+        f"{step:g} µV", (x, -step / 2), (4, 0), textcoords="offset points", va="center", annotation_clip=False
+    )
     answer = f"true: {about['true']}; answered: {about['predicted']} ({100 * about['probability']:.0f} %)"
     axis.set_title(answer, loc="left")
-    return picture(figure, name, "Example window", answer, f"EEG of {n} channels. {answer}.")
+    where = f"subject {about['subject']}, second {about['start_s']:g} of its recording; {answer}"
+    return picture(figure, name, "Example window", f"{where}.", f"EEG of {n} channels. {answer}.")
 
 
 def nice(value: float) -> float:
@@ -84,6 +87,7 @@ def trace_with_events(
         )
     axis.axhline(100 * config.threshold, color=GREY, lw=0.8, ls="--", label="threshold")
     axis.set(xlabel="time in the recording (min)", ylabel="probability of\nseizure (%)", ylim=(-2, 108))
+    axis.set_xlim(0, trace.recorded_P2[-1, 1] / 60)
     axis.set_title(recording, loc="left")
     figure.legend(loc="outside lower center", ncols=3)
     said = f"{len(reference)} annotated seizures, {len(found)} detected events"

@@ -58,10 +58,16 @@ def deletion_curves(methods: Mapping[str, Mapping], name: str, protocol: str) ->
     axis = figure.subplots()
     said = []
     for i, (method, numbers) in enumerate(shown.items()):
-        share = np.linspace(0, 100, len(numbers["curve"]))
-        label = f"{method}: area {numbers['deletion_auc']:.3f}, random {numbers['deletion_auc_random']:.3f}"
-        axis.plot(share, 100 * np.asarray(numbers["curve"]), label=label, **look(i))
+        curve = numbers["curve"]
+        label = f"{method}: area {numbers['deletion_auc']:.3f}"
+        axis.plot(
+            100 * np.array(curve["share"]), 100 * np.array(curve["probability"]), label=label, **look(i)
+        )
         said.append(label)
+    label = f"random order: area {numbers['deletion_auc_random']:.3f}"
+    axis.plot(
+        100 * np.array(curve["share"]), 100 * np.array(curve["random"]), color=GREY, lw=0.8, label=label
+    )
     axis.set(xlabel="channels silenced (%), most relevant first", ylabel="probability of the answer (%)")
     figure.legend(loc="outside lower center")
     return picture(
@@ -70,23 +76,30 @@ def deletion_curves(methods: Mapping[str, Mapping], name: str, protocol: str) ->
         "Deletion curves",
         "The faster a curve falls, the more the channels that a method names first matter to the model; the "
         f"area is to be below that of a random order. {protocol}.",
-        f"{sentence(said)}.",
+        f"{sentence([*said, label])}.",
     )
 
 
 @styled
-def embedding_map(saved: Mapping[str, np.ndarray], classes: list[str], name: str, protocol: str) -> Picture:
-    """Test windows in two dimensions, by class and by person."""
+def embedding_map(saved: Mapping[str, np.ndarray], name: str, protocol: str) -> Picture:
+    """Test windows by the first two principal components of their features, by class and by person.
+
+    Args:
+        saved: ``embedding.npz``.
+    """
     xy_N2, label_N, subject_N = saved["xy_N2"], saved["label_N"], saved["subject_N"].astype(str)
     figure = new_figure(PAGE, 3.3)
     by_class, by_subject = figure.subplots(1, 2, sharex=True, sharey=True)
-    for k, word in enumerate(classes):
+    for k, word in enumerate(saved["classes"]):
         dots(by_class, xy_N2[label_N == k], k, f"{word} ({(label_N == k).sum():,})")
     people = sorted(set(subject_N))
     for i, who in enumerate(people):
         dots(by_subject, xy_N2[subject_N == who], i, who if len(people) <= 8 else None)
-    by_class.set(title="class", xlabel="dimension 1 (no unit)", ylabel="dimension 2 (no unit)")
-    by_subject.set(title=f"person ({len(people)})", xlabel="dimension 1 (no unit)")
+    one, two = (
+        f"component {i + 1} ({100 * v:.0f} % of variance)" for i, v in enumerate(saved["explained_2"])
+    )
+    by_class.set(title="class", xlabel=one, ylabel=two)
+    by_subject.set(title=f"person ({len(people)})", xlabel=one)
     for axis in (by_class, by_subject):
         if axis.get_legend_handles_labels()[0]:
             axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, handletextpad=0.1)
@@ -104,4 +117,3 @@ def dots(axis, xy_N2: np.ndarray, i: int, label: str | None) -> None:
     """One group of points, with a colour and a marker of its own."""
     style = {"color": OKABE_ITO[i % len(OKABE_ITO)], "marker": MARKERS[(i // len(OKABE_ITO) + i) % 8]}
     axis.scatter(*xy_N2.T, s=7, alpha=0.7, linewidths=0, label=label, **style)
-    axis.tick_params(colors=GREY)

@@ -81,15 +81,12 @@ def kind_of(row: pd.Series) -> str:
 
 
 def about_cost(table: pd.DataFrame) -> str:
-    """What parameters and FLOPs were counted of, as ``cost.csv`` states it."""
-    words = {"batch": "batch {:g}", "texts": "{:g} texts", "tokens": "of {:g} tokens, prompts among them"}
-    words |= {"n_chans": "{:g} channels", "n_times": "{:g} samples", "n_outputs": "{:g} classes"}
+    """What ``cost.csv`` was counted of."""
     first = table.iloc[0]
-    said = [
-        form.format(first[name]) for name, form in words.items() if name in table and pd.notna(first[name])
-    ]
-    text = "text included" if "text" in set(table["side"]) else "text not included"
-    return ", ".join([*said, text])
+    text = "text not included"
+    if "text" in set(table["side"]):
+        text = f"text included: {first['texts']:g} texts of {first['tokens']:g} tokens, prompts among them"
+    return f"batch of {first['batch']:g} windows, {text}"
 
 
 @styled
@@ -111,13 +108,12 @@ def parameters(costs: dict[str, pd.DataFrame], name: str) -> Picture:
     for i, (part, row) in enumerate(sums.iterrows()):
         hatch = "//" if str(part).startswith("text") else ""
         style = {"color": OKABE_ITO[i % len(OKABE_ITO)], "hatch": hatch, "edgecolor": "white"}
-        axis.barh(range(len(costs)), row / scale, left=left, label=part, **style)
+        axis.barh(range(len(costs)), row / scale, 0.6, left=left, label=part, **style)
         left += row.to_numpy() / scale
     for i, total in enumerate(left):
         axis.annotate(f"{total:,.1f}", (total, i), (3, 0), textcoords="offset points", va="center")
     axis.set_yticks(range(len(costs)), list(costs))
-    axis.set(xlabel=f"parameters ({unit})", xlim=(0, left.max() * 1.18))
-    axis.invert_yaxis()
+    axis.set(xlabel=f"parameters ({unit})", xlim=(0, left.max() * 1.18), ylim=(len(costs) - 0.4, -0.6))
     figure.legend(loc="outside lower center", ncols=2)
     eeg = {m: t.loc[t["side"] == "eeg", "parameters"].sum() for m, t in costs.items()}
     said = [f"{m} {int(n):,}" for m, n in eeg.items()]
@@ -157,7 +153,7 @@ def cumulative_flops(costs: dict[str, pd.DataFrame], name: str) -> Picture:
         figure,
         name,
         "Cumulative FLOPs by layer (Fig. 7)",
-        "Products of matrices and convolutions, two a multiply-add. "
+        f"{next(iter(costs.values()))['unit'].iloc[0]}; products of matrices and convolutions alone. "
         + " ".join(f"{m}: {about_cost(t)}." for m, t in costs.items())
         + " The article, without a unit or a batch: above 7e11 for the teacher, below 2e11 for the student.",
         f"Of the article's architecture in all: {sentence([f'{m} {n:.3g} GFLOP' for m, n in ends.items()])}.",
@@ -166,7 +162,7 @@ def cumulative_flops(costs: dict[str, pd.DataFrame], name: str) -> Picture:
 
 @styled
 def confusion_matrices(entries: Sequence[Entry]) -> Picture:
-    """Fig. 8: teacher, its ablations and student, or whatever else was run; counts, per cent by true class."""
+    """Fig. 8: teacher, ablations and student, or whatever else was run; counts and per cent by true class."""
     entries = [e for e in entries if e.kind in ("teacher", "student")] or entries
     classes = [str(c) for c in entries[0].run.predictions(entries[0].run.folds_done()[0])["classes"]]
     k = len(classes)

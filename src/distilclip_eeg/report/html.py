@@ -20,7 +20,7 @@ h3 { margin-top: 2rem; } h4 { margin: 1.4rem 0 .3rem; } a { color: #005a8d; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; } th, td { padding: .2rem .7rem .2rem 0; text-align: right;
   border-bottom: 1px solid #ddd; white-space: nowrap; overflow-wrap: normal; }
-th { border-bottom: 2px solid #666; } .word { text-align: left; }
+th { border-bottom: 2px solid #666; white-space: normal; vertical-align: bottom; } .word { text-align: left; }
 td.long { white-space: normal; min-width: 14rem; }
 .note, figcaption { font-size: .88rem; color: #444; margin: .2rem 0; }
 figure { margin: 1rem 0; } figure .scroll { margin: 0; } img { display: block; height: auto; }

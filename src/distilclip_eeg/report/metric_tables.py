@@ -62,7 +62,7 @@ def class_tables(dataset: str, entries: Sequence[Entry]) -> list[Grid]:
 def audit_rows(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
     """Head and rows: what the test windows of each protocol share with training, in per cent."""
     head = ["protocol", "folds", "test windows", "seizures among them %"]
-    head += [f"sharing {words} %" for words in SHARED.values()]
+    head += [f"{words} %" for words in SHARED.values()]
     rows = []
     for split in splits_of(entries):
         entry = next(e for e in entries if e.split == split)

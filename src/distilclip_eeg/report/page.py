@@ -109,7 +109,7 @@ def corpus(
         tag("h3", "Data report"),
         tag("pre", report),
         tag("h3", "Protocols and leak audit"),
-        html.text_table(head, rows, 1, "Test windows that share with training"),
+        html.text_table(head, rows, 1, "How many test windows share these with training"),
         html.bullets(
             [f"{split}: {next(e for e in main if e.split == split).leak_note}" for split in splits_of(main)]
         ),

@@ -82,34 +82,50 @@ def explain_folder(entry: Entry) -> tuple[int, Explained] | None:
 
 
 def explanation(ledger: Ledger, entry: Entry) -> list[Markup]:
-    """Activation maps, faithfulness, example windows and the embedding of one run; or nothing."""
+    """Activation maps, faithfulness, example windows and the map of features of one run; or nothing."""
     found = explain_folder(entry)
     if not found:
         return []
     fold, saved = found
     stem = file_name(entry.dataset, entry.split, entry.label)
     where = f"{entry.label}, fold {fold}; {entry.protocol}"
-    parts = [tag("h4", f"{entry.label}, split={entry.split}, fold {fold}")]
+    shown = [tag("h4", f"{entry.label}, split={entry.split}, fold {fold}")]
     maps, methods = saved.arrays("ecam.npz"), saved.json("faithfulness.json")
     if maps:
-        picture = scalp.scalp_maps(maps, f"fig9_ecam_{stem}", where)
-        parts += (
-            [ledger.show(picture)]
-            if picture
-            else [html.paragraph("Too few channels have a known place on the scalp.")]
-        )
+        drawn = scalp.scalp_maps(maps, f"fig9_ecam_{stem}", where)
+        few = html.paragraph("Too few channels have a known place on the scalp to draw a map.")
+        shown.append(ledger.show(drawn) if drawn else few)
     if methods:
-        parts.append(faithfulness(methods))
-        curve = explained.deletion_curves(methods, f"deletion_{stem}", where)
-        parts += [ledger.show(curve)] if curve else []
-    windows, about = saved.arrays("examples.npz"), saved.json("examples.json")
-    if windows and about:
-        parts += examples(ledger, windows, about, stem)
+        shown.append(faithfulness(methods))
+        shown.append(ledger.show(explained.deletion_curves(methods, f"deletion_{stem}", where)))
+    focus = saved.table("focus.csv")
+    if focus is not None:
+        shown.append(focus_table(focus))
     points = saved.arrays("embedding.npz")
     if points:
-        classes = [str(c) for c in entry.run.predictions(fold)["classes"]]
-        parts.append(ledger.show(explained.embedding_map(points, classes, f"embedding_{stem}", where)))
-    return parts
+        shown.append(ledger.show(explained.embedding_map(points, f"embedding_{stem}", where)))
+    windows, about = saved.arrays("examples.npz"), saved.json("examples.json")
+    if windows and about:
+        shown += examples(ledger, windows, about, stem)
+    left_out = (saved.json("explain.json") or {}).get("left_out", {})
+    return [*shown, *(html.paragraph(f"{what}: {why}.", class_="absent") for what, why in left_out.items())]
+
+
+def focus_table(table: pd.DataFrame) -> Markup:
+    """How often a map is largest at the electrode where an invented seizure starts, beside chance."""
+    head = [
+        "stage of the seizure",
+        "method",
+        "windows",
+        "largest at its focus %",
+        "by chance %",
+        "the wave itself %",
+    ]
+    rows = [
+        [row.stage, row.method, f"{row.n:,}", *(f"{100 * v:.0f}" for v in (row.share, row.chance, row.wave))]
+        for row in table.itertuples()
+    ]
+    return html.text_table(head, rows, 2, "Correctly detected windows of invented seizures")
 
 
 def faithfulness(methods: dict[str, dict]) -> Markup:
@@ -126,19 +142,17 @@ def plain_value(value: object) -> bool:
     return value is None or isinstance(value, int | float | str)
 
 
-def examples(ledger: Ledger, windows: dict, about: Sequence[dict], stem: str) -> list[Markup]:
+def examples(ledger: Ledger, windows: dict, about: dict, stem: str) -> list[Markup]:
     """Each example window with its description and the texts nearest to it."""
     names, sfreq = [str(c) for c in windows["ch_names"]], float(windows["sfreq"])
-    parts = []
-    for i, (microvolts_CT, said) in enumerate(zip(windows["microvolts_NCT"], about, strict=True)):
-        picture = eeg_figures.example_window(
-            microvolts_CT.astype(float), names, sfreq, said, f"example{i}_{stem}"
-        )
-        near = [f"{text['text']} (similarity {text['similarity']:.2f})" for text in said.get("nearest", ())]
-        words = said["description"] or "no text"
-        parts.append(tag("section", ledger.show(picture), html.paragraph("Description: ", tag("em", words))))
-        parts += [html.paragraph("Nearest texts:"), html.bullets(near)] if near else []
-    return parts
+    shown = []
+    for i, (uv_CT, said) in enumerate(zip(windows["uv_NCT"], about["windows"], strict=True)):
+        drawn = eeg_figures.example_window(uv_CT.astype(float), names, sfreq, said, f"example{i}_{stem}")
+        shown += [ledger.show(drawn), html.paragraph("Description: ", tag("em", said["text"] or "none"))]
+        near = [f"{text['text']} (similarity {text['similarity']:.2f})" for text in said["nearest"]]
+        words = f"Nearest of {about['texts_compared']:,} descriptions of test windows:"
+        shown += [html.paragraph(words), html.bullets(near)] if near else []
+    return shown
 
 
 def events(ledger: Ledger, entry: Entry) -> list[Markup]:
@@ -202,7 +216,7 @@ def cost(ledger: Ledger, dataset: str, entries: Sequence[Entry]) -> list[Markup]
 
 
 def gap(ledger: Ledger, dataset: str, results: Path) -> list[Markup]:
-    """What ``results/gap_*.csv`` says: the same models under every protocol."""
+    """What ``results/gap_*.csv`` says of the same models under several protocols."""
     rows = rows_of(results, "gap_*.csv", dataset)
     if rows.empty:
         return [

@@ -7,8 +7,8 @@ import numpy as np
 
 from distilclip_eeg.report.drawing import DIVERGING, PAGE, Picture, new_figure, picture, sentence, styled
 
-HEAD = (0.0, 0.018, 0.0, 0.095)
-"""Centre and radius (m) of the drawn head around the 10-20 positions, whose Cz is 18 mm before the origin."""
+CENTRE_M, RADIUS_M = np.array([0.0, 0.018]), 0.095
+"""Of the drawn head around the 10-20 positions, whose Cz lies 18 mm before the origin."""
 SAME_M = 1e-4
 """Positions nearer than this are one: two derivations with the same midpoint."""
 FEWEST = 4
@@ -48,14 +48,22 @@ def scalp_maps(saved: Mapping[str, np.ndarray], name: str, protocol: str) -> Pic
     placed = {title: at_places(map_C, positions_C2) for title, map_C in shown.items()}
     if not placed or len(next(iter(placed.values()))[0]) < FEWEST:
         return None
-    most = max(np.abs(value).max() for value, _ in placed.values()) or 1.0
+    most = float(max(np.abs(value).max() for value, _ in placed.values())) or 1.0
+    levels = np.linspace(-most, most, 8)
     across = min(len(placed), 3 if len(placed) < 4 else 4)
     down = -(-len(placed) // across)
     figure = new_figure(PAGE, 2.15 * down + 0.1)
     axes = figure.subplots(down, across, squeeze=False)
     for axis, (title, (value, xy)) in zip(axes.flat, placed.items(), strict=False):
         image, _ = mne.viz.plot_topomap(
-            value, xy, axes=axis, show=False, sphere=HEAD, cmap=DIVERGING, vlim=(-most, most), contours=4
+            value,
+            xy - CENTRE_M,
+            axes=axis,
+            show=False,
+            sphere=RADIUS_M,
+            cmap=DIVERGING,
+            vlim=(-most, most),
+            contours=levels,
         )
         axis.set_title(title)
     for axis in axes.flat[len(placed) :]:
