@@ -36,7 +36,9 @@ def histories(entry: Entry) -> list[pd.DataFrame]:
 def over_folds(tables: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
     """Mean, lowest and highest of the folds at each epoch that any of them reached."""
     stacked = pd.concat([t.set_index("epoch")[column] for t in tables], axis=1)
-    return pd.DataFrame({"mean": stacked.mean(1), "low": stacked.min(1), "high": stacked.max(1)})
+    return pd.DataFrame(
+        {name: stacked.agg(of, axis=1) for name, of in (("mean", "mean"), ("low", "min"), ("high", "max"))}
+    )
 
 
 @styled
