@@ -75,7 +75,9 @@ QUICK = ("scalp", "events")
 def test_a_figure_is_the_same_bytes_twice(name, world):
     one, two = DRAWINGS[name](*world), DRAWINGS[name](*world)
     assert one == two
-    assert Image.open(io.BytesIO(one.png)).size[0] in (200 * drawing.COLUMN, 200 * drawing.PAGE)
+    assert Image.open(io.BytesIO(one.png)).size[0] in (
+        int(drawing.DPI * width) for width in (drawing.COLUMN, drawing.PAGE)
+    )
     assert b"Software" not in one.png and b"CreationDate" not in one.pdf and one.pdf.startswith(b"%PDF")
     assert one.alt and one.caption and one.title
 

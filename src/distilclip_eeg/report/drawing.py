@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 COLUMN, PAGE = 3.5, 7.16
 """Inches: one column of a journal, and both."""
+DPI = 150
+"""Of the PNG, for screens; the PDF beside it is for print."""
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A00")
 """Told apart with any colour vision (Okabe and Ito 2008); yellow darkened for white paper."""
 DASHES = ("-", "--", "-.", ":")
@@ -26,7 +28,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "lines.linewidth": 1.3,
-    "savefig.dpi": 200,
+    "savefig.dpi": DPI,
     "pdf.fonttype": 42,
     "text.usetex": False,
     "text.parse_math": False,

@@ -48,7 +48,7 @@ def training_curves(entries: Sequence[Entry]) -> Picture | None:
     shown = [(e, tables) for e, tables in shown if tables]
     if not shown:
         return None
-    figure = new_figure(PAGE, 1.9 * len(shown))
+    figure = new_figure(PAGE, 1.9 * len(shown) + 0.2)
     axes = figure.subplots(len(shown), len(CURVES), squeeze=False)
     said = []
     for row, (entry, tables) in zip(axes, shown, strict=True):
@@ -64,7 +64,8 @@ def training_curves(entries: Sequence[Entry]) -> Picture | None:
             axis.set(xlabel="epoch", ylabel=unit, title=entry.label)
             axis.set_xlim(0.5, max(t["epoch"].max() for t in tables) + 0.5)
             axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-        row[0].legend()
+    handles, words = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, words, loc="outside lower center", ncols=2)
     first = shown[0][0]
     return picture(
         figure,

@@ -4,9 +4,11 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from distilclip_eeg.report.drawing import Picture
+from distilclip_eeg.report.drawing import DPI, Picture
 from distilclip_eeg.report.grid import Grid
 
+CSS_PX = 100
+"""Of the page for an inch of a figure: eight points become eleven pixels."""
 EMPTY = ("img", "meta", "link")
 STYLE = """
 :root { color-scheme: light; }
@@ -60,7 +62,7 @@ def absent(what: str, command: str) -> Markup:
 def shown(picture: Picture) -> Markup:
     """A figure within the page; a wide one scrolls in its own box where the screen is narrow."""
     data = base64.b64encode(picture.png).decode()
-    width = int.from_bytes(picture.png[16:20], "big") // 2
+    width = round(int.from_bytes(picture.png[16:20], "big") / DPI * CSS_PX)
     image = tag(
         "img",
         src=f"data:image/png;base64,{data}",

@@ -60,7 +60,10 @@ def trained(ledger: Ledger, entries: Sequence[Entry]) -> list[Markup]:
         )
     elif "teacher" not in kinds:
         parts.append(
-            ledger.lacks(f"{first.dataset}, {first.split}: a teacher", f"python train.py split={first.split}")
+            ledger.lacks(
+                f"{first.dataset}, {first.split}: a teacher",
+                f"python train.py split={first.split} dataset={first.dataset}",
+            )
         )
     for draw in (diagrams.roc_and_pr, diagrams.reliability_diagram):
         picture = draw(main)

@@ -64,6 +64,7 @@ def scalp_maps(saved: Mapping[str, np.ndarray], name: str, protocol: str) -> Pic
             cmap=DIVERGING,
             vlim=(-most, most),
             contours=levels,
+            image_interp="linear",  # a cubic one overshoots between near middles
         )
         axis.set_title(title)
     for axis in axes.flat[len(placed) :]:
