@@ -147,7 +147,8 @@ def test_the_page_holds(made, part):
 
 def test_faithfulness_and_focus_stand_beside_the_maps_with_chance(made):
     text = made[2].text
-    assert "spearman occlusion mean" in text and "hires 0.425 0.575 0.5 6 6" in text
+    head = "method windows area of deletion in random order Spearman with occlusion, mean over windows"
+    assert f"{head} hires 6 0.425 0.575 0.5 6" in text
     assert "largest at its focus % by chance %" in text
     assert "first third hires 5 80 10 90" in text
 

@@ -18,6 +18,13 @@ from distilclip_eeg.runs import read_json
 
 WHOLE = ("recording", "subject", "leave_one_subject_out", "official")
 """Protocols under which whole recordings can be scored."""
+FAITHFUL = {
+    "windows": "windows",
+    "deletion_auc": "area of deletion",
+    "deletion_auc_random": "in random order",
+    "spearman_occlusion_mean": "Spearman with occlusion, mean",
+    "spearman_n": "over windows",
+}
 EVENT_TABLES = {
     "overall": "Event scores over all subjects",
     "by_subject": "Event scores by subject",
@@ -132,17 +139,10 @@ def focus_table(table: pd.DataFrame) -> Markup:
 
 
 def faithfulness(methods: dict[str, dict]) -> Markup:
-    """Every number that was saved of each method, curves aside."""
-    columns = list(dict.fromkeys(k for said in methods.values() for k, v in said.items() if plain_value(v)))
-    rows = [[name, *(number(said.get(column)) for column in columns)] for name, said in methods.items()]
-    head = ["method", *(column.replace("_", " ") for column in columns)]
-    return html.text_table(
-        head, rows, caption="Faithfulness of the maps: does silencing what they name matter?"
-    )
-
-
-def plain_value(value: object) -> bool:
-    return value is None or isinstance(value, int | float | str)
+    """The numbers that were saved of each method, beside those of chance."""
+    rows = [[name, *(number(said.get(column)) for column in FAITHFUL)] for name, said in methods.items()]
+    words = "Faithfulness of the maps: does silencing what they name matter?"
+    return html.text_table(["method", *FAITHFUL.values()], rows, caption=words)
 
 
 def examples(ledger: Ledger, windows: dict, about: dict, stem: str) -> list[Markup]:
