@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from distilclip_eeg import cli, pipeline
+from distilclip_eeg import pipeline, verbs
 from distilclip_eeg.chosen import with_teacher_data
 from distilclip_eeg.config import load
 from distilclip_eeg.corpora.layouts.tree import LAYOUTS
@@ -54,7 +54,7 @@ def run_layout(layout: str, root: Path, steps: int) -> pd.DataFrame:
     tree = root / layout
     make = f"layout={layout} root={tree} n_subjects={SUBJECTS.get(layout, 12)}"
     if not tree.exists():
-        cli.synthesize(make.split())
+        verbs.synthesize(make.split())
     words = [f"dataset={layout}", f"dataset.root={tree}", f"trainer.max_steps={steps}"]
     teacher = pipeline.train(load("train", words))
     config = load("distill", ["model=student_tiny", words[-1]])

@@ -24,6 +24,7 @@ LAYERS = (
     {"crossval", "descriptions"},
     {"pipeline", "transfer", "speed", "cost", "workers"},
     {"probes", "tuning", "continuous", "explain", "deploy"},
+    {"verbs"},
     {"cli"},
     {"table1", "ablations"},
     {"gap"},
@@ -32,7 +33,7 @@ LAYERS = (
 
 ONLY_IN = {
     "hydra": {"config", "cli"},
-    "mne": {"corpora", "signals", "explain", "deploy"},
+    "mne": {"corpora", "signals", "explain", "deploy", "report"},
     "transformers": {"text", "models", "tasks"},
     "matplotlib": {"report"},
     "optuna": {"tuning"},

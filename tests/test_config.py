@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import yaml
 
-from distilclip_eeg import cli
+from distilclip_eeg import chosen
 from distilclip_eeg import config as config_module
 from distilclip_eeg.config import CONFIG_DIR, build, load, read
 from distilclip_eeg.engine import OptimConfig, TrainerConfig
@@ -177,8 +177,8 @@ def test_the_student_of_that_recipe_trains_100_epochs_on_its_teachers_data(datas
     (run / "metrics.json").write_text("{}")
     for words in ([], [f"experiment=paper_{dataset}"]):
         words = [*words, f"teacher={run}"]
-        config = load("distill", [*cli.student_of(words), *words])
-        config = cli.with_teacher_data(config, cli.find_teacher(config), words)
+        config = load("distill", [*chosen.student_of(words), *words])
+        config = chosen.with_teacher_data(config, chosen.find_teacher(config), words)
         if len(words) > 1:
             check_recipe(config, epochs=100)
         assert config["trainer"]["epochs"] == 100 and config["optim"]["lr"] == 1e-5

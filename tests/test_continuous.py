@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg import cli, continuous, pipeline
+from distilclip_eeg import continuous, pipeline, verbs
 from distilclip_eeg.config import load
 from distilclip_eeg.events.detect import DetectConfig
 from distilclip_eeg.report import continuous as tables
@@ -201,7 +201,7 @@ def test_a_hop_that_leaves_time_out_is_refused(run, hop_s):
 
 
 def test_the_command_prints_the_tables_and_where_they_are(run, capsys):
-    cli.continuous([f"run={run.path}", "n_jobs=1", "device=cpu", "threshold=0.5", "detect.smooth_s=3"])
+    verbs.continuous([f"run={run.path}", "n_jobs=1", "device=cpu", "threshold=0.5", "detect.smooth_s=3"])
     said = capsys.readouterr().out
     assert "SzCORE event" in said and "NEDC TAES" in said and "mean over 3 s" in said
     assert f"written: {run.path / tables.FOLDER}" in said

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from distilclip_eeg import cli, pipeline
+from distilclip_eeg import pipeline, verbs
 from distilclip_eeg.calibration import answers
 from distilclip_eeg.config import load
 from distilclip_eeg.data import reopen
@@ -39,7 +39,9 @@ def teacher(words):
 def student(words, teacher):
     """Its student."""
     root = next(w for w in words if w.startswith("run.root="))
-    cli.distill([f"teacher={teacher.path}", root, "run.name=student", *SMALL, "trainer.epochs=2", "n_jobs=1"])
+    verbs.distill(
+        [f"teacher={teacher.path}", root, "run.name=student", *SMALL, "trainer.epochs=2", "n_jobs=1"]
+    )
     return Run(teacher.path.with_name("student"))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from distilclip_eeg import cli
+from distilclip_eeg import verbs
 from distilclip_eeg.corpora.layouts.edf import edf_bytes, signal_of
 from distilclip_eeg.corpora.montage import STANDARD_19
 from distilclip_eeg.filecheck import CHECKS, check, kind_of
@@ -24,7 +24,7 @@ LATER = ("checkpoint", "archive", "config")
 
 
 def lines(capsys, *words):
-    cli.check(list(words))
+    verbs.check(list(words))
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 

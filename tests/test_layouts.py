@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from distilclip_eeg import cli
+from distilclip_eeg import verbs
 from distilclip_eeg.config import build, load
 from distilclip_eeg.corpora.layouts.tree import LAYOUTS, TRUTH, synthesize
 from distilclip_eeg.runs import find_runs
@@ -88,7 +88,7 @@ def test_the_survey_of_headers_finds_what_the_store_holds(trees, layout):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_describe_is_a_page_without_traceback(trees, layout, capsys):
-    cli.describe([f"dataset={layout}", f"dataset.root={trees(layout)[0]}", "n_jobs=1"])
+    verbs.describe([f"dataset={layout}", f"dataset.root={trees(layout)[0]}", "n_jobs=1"])
     page = capsys.readouterr().out
     assert "sampling rate:" in page and "  bckg" in page and "('" not in page
 
@@ -99,9 +99,9 @@ def test_each_layout_trains_distils_and_evaluates(trees, layout, tmp_path, capsy
     root, _ = trees(layout)
     places = [f"run.root={tmp_path / 'runs'}", f"store.root={tmp_path / 'store'}"]
     data = [f"dataset={layout}", f"dataset.root={root}", "split.n_folds=3"]
-    cli.train([*data, "model=teacher_tiny", *FEW_STEPS, *places])
-    cli.distill([f"dataset.root={root}", *FEW_STEPS, *places])
-    cli.evaluate([f"root={tmp_path / 'runs'}"])
+    verbs.train([*data, "model=teacher_tiny", *FEW_STEPS, *places])
+    verbs.distill([f"dataset.root={root}", *FEW_STEPS, *places])
+    verbs.evaluate([f"root={tmp_path / 'runs'}"])
     page = capsys.readouterr().out
     classes = pd.read_csv(tmp_path / "runs" / "evaluation" / f"{layout}_classes.csv")
     corpus = corpus_of(layout, root)
@@ -117,7 +117,7 @@ def test_each_layout_trains_distils_and_evaluates(trees, layout, tmp_path, capsy
 @pytest.mark.slow
 def test_the_official_split_of_tusz_is_one_fold(trees, tmp_path, capsys):
     words = [f"dataset.root={trees('tusz')[0]}", f"run.root={tmp_path / 'runs'}", f"store.root={tmp_path}"]
-    cli.train(["dataset=tusz", "split=official", *words, *FEW_STEPS])
+    verbs.train(["dataset=tusz", "split=official", *words, *FEW_STEPS])
     page = capsys.readouterr().out
     assert "official: seizures" in page and "subject 0 %" in page
     run = find_runs(tmp_path / "runs")[0]
@@ -165,10 +165,10 @@ def test_one_montage_carries_a_model_from_tusz_to_chbmit(trees, tmp_path, capsys
         "signals.montage=bipolar18",
         "text.source=none",
     ]
-    cli.train([*words, "split=recording", "split.n_folds=2", *FEW_STEPS, *places])
+    verbs.train([*words, "split=recording", "split.n_folds=2", *FEW_STEPS, *places])
     run = find_runs(tmp_path)[0]
     other = ["dataset=chbmit", f"dataset.root={trees('chbmit')[0]}", f"store.root={tmp_path / 'store'}"]
-    cli.evaluate([f"run={run.path}", f"root={tmp_path}", *other, "n_jobs=1", "device=cpu"])
+    verbs.evaluate([f"run={run.path}", f"root={tmp_path}", *other, "n_jobs=1", "device=cpu"])
     table = pd.read_csv(tmp_path / "evaluation" / "chbmit_classes.csv")
     assert table["class"].tolist() == ["bckg", "seiz"]  # eight classes on one side, two on the other
     assert "teacher_tiny from tusz" in capsys.readouterr().out
@@ -180,7 +180,7 @@ def test_one_montage_carries_a_model_from_tusz_to_chbmit(trees, tmp_path, capsys
 def test_a_tree_is_written_whole_or_not_at_all_and_the_same_twice(tmp_path):
     sizes = {"n_subjects": 5, "recordings_per_subject": 1, "recording_s": 60, "seed": 3}
     for name in ("a", "b"):
-        cli.synthesize(["layout=bids", f"root={tmp_path / name}", *(f"{k}={v}" for k, v in sizes.items())])
+        verbs.synthesize(["layout=bids", f"root={tmp_path / name}", *(f"{k}={v}" for k, v in sizes.items())])
     trees = [
         {p.relative_to(r): p.read_bytes() for p in r.rglob("*") if p.is_file()} for r in tmp_path.iterdir()
     ]

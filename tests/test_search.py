@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg import cli, pipeline
+from distilclip_eeg import pipeline, verbs
 from distilclip_eeg.config import load
 from distilclip_eeg.deploy import search
 from distilclip_eeg.deploy.export import export
@@ -78,29 +78,30 @@ def test_class_texts_share_the_probability_and_the_nearest_is_the_likeliest(teac
 
 
 def test_the_second_query_reads_no_recording_and_a_changed_file_is_read_again(words, recordings, monkeypatch):
-    cli.search([*words, f"query={TEXT}", "figure=false"])
+    verbs.search([*words, f"query={TEXT}", "figure=false"])
     out = Path(words[2].partition("=")[2])
     first = Index.load(out / FILE)
     with monkeypatch.context() as patch:
         patch.setattr(search.Search, "features", lambda *a: pytest.fail("a recording was read again"))
-        cli.search([*words, "query=[one,another, and a third]", "figure=false"])
+        verbs.search([*words, "query=[one,another, and a third]", "figure=false"])
     table = pd.read_csv(out / search.TABLE)
     assert set(table["query"]) == {"one", "another", "and a third"}
     moved = recordings / "moved.edf"
     shutil.copy(sorted(recordings.glob("*.edf"))[0], moved)
     try:
-        cli.search([*words, f"query={TEXT}", "figure=false"])
+        verbs.search([*words, f"query={TEXT}", "figure=false"])
     finally:
         moved.unlink()
     assert set(Index.load(out / FILE).files) == {*first.files, "moved"}
 
 
 def test_the_command_writes_table_figure_and_index_and_says_where(words, capsys):
-    cli.search([*words, "query=Sharp waves, over the left: temporal (T7)?", "classes=[rhythmic,flat]", "n=4"])
+    asked = "Sharp waves, over the left: temporal (T7)?"
+    verbs.search([*words, f"query={asked}", "classes=[rhythmic,flat]", "top=4"])
     said, out = capsys.readouterr().out, Path(words[2].partition("=")[2])
     assert {p.name for p in out.iterdir()} == {FILE, search.TABLE, search.CLASSES, search.FIGURE}
     assert (out / search.FIGURE).read_bytes()[:4] == b"\x89PNG"
-    assert pd.read_csv(out / search.TABLE)["query"].unique() == ["Sharp waves, over the left: temporal (T7)?"]
+    assert pd.read_csv(out / search.TABLE)["query"].unique() == [asked]
     assert "windows of 3 recordings" in said and "not a medical device" in said
 
 
@@ -108,17 +109,17 @@ def test_a_bad_file_does_not_stop_the_search_and_none_that_is_good_does(words, r
     folder = tmp_path / "mixed"
     shutil.copytree(recordings, folder)
     (folder / "text.edf").write_text("this is no EDF")
-    cli.search([words[0], f"input={folder}", *words[2:], f"query={TEXT}", "figure=false"])
+    verbs.search([words[0], f"input={folder}", *words[2:], f"query={TEXT}", "figure=false"])
     assert "text: failed" in capsys.readouterr().out
     for path in folder.glob("*.edf"):
         path.write_text("neither is this")
     with pytest.raises(DataError, match="none of 4 recordings can be used"):
-        cli.search([words[0], f"input={folder}", f"output={tmp_path / 'other'}", f"query={TEXT}"])
+        verbs.search([words[0], f"input={folder}", f"output={tmp_path / 'other'}", f"query={TEXT}"])
 
 
 def test_an_empty_question_is_refused_before_anything_is_read(words):
     for asked in ([], ["query="], ["classes=[]"]):
         with pytest.raises(ConfigError, match="nothing is asked"):
-            cli.search([words[0], "input=nowhere", words[2], *asked])
+            verbs.search([words[0], "input=nowhere", words[2], *asked])
     with pytest.raises(ConfigError, match="nothing to be told from"):
-        cli.search([*words, "classes=[one]"])
+        verbs.search([*words, "classes=[one]"])

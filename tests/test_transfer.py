@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg import cli
+from distilclip_eeg import chosen, verbs
 from distilclip_eeg.runs import Run, find_runs, read_json
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.transfer import binary_logits
@@ -16,7 +16,7 @@ def trained(tmp_path_factory, tiny, tiny_root):
     """A teacher on the double banana of five invented people, two folds."""
     root = tmp_path_factory.mktemp("transfer")
     words = [*tiny, "signals.montage=bipolar18", "split.n_folds=2", f"run.root={root}", "text.source=none"]
-    cli.train(words)
+    verbs.train(words)
     return find_runs(root)[0]
 
 
@@ -32,7 +32,7 @@ def other(tiny_root, *more):
 @pytest.fixture(scope="module")
 def scored(trained, tiny_root, tmp_path_factory):
     root = tmp_path_factory.mktemp("scored")
-    cli.evaluate([f"run={trained.path}", f"root={root}", *other(tiny_root)])
+    verbs.evaluate([f"run={trained.path}", f"root={root}", *other(tiny_root)])
     return find_runs(root)[0]
 
 
@@ -54,11 +54,11 @@ def test_the_result_is_a_run_with_a_protocol_of_its_own(trained, scored):
 
 def test_a_transferred_run_is_never_taken_for_a_teacher(scored):
     with pytest.raises(ConfigError, match="no finished teacher run"):
-        cli.find_teacher({"teacher": "latest", "run": {"root": scored.path.parents[1]}})
+        chosen.find_teacher({"teacher": "latest", "run": {"root": scored.path.parents[1]}})
 
 
 def test_the_same_command_gives_the_same_numbers(trained, scored, tiny_root, tmp_path):
-    cli.evaluate([f"run={trained.path}", f"root={tmp_path}", *other(tiny_root)])
+    verbs.evaluate([f"run={trained.path}", f"root={tmp_path}", *other(tiny_root)])
     again = find_runs(tmp_path)[0]
     for k in (0, 1):
         assert (again.predictions(k)["logits_NK"] == scored.predictions(k)["logits_NK"]).all()
@@ -73,18 +73,18 @@ def test_another_montage_is_refused_with_what_to_do(tmp_path, tiny, tiny_root, t
     (run.path / "fold0/model.json").write_text(about)
     (run.path / "fold0/metrics.json").write_text("{}")
     with pytest.raises(ConfigError, match="signals.montage=bipolar18 or car19"):
-        cli.evaluate([f"run={run.path}", f"root={tmp_path}", *other(tiny_root)])
+        verbs.evaluate([f"run={run.path}", f"root={tmp_path}", *other(tiny_root)])
 
 
 @pytest.mark.parametrize("word", ["signals.sfreq=128", "windows.length_s=2"])
 def test_a_model_is_tested_as_it_was_trained(trained, tiny_root, word, tmp_path):
     with pytest.raises(ConfigError, match="tested as it was trained"):
-        cli.evaluate([f"run={trained.path}", f"root={tmp_path}", *other(tiny_root, word)])
+        verbs.evaluate([f"run={trained.path}", f"root={tmp_path}", *other(tiny_root, word)])
 
 
 def test_one_model_must_be_named(tiny_root, tmp_path):
     with pytest.raises(ConfigError, match="say which model"):
-        cli.evaluate([f"root={tmp_path}", *other(tiny_root)])
+        verbs.evaluate([f"root={tmp_path}", *other(tiny_root)])
 
 
 def test_weights_that_are_not_those_described_are_refused(trained, tmp_path):

@@ -53,6 +53,7 @@ PATHS = (
     "weights",
     "input",
     "output",
+    "results",
     "run",
     "teacher",
     "text_encoder.path",
@@ -115,6 +116,7 @@ PLAIN = {
     "tune": DISTILL | TUNE | {"teacher": str | None},
     "evaluate": DATA
     | {"device": str, "run": str, "root": str, "metrics": str, "calibration": str, "threshold": str},
+    "report": DATA | {"run": str, "root": str, "results": str},
     "probe": {
         **{"run": str, "table": str | None, "device": str, "n_jobs": int},
         **{"dataset.root": str | None, "store.root": str | None},
@@ -155,7 +157,14 @@ PLAIN = {
             "query": str | list | None,
             "like": str | list | None,
         },
-        **{"classes": list | None, "n": int, "margin": float, "hop_s": float, "channels": str, "device": str},
+        **{
+            "classes": list | None,
+            "top": int,
+            "margin": float,
+            "hop_s": float,
+            "channels": str,
+            "device": str,
+        },
         **{"ages": str | None, "batch_size": int, "figure": bool},
     },
     "prepare": DATA | {"backend": str | None},

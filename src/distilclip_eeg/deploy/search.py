@@ -172,7 +172,7 @@ def search(config: dict) -> pd.DataFrame:
         print(pd.crosstab(table["recording"], table["nearest"]).to_string())
     found = pd.DataFrame()
     if texts or like:
-        found = rank(index, finder.queries(index, texts, like), config["n"], config["margin"])
+        found = rank(index, finder.queries(index, texts, like), config["top"], config["margin"])
         write_atomic(output / TABLE, found.to_csv(index=False).encode())
         written.append(TABLE)
         print(found.round({"onset_s": 2, "offset_s": 2, "similarity": 3}).to_string(index=False))

@@ -1,0 +1,157 @@
+"""Which runs a report shows, and what it calls them: of each corpus, protocol and model the newest."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from distilclip_eeg.report.comparison import in_order
+from distilclip_eeg.report.published import TABLE_2
+from distilclip_eeg.report.tables import ORDER
+from distilclip_eeg.runs import Run, read_json
+
+FULL = "base_lp"
+WHOLE = {
+    "text.source": "descriptors",
+    "text.detail": "coarse",
+    "loss.targets": "multi_positive",
+    "loss.alpha": 0.5,
+    "loss.class_weights": "none",
+    "head.input": "eeg",
+    "head.inference": "head",
+    "model.net.prompts": "deep",
+    "text_encoder.prompts": "deep",
+    "augment": "none",
+}
+"""What a teacher is without being told otherwise; a run that differs is another model of the same name."""
+OF_A_STUDENT = ("model.net.prompts", "augment")
+ABLATED = ("text.source", "loss.alpha", "head.input", "model.net.prompts", "text_encoder.prompts")
+ROWS = {
+    "eeg_lp": {"text.source": "none", "loss.alpha": 0.0},
+    "text_wp": {"text_encoder.prompts": "none"},
+    "text_lp": {"model.net.prompts": "none"},
+    "text_hp": {"text.source": "handcrafted", "model.net.prompts": "none", "text_encoder.prompts": "none"},
+    "base_wp": {"model.net.prompts": "none", "text_encoder.prompts": "none"},
+    FULL: {},
+}
+"""What each row of Table II changes of the whole teacher; ``ablation_reading=unimodal`` adds ``ALONE``."""
+ALONE = {"head.input": "text", "loss.alpha": 0.0}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run as the report shows it."""
+
+    run: Run
+    config: dict
+
+    @property
+    def dataset(self) -> str:
+        return self.config["dataset"]["name"]
+
+    @property
+    def split(self) -> str:
+        return self.config["split"]["name"]
+
+    @property
+    def model(self) -> str:
+        return self.config["model"]["name"]
+
+    @property
+    def kind(self) -> str:
+        """teacher, student, baseline or floor."""
+        return self.config["model"]["kind"]
+
+    @cached_property
+    def changed(self) -> dict[str, object]:
+        """Settings in which it is not the whole model of its name."""
+        if self.kind not in ("teacher", "student"):
+            return {}
+        names = WHOLE if self.kind == "teacher" else OF_A_STUDENT
+        found = {name: setting(self.config, name, WHOLE[name]) for name in names}
+        found = {name: value for name, value in found.items() if value != WHOLE[name]}
+        return found | (
+            {"distilled": False} if self.kind == "student" and "distill" not in self.config else {}
+        )
+
+    @property
+    def row(self) -> str:
+        """The row of Table II that a teacher is, whatever else all of its table's rows share; or nothing."""
+        if self.kind != "teacher":
+            return ""
+        changes = {name: value for name, value in self.changed.items() if name in ABLATED}
+        for name in TABLE_2:
+            unimodal = name.startswith("text_") and changes == ROWS[name] | ALONE
+            if changes == ROWS[name] or unimodal:
+                return name
+        return ""
+
+    @property
+    def family(self) -> str:
+        """Equal for the rows of one Table II: the model and what they all share beside its name."""
+        return named(self.model, {k: v for k, v in self.changed.items() if k not in ABLATED})
+
+    @property
+    def ablated(self) -> bool:
+        return self.row not in ("", FULL)
+
+    @property
+    def label(self) -> str:
+        """The model's name, and in what it is not the whole of it."""
+        return f"{self.family}, {self.row}" if self.ablated else named(self.model, self.changed)
+
+    @property
+    def data(self) -> dict:
+        """``data.json``: the audit of its folds and how windows were cut."""
+        return read_json(self.run.path / "data.json")
+
+    @property
+    def leak_note(self) -> str:
+        return self.data["leak_note"]
+
+    @property
+    def protocol(self) -> str:
+        """One line: the split, its folds and what they let through."""
+        done, asked = len(self.run.folds_done()), self.config["split"].get("n_folds")
+        folds = f"{done} folds" if done == asked or asked is None else f"{done} of {asked} folds"
+        balance = "balanced" if self.config["windows"]["balance_test"] else "natural prevalence"
+        return f"split={self.split}, {folds}, test windows: {balance}; {self.leak_note}"
+
+
+def setting(config: dict, name: str, default: object) -> object:
+    """The value of a dotted name; ``default`` where the config is older than the setting."""
+    for key in name.split("."):
+        if not isinstance(config, dict) or key not in config:
+            return default
+        config = config[key]
+    return config
+
+
+def named(model: str, changes: dict[str, object]) -> str:
+    return ", ".join([model, *(f"{name}={value}" for name, value in changes.items())])
+
+
+def choose(runs: Iterable[Run], dataset: str | None = None) -> list[Entry]:
+    """The newest run of each corpus, protocol and label, as tables order them.
+
+    A run counts once it is finished; an ablation with any fold of it, since ``ablations.py fold=0`` is enough
+    for a table.
+
+    Args:
+        runs: oldest first.
+        dataset: only this corpus.
+    """
+    newest: dict[tuple[str, str, str], Entry] = {}
+    for run in runs:
+        entry = Entry(run, run.config)
+        if dataset in (None, entry.dataset) and (run.finished or (entry.ablated and run.folds_done())):
+            newest[entry.dataset, entry.split, entry.label] = entry
+    models = in_order({entry.model for entry in newest.values()})
+    rank = {name: i for i, name in enumerate(models)}
+    rows = list(ROWS)
+    return sorted(
+        newest.values(),
+        key=lambda e: (
+            *(e.dataset, ORDER.index(e.split), rank[e.model], e.family),
+            *(rows.index(e.row) if e.ablated else -1, e.label),
+        ),
+    )

@@ -1,0 +1,77 @@
+"""The page's own tables: standard and paper presets, each class, the audit of every protocol."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from distilclip_eeg.metrics import PRESETS, always_seizure
+from distilclip_eeg.report.article_tables import AVERAGES, SPREAD, STANDARD, protocol_of, scored, splits_of
+from distilclip_eeg.report.chosen import Entry
+from distilclip_eeg.report.grid import NONE, Grid
+from distilclip_eeg.report.scores import CLASS_COLUMNS, Reading, class_rows, fold_metrics
+from distilclip_eeg.report.tables import ALWAYS, HEADS, head_of, n_classes
+
+SHARED = {
+    "samples": "samples",
+    "event": "the same seizure",
+    "recording": "the recording",
+    "subject": "the person",
+    "future": "a later training window",
+}
+
+
+def metric_tables(dataset: str, entries: Sequence[Entry], preset: str) -> list[Grid]:
+    """Every model under each protocol, with the model that always answers seizure."""
+    reading, grids = Reading(preset), []
+    for split in splits_of(entries):
+        group = [entry for entry in entries if entry.split == split]
+        heads = {c: head_of(c, preset, n_classes(group[0].run)) for c in PRESETS[preset]}
+        rows = [
+            {"model": e.label, "folds": len(e.run.folds_done())} | scored(e, heads, None, reading)
+            for e in group
+        ]
+        always = scored(group[0], heads, always_seizure, reading)
+        rows.append({"model": ALWAYS, "folds": rows[0]["folds"]} | always)
+        notes = (protocol_of(group) + ".", SPREAD, STANDARD if preset == "standard" else AVERAGES)
+        grids.append(
+            Grid(f"{dataset}, split={split}, {preset} preset", notes, ("model", "folds"), heads, rows)
+        )
+    return grids
+
+
+def class_tables(dataset: str, entries: Sequence[Entry]) -> list[Grid]:
+    """Each class against the rest, standard preset."""
+    columns, grids = CLASS_COLUMNS["standard"], []
+    for split in splits_of(entries):
+        group = [entry for entry in entries if entry.split == split]
+        kept = [*columns, *(f"{c}_sd" for c in columns)]
+        rows = [
+            {"class": row["class"], "model": entry.label, "windows": f"{int(row['support']):,}"}
+            | row[kept].to_dict()
+            for entry in group
+            for _, row in class_rows(entry.run).iterrows()
+        ]
+        order = list(dict.fromkeys(row["class"] for row in rows))
+        rows.sort(key=lambda row: order.index(row["class"]))
+        title, words = f"{dataset}, split={split}, each class against the rest", ("class", "model", "windows")
+        heads = {c: HEADS[c] for c in columns}
+        grids.append(Grid(title, (protocol_of(group) + ".", SPREAD), words, heads, rows, "class"))
+    return grids
+
+
+def audit_rows(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: what the test windows of each protocol share with training, in per cent."""
+    head = ["protocol", "folds", "test windows", "seizures among them %"]
+    head += [f"{words} %" for words in SHARED.values()]
+    rows = []
+    for split in splits_of(entries):
+        entry = next(e for e in entries if e.split == split)
+        folds, audit = fold_metrics(entry.run), entry.data["audit"]
+        shares = [share(audit.get(name)) for name in SHARED]
+        seizures = share(folds["prevalence"].mean())
+        rows.append([split, str(len(folds)), f"{int(folds['n'].sum()):,}", seizures, *shares])
+    return head, rows
+
+
+def share(value: float | None) -> str:
+    return NONE if value is None or np.isnan(value) else f"{100 * value:.0f}"
