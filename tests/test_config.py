@@ -15,7 +15,7 @@ from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.windows import WindowConfig
 
-VERBS = ("train", "distill", "evaluate", "probe")
+VERBS = ("train", "distill", "evaluate", "probe", "explain")
 
 
 def options(group):

@@ -97,7 +97,7 @@ def test_the_second_query_reads_no_recording_and_a_changed_file_is_read_again(wo
 
 def test_the_command_writes_table_figure_and_index_and_says_where(words, capsys):
     asked = "Sharp waves, over the left: temporal (T7)?"
-    verbs.search([*words, f"query={asked}", "classes=[rhythmic,flat]", "top=4"])
+    verbs.search([*words, f"query={asked}", "class_texts=[rhythmic,flat]", "top=4"])
     said, out = capsys.readouterr().out, Path(words[2].partition("=")[2])
     assert {p.name for p in out.iterdir()} == {FILE, search.TABLE, search.CLASSES, search.FIGURE}
     assert (out / search.FIGURE).read_bytes()[:4] == b"\x89PNG"
@@ -118,8 +118,8 @@ def test_a_bad_file_does_not_stop_the_search_and_none_that_is_good_does(words, r
 
 
 def test_an_empty_question_is_refused_before_anything_is_read(words):
-    for asked in ([], ["query="], ["classes=[]"]):
+    for asked in ([], ["query="], ["class_texts=[]"]):
         with pytest.raises(ConfigError, match="nothing is asked"):
             verbs.search([words[0], "input=nowhere", words[2], *asked])
     with pytest.raises(ConfigError, match="nothing to be told from"):
-        verbs.search([*words, "classes=[one]"])
+        verbs.search([*words, "class_texts=[one]"])

@@ -18,7 +18,7 @@ from distilclip_eeg.verbs import VERBS
 EXTRAS = {
     **dict.fromkeys(("torch", "transformers", "tokenizers", "accelerate", "safetensors"), "train"),
     **dict.fromkeys(("optuna", "filelock", "submitit"), "sweep"),
-    **{"onnx": "export", "onnxscript": "export", "onnxruntime": "edge", "captum": "explain"},
+    **{"onnx": "export", "onnxscript": "export", "onnxruntime": "edge"},
 }
 """Which extra of the package brings what the core does without."""
 

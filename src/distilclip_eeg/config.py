@@ -158,7 +158,7 @@ PLAIN = {
             "like": str | list | None,
         },
         **{
-            "classes": list | None,
+            "class_texts": list | None,
             "top": int,
             "margin": float,
             "hop_s": float,

@@ -11,7 +11,7 @@ import numpy as np
 from distilclip_eeg.corpora.montage import canonical
 from distilclip_eeg.corpora.synthetic import Settings, generator, plan_of
 from distilclip_eeg.corpora.synthetic_eeg import SFREQ, draw_recording
-from distilclip_eeg.corpora.synthetic_plan import NAMES, draw_person
+from distilclip_eeg.corpora.synthetic_plan import NAMES, Person, draw_person
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def truth_of(settings: Settings, number: int, index: int) -> Truth:
     """
     person = draw_person(generator(settings, number, 0), number, settings.difficulty)
     without = replace(person, seizure=replace(person.seizure, amplitude_uv=0.0))
-    eeg_ET, rest_ET = (
-        draw_recording(rng, someone, plan.length_s, list(plan.seizures))
-        for someone in (person, without)
-        for plan, rng in [plan_of(settings, number, index)]
-    )
-    return Truth(person.seizure.centre, eeg_ET - rest_ET)
+
+    def drawn_of(someone: Person) -> np.ndarray:
+        plan, rng = plan_of(settings, number, index)
+        return draw_recording(rng, someone, plan.length_s, list(plan.seizures))
+
+    return Truth(person.seizure.centre, drawn_of(person) - drawn_of(without))
 
 
 def at_focus(ch_names: Sequence[str], focus: str) -> np.ndarray:

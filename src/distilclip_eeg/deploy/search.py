@@ -147,13 +147,13 @@ def search(config: dict) -> pd.DataFrame:
         ConfigError: nothing is asked, or the model has no text side.
         DataError: no recording can be used, or an index is damaged.
     """
-    texts, like, classes = (listed(config[key]) for key in ("query", "like", "classes"))
+    texts, like, classes = (listed(config[key]) for key in ("query", "like", "class_texts"))
     if not (texts or like or classes):
         raise ConfigError(
-            "nothing is asked: give query='rhythmic theta activity', like=RECORDING@SECONDS, or classes=[…]."
+            "nothing is asked: give query='rhythmic theta', like=RECORDING@SECONDS, or class_texts=[…]."
         )
     if len(classes) == 1:
-        raise ConfigError(f"classes={classes}: one text has nothing to be told from. Give two or more.")
+        raise ConfigError(f"class_texts={classes}: one text has nothing to be told from. Give two or more.")
     settings = {key: config[key] for key in ("hop_s", "channels", "ages", "batch_size")}
     finder = Search.open(config["weights"], config["device"], **settings)
     items, output = find(Path(config["input"])), Path(config["output"])

@@ -11,7 +11,7 @@ from distilclip_eeg.corpora.montage import split_reference
 def positions(ch_names: Sequence[str]) -> np.ndarray:
     """(C, 2) places as ``mne.viz.plot_topomap`` draws them, in metres: x to the right, y to the front.
 
-    Electrodes are those of mne's ``colin27_1020`` (until mne 1.12 ``standard_1020``); a bipolar channel lies
+    Electrodes are those of mne's ``colin27_1020`` (once named ``standard_1020``); a bipolar channel lies
     midway between its two. A channel with an electrode that this montage lacks is NaN. Channels of the same
     two electrodes lie on one place.
     """
