@@ -316,7 +316,7 @@ def test_the_dockerfile_keeps_szcore_s_contract():
         next(x for x in lines if x.startswith(("CMD", "ENTRYPOINT")))
     )
     assert not re.search(
-        r"https?://|--index-url|[\w-]+\.(io|com|org)/", text
+        r"https?://|--index[-]url|[\w-]+\.(io|com|org)/", text
     )  # whose registry is not ours to say
     for copied in re.findall(r"^COPY (?:--\S+ )?(.+) \S+$", text, re.MULTILINE):
         for name in copied.split():
