@@ -55,7 +55,9 @@ def run_cells(book: dict, overrides: list[str]) -> dict:
 
 
 def test_the_notebooks_are_there():
-    assert [p.stem for p in SOURCES] == ["compare_runs", "explore_corpus"]
+    assert [p.stem for p in SOURCES] == [
+        *("compare_runs", "explain_a_detection", "explore_corpus", "inside_a_teacher"),
+    ]
     assert sorted(p.stem for p in FOLDER.glob("*.ipynb")) == [p.stem for p in SOURCES]
 
 
@@ -126,6 +128,47 @@ def test_compare_runs_runs_and_shows_what_it_promises(tiny_data, tmp_path, monke
     assert "no interval below 6 subjects" in said  # five people
     assert [t.get_text() for t in names["left"].get_yticklabels()] == names["names"]
     assert len(names["right"].lines) == 4
+    names["plt"].close("all")
+    assert not MACHINE_PATH.search(said)
+
+
+@pytest.fixture(scope="module")
+def looked_at(tiny, tmp_path_factory):
+    """A folder with one trained fold, which both notebooks about models find finished, and its settings."""
+    return tmp_path_factory.mktemp("notebooks"), [*tiny, "trainer.epochs=1"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
+def test_inside_a_teacher_runs_and_shows_what_it_promises(looked_at, monkeypatch, capsys):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed").use("Agg")
+    folder, overrides = looked_at
+    monkeypatch.chdir(folder)
+    names = run_cells(json.loads((FOLDER / "inside_a_teacher.ipynb").read_text(encoding="utf-8")), overrides)
+    said = capsys.readouterr().out
+    assert names["cosine_UU"].shape == 2 * (len(names["bank"].sentences),)
+    assert names["cosine_UU"].diagonal() == pytest.approx(1, abs=1e-5)
+    assert "EEG: layer 1" in said and "text: layer 1" in said and "answered" in said
+    for near in names["examples"]["windows"][0]["nearest"]:
+        assert near["text"] in said
+    names["plt"].close("all")
+    assert not MACHINE_PATH.search(said)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
+def test_explain_a_detection_runs_and_shows_what_it_promises(looked_at, monkeypatch, capsys):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed").use("Agg")
+    folder, overrides = looked_at
+    monkeypatch.chdir(folder)
+    names = run_cells(
+        json.loads((FOLDER / "explain_a_detection.ipynb").read_text(encoding="utf-8")), overrides
+    )
+    said = capsys.readouterr().out
+    assert "annotated" in said and "found" in said and "events from a probability of" in said
+    assert len(names["truth"]) >= 1
+    assert set(names["maps"]) == {"hires", "occlusion"}
+    assert all(len(value) == len(names["model"].recipe.ch_names) for value in names["maps"].values())
     names["plt"].close("all")
     assert not MACHINE_PATH.search(said)
 
