@@ -38,9 +38,14 @@ def example_window(
     time_s = np.arange(microvolts_CT.shape[1]) / sfreq
     offset = -np.arange(n)[:, None] * step
     centred_CT = microvolts_CT - microvolts_CT.mean(1, keepdims=True)
-    axis.plot(time_s, (centred_CT + offset).T, color="black", lw=0.5)
+    lines_CT = centred_CT + offset
+    axis.plot(time_s, lines_CT.T, color="black", lw=0.5)
     axis.set_yticks(offset[:, 0], list(ch_names))
-    axis.set(xlabel="time in the window (s)", xlim=(0, time_s[-1] + 1 / sfreq), ylim=(-n * step, step))
+    axis.set(
+        xlabel="time in the window (s)",
+        xlim=(0, time_s[-1] + 1 / sfreq),
+        ylim=(-n * step, min(max(lines_CT.max(), step), 3 * step)),
+    )
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
     x = time_s[-1] + 2 / sfreq

@@ -52,7 +52,7 @@ def scalp_maps(saved: Mapping[str, np.ndarray], name: str, protocol: str) -> Pic
     levels = np.linspace(-most, most, 8)
     across = min(len(placed), 3 if len(placed) < 4 else 4)
     down = -(-len(placed) // across)
-    figure = new_figure(PAGE, 2.15 * down + 0.1)
+    figure = new_figure(PAGE, down * ((PAGE - 1.1) / across + 0.25))
     axes = figure.subplots(down, across, squeeze=False)
     for axis, (title, (value, xy)) in zip(axes.flat, placed.items(), strict=False):
         image, _ = mne.viz.plot_topomap(
