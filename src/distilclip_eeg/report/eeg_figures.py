@@ -13,7 +13,6 @@ from distilclip_eeg.report.drawing import (
     Picture,
     new_figure,
     picture,
-    sentence,
     styled,
 )
 
@@ -102,5 +101,5 @@ def trace_with_events(
         "Events over a recording",
         f"{recording}: {said}; smoothed over {config.smooth_s:g} s, threshold {config.threshold:g}, at least "
         f"{config.min_duration_s:g} s. {protocol}.",
-        f"Probability by time of {recording}: {sentence([said])}.",
+        f"Probability by time of {recording}: {said}.",
     )

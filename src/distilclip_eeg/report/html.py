@@ -27,6 +27,7 @@ td.long { white-space: normal; min-width: 14rem; }
 .note, figcaption { font-size: .88rem; color: #444; margin: .2rem 0; }
 figure { margin: 1rem 0; } figure .scroll { margin: 0; } img { display: block; height: auto; }
 pre { white-space: pre-wrap; padding: .6rem 1rem; background: #f4f4f4; font-size: .85rem; }
+pre.wide { white-space: pre; overflow-x: auto; }
 code { background: #f4f4f4; } nav a { display: inline-block; margin: .2rem 1rem .2rem 0; }
 """
 

@@ -90,11 +90,9 @@ def honesty(entries: Sequence[Entry], split: str) -> str:
         return f"{first.leak_note}."
     if audit["subject"] == 0:
         return "every test window comes from a person that the model never saw: the figures for new patients."
+    seen = f", and of {100 * (audit['event'] or 0):.0f} % of the seizure windows the seizure was trained on"
     why = "; shown because the article tests like this" if split == "window" else ""
-    return (
-        f"people stand on both sides, and of {100 * (audit['event'] or 0):.0f} % of the seizure windows the "
-        f"same seizure was trained on; no estimate for new patients{why}."
-    )
+    return f"people stand on both sides{seen if audit['event'] else ''}; no estimate for new patients{why}."
 
 
 def corpus(

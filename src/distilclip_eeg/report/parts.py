@@ -159,7 +159,7 @@ def events(ledger: Ledger, entry: Entry) -> list[Markup]:
     folder, parts = entry.run.path / "continuous", []
     page = folder / "events.txt"
     if page.exists():
-        parts.append(tag("pre", page.read_text(encoding="utf-8")))
+        parts.append(tag("pre", page.read_text(encoding="utf-8"), class_="wide"))
     for name, title in EVENT_TABLES.items():
         path = folder / f"{name}.csv"
         if path.exists():
