@@ -171,9 +171,9 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(made):
     # The floor by window has no teacher; no ablation was trained; gap.py was not run.
     assert len(left_out) == 3
     for command in (
-        "python scripts/gap.py dataset=chbmit",
-        "python train.py split=window dataset=chbmit",
-        "python scripts/ablations.py what=table2 split=subject dataset=chbmit",
+        "python scripts/gap.py dataset=chbmit dataset.root=FOLDER",
+        "python train.py split=window dataset=chbmit dataset.root=FOLDER",
+        "python scripts/ablations.py what=table2 split=subject dataset=chbmit dataset.root=FOLDER",
     ):
         assert any(f"; {command} makes it" in line for line in left_out), (command, left_out)
         assert command in page.text
@@ -190,6 +190,18 @@ def test_a_lone_teacher_is_reported_and_says_what_else_there_could_be(tmp_path, 
         assert command in page.text and any(command in line for line in lines)
     assert len(page.all("img")) == 4  # curves, ROC and PR, reliability, confusion
     assert "Channel activation" not in page.text
+
+
+def test_a_model_on_another_corpus_is_shown_as_that(tmp_path, unrendered):
+    run = make_run(tmp_path / "runs", "teacher_tiny from tusz", "transfer", "transfer")
+    data = read_json(run.path / "data.json")
+    note = "every window of chbmit, scored by the models of each fold of tusz"
+    write_json(run.path / "data.json", {"audit": None, "leak_note": note, "run": data["leak_note"]})
+    lines, page = report_of(tmp_path)
+    assert f"split=transfer: {note}." in page.text and "teacher_tiny from tusz" in page.text
+    assert "unknown people" in page.text and "never saw" not in page.text
+    left_out = " ".join(line for line in lines if line.startswith("left out"))
+    assert "split=transfer" not in left_out and str(run.path) not in left_out
 
 
 def test_of_half_an_explanation_the_half_that_is_there_is_shown(tmp_path, unrendered):

@@ -102,7 +102,7 @@ def model_card(entry: Entry) -> Card:
 
 def data_card(entry: Entry) -> Card:
     """What a run's recordings are, who they come from, how they were cut and what was left out."""
-    run, cut = entry.run, entry.data["windows"]
+    run, cut = entry.run, entry.config["windows"]
     report = (run.path / "data_report.txt").read_text(encoding="utf-8").splitlines()
     return (
         ("Use", USES),
@@ -134,8 +134,7 @@ def source(dataset: str) -> tuple[str, ...]:
 
 def honest(entry: Entry) -> tuple[str, ...]:
     """What the audit means for who reads the scores."""
-    shared = entry.data["audit"].get("subject")
-    if shared == 0:
+    if entry.audit.get("subject") == 0:
         return ()
     return ("The people tested may also be among those trained on: no estimate for new patients.",)
 

@@ -105,6 +105,11 @@ class Entry:
         return read_json(self.run.path / "data.json")
 
     @property
+    def audit(self) -> dict[str, float | None]:
+        """What its test windows share with training; nothing is known of a model on another corpus."""
+        return self.data["audit"] or {}
+
+    @property
     def leak_note(self) -> str:
         return self.data["leak_note"]
 

@@ -61,22 +61,14 @@ def new_figure(width: float, height: float) -> Figure:
 def picture(figure: Figure, name: str, title: str, caption: str, alt: str) -> Picture:
     """Both files of a figure, without date or version."""
     png, pdf = io.BytesIO(), io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(png, format="png", metadata={"Software": None})
-        figure.set_layout_engine("none")  # it stays as it was laid out
-        figure.savefig(pdf, format="pdf", metadata=dict.fromkeys(("Creator", "Producer", "CreationDate")))
+    figure.savefig(png, format="png", metadata={"Software": None})
+    figure.set_layout_engine("none")  # it stays as it was laid out
+    figure.savefig(pdf, format="pdf", metadata=dict.fromkeys(("Creator", "Producer", "CreationDate")))
     return Picture(name, title, caption, alt, png.getvalue(), pdf.getvalue())
 
 
-def styled(draw):
-    """A function that draws, under the report's style."""
-
-    def inside(*args, **kwargs):
-        with matplotlib.rc_context(STYLE):
-            return draw(*args, **kwargs)
-
-    inside.__doc__, inside.__name__ = draw.__doc__, draw.__name__
-    return inside
+styled = matplotlib.rc_context(STYLE)
+"""Decorates a function that draws and saves."""
 
 
 def look(i: int) -> dict[str, object]:

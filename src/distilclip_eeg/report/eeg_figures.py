@@ -13,7 +13,6 @@ from distilclip_eeg.report.drawing import (
     Picture,
     new_figure,
     picture,
-    sentence,
     styled,
 )
 
@@ -38,9 +37,14 @@ def example_window(
     time_s = np.arange(microvolts_CT.shape[1]) / sfreq
     offset = -np.arange(n)[:, None] * step
     centred_CT = microvolts_CT - microvolts_CT.mean(1, keepdims=True)
-    axis.plot(time_s, (centred_CT + offset).T, color="black", lw=0.5)
+    lines_CT = centred_CT + offset
+    axis.plot(time_s, lines_CT.T, color="black", lw=0.5)
     axis.set_yticks(offset[:, 0], list(ch_names))
-    axis.set(xlabel="time in the window (s)", xlim=(0, time_s[-1] + 1 / sfreq), ylim=(-n * step, step))
+    axis.set(
+        xlabel="time in the window (s)",
+        xlim=(0, time_s[-1] + 1 / sfreq),
+        ylim=(-n * step, min(max(lines_CT.max(), step), 3 * step)),
+    )
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
     x = time_s[-1] + 2 / sfreq
@@ -97,5 +101,5 @@ def trace_with_events(
         "Events over a recording",
         f"{recording}: {said}; smoothed over {config.smooth_s:g} s, threshold {config.threshold:g}, at least "
         f"{config.min_duration_s:g} s. {protocol}.",
-        f"Probability by time of {recording}: {sentence([said])}.",
+        f"Probability by time of {recording}: {said}.",
     )

@@ -24,6 +24,8 @@ from distilclip_eeg.report.drawing import (
 from distilclip_eeg.report.scores import read_answers
 
 PARTS = {"train": "training", "val": "validation"}
+CROWDED = 6
+"""From so many classes on, counts stand beside the class and cells hold per cent alone."""
 CURVES = {"loss": "loss", "accuracy": "accuracy (%)"}
 
 
@@ -171,8 +173,8 @@ def confusion_matrices(entries: Sequence[Entry]) -> Picture:
     k = len(classes)
     across = min(3 if k < 4 else 2, len(entries))
     down = -(-len(entries) // across)
-    cell = 0.62 if k < 4 else 0.45
-    figure = new_figure(PAGE, down * (0.95 + cell * k) + 0.15)
+    side = min((PAGE - 1.1) / across - 0.6, 0.7 * k)
+    figure = new_figure(PAGE, down * (side + 0.95))
     axes = figure.subplots(down, across, squeeze=False)
     said = []
     for axis, entry in zip(axes.flat, entries, strict=False):
@@ -181,10 +183,11 @@ def confusion_matrices(entries: Sequence[Entry]) -> Picture:
         image = axis.imshow(share_KK, vmin=0, vmax=100, cmap=SEQUENTIAL)
         for (i, j), n in np.ndenumerate(counts_KK):
             colour = "white" if share_KK[i, j] < 50 else "black"
-            text = f"{n:,}\n{share_KK[i, j]:.0f} %" if k < 6 else f"{share_KK[i, j]:.0f}"
+            text = f"{n:,}\n{share_KK[i, j]:.0f} %" if k < CROWDED else f"{share_KK[i, j]:.0f}"
             axis.text(j, i, text, ha="center", va="center", color=colour)
         axis.set_xticks(range(k), classes, rotation=90 if k > 3 else 0)
-        axis.set_yticks(range(k), classes)
+        totals = [f" ({n:,})" if k >= CROWDED else "" for n in counts_KK.sum(1)]
+        axis.set_yticks(range(k), [name + total for name, total in zip(classes, totals, strict=True)])
         done = len(entry.run.folds_done())
         axis.set(xlabel="answered", ylabel="true", title=f"{wrapped(entry.label)}\n{done} folds")
         axis.spines[:].set_visible(False)

@@ -12,7 +12,7 @@ CSS_PX = 100
 EMPTY = ("img", "meta", "link")
 STYLE = """
 :root { color-scheme: light; }
-body { margin: 0 auto; padding: 0 1rem 4rem; max-width: 70rem; color: #1a1a1a; background: #fff;
+body { margin: 0 auto; padding: 0 1rem 4rem; max-width: 78rem; color: #1a1a1a; background: #fff;
   font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem; line-height: 1.2; } h2 { margin-top: 3rem; border-bottom: 2px solid #0072b2; }
 h3 { margin-top: 2rem; } h4 { margin: 1.4rem 0 .3rem; } a { color: #005a8d; }
@@ -20,13 +20,14 @@ h3 { margin-top: 2rem; } h4 { margin: 1.4rem 0 .3rem; } a { color: #005a8d; }
 .absent { padding: .4rem 1rem; border-left: .4rem solid #999; background: #f4f4f4; }
 .scroll { overflow-x: auto; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: 600; } th, td { padding: .2rem .7rem .2rem 0; text-align: right;
+caption { text-align: left; font-weight: 600; } th, td { padding: .2rem .6rem .2rem 0; text-align: right;
   border-bottom: 1px solid #ddd; white-space: nowrap; overflow-wrap: normal; }
 th { border-bottom: 2px solid #666; white-space: normal; vertical-align: bottom; } .word { text-align: left; }
 td.long { white-space: normal; min-width: 14rem; }
 .note, figcaption { font-size: .88rem; color: #444; margin: .2rem 0; }
 figure { margin: 1rem 0; } figure .scroll { margin: 0; } img { display: block; height: auto; }
 pre { white-space: pre-wrap; padding: .6rem 1rem; background: #f4f4f4; font-size: .85rem; }
+pre.wide { white-space: pre; overflow-x: auto; }
 code { background: #f4f4f4; } nav a { display: inline-block; margin: .2rem 1rem .2rem 0; }
 """
 

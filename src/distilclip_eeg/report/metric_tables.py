@@ -66,7 +66,7 @@ def audit_rows(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
     rows = []
     for split in splits_of(entries):
         entry = next(e for e in entries if e.split == split)
-        folds, audit = fold_metrics(entry.run), entry.data["audit"]
+        folds, audit = fold_metrics(entry.run), entry.audit
         shares = [share(audit.get(name)) for name in SHARED]
         seizures = share(folds["prevalence"].mean())
         rows.append([split, str(len(folds)), f"{int(folds['n'].sum()):,}", seizures, *shares])

@@ -15,6 +15,7 @@ from distilclip_eeg.report.tables import HEADS, cell
 from distilclip_eeg.runs import read_json
 from distilclip_eeg.schema import NOTE
 
+NAMES = "Recordings and subjects are called as in the corpus; look at the names before you share this page."
 SUMMARY = ("balanced_accuracy", "f1", "auroc", "ece")
 
 
@@ -36,7 +37,7 @@ def report_page(
     body += elsewhere(datasets, tables)
     body += [tag("h2", "Environment", id="environment"), environment(entries)]
     body += [tag("h2", "Model and data cards", id="cards"), *all_cards(entries)]
-    body += [tag("h2", "Limits", id="limits"), html.bullets([NOTE, *cards.LIMITS])]
+    body += [tag("h2", "Limits", id="limits"), html.bullets([NOTE, *cards.LIMITS, NAMES])]
     if ledger.absent:
         rows = [[what, tag("code", command)] for what, command in ledger.absent]
         body += [tag("h2", "Left out", id="absent"), html.text_table(["not there", "what makes it"], rows, 2)]
@@ -77,25 +78,21 @@ def summary(dataset: str, entries: Sequence[Entry]) -> list[Markup]:
 
 
 def tested_on(entry: Entry) -> str:
-    share = entry.data["audit"].get("subject")
+    share = entry.audit.get("subject")
     return "new people" if share == 0 else "people known from training" if share else "unknown people"
 
 
 def honesty(entries: Sequence[Entry], split: str) -> str:
     """What the audit of a protocol means, in a sentence."""
-    audit = next(entry for entry in entries if entry.split == split).data["audit"]
+    first = next(entry for entry in entries if entry.split == split)
+    audit = first.audit
     if audit.get("subject") is None:
-        return (
-            "who a window comes from is not known, so neighbouring seconds may be on both sides; no estimate "
-            "for new patients."
-        )
+        return f"{first.leak_note}."
     if audit["subject"] == 0:
         return "every test window comes from a person that the model never saw: the figures for new patients."
+    seen = f", and of {100 * (audit['event'] or 0):.0f} % of the seizure windows the seizure was trained on"
     why = "; shown because the article tests like this" if split == "window" else ""
-    return (
-        f"people stand on both sides, and of {100 * (audit['event'] or 0):.0f} % of the seizure windows the "
-        f"same seizure was trained on; no estimate for new patients{why}."
-    )
+    return f"people stand on both sides{seen if audit['event'] else ''}; no estimate for new patients{why}."
 
 
 def corpus(
@@ -141,7 +138,8 @@ def folded(title: str, grids: Sequence[Grid]) -> list[Markup]:
 def looked(ledger: Ledger, dataset: str, entries: Sequence[Entry]) -> list[Markup]:
     """Explanations of every run that has them, or the command for the one that should."""
     found = [part for entry in entries for part in parts.explanation(ledger, entry)]
-    command = f"python scripts/explain.py run={entries[0].run.path}"
+    networks = [entry for entry in entries if entry.kind in parts.NETWORKS]
+    command = f"python scripts/explain.py run={networks[0].run.path}" if networks else "python train.py"
     what = "activation maps, example windows, map of the features (Fig. 9)"
     return found or [ledger.lacks(f"{dataset}: {what}", command)]
 

@@ -15,9 +15,12 @@ from distilclip_eeg.report.drawing import Picture, file_name
 from distilclip_eeg.report.explained import Explained
 from distilclip_eeg.report.html import Markup, tag
 from distilclip_eeg.runs import read_json
+from distilclip_eeg.schema import PROTOCOLS
 
 WHOLE = ("recording", "subject", "leave_one_subject_out", "official")
 """Protocols under which whole recordings can be scored."""
+NETWORKS = ("teacher", "student", "baseline")
+"""Kinds of runs that can be explained."""
 FAITHFUL = {
     "windows": "windows",
     "deletion_auc": "area of deletion",
@@ -53,33 +56,26 @@ class Ledger:
 def trained(ledger: Ledger, entries: Sequence[Entry]) -> list[Markup]:
     """Curves, ROC and PR, reliability and confusion of every model under one protocol."""
     main = [entry for entry in entries if not entry.ablated]
-    first, parts = entries[0], []
-    curves = figures.training_curves(main)
-    if curves:
-        parts.append(ledger.show(curves))
-    kinds = {entry.kind for entry in main}
-    if "teacher" in kinds and "student" not in kinds:
-        teacher = next(entry for entry in main if entry.kind == "teacher")
-        parts.append(
-            ledger.lacks(
-                f"{first.dataset}, {first.split}: a student", f"python distill.py teacher={teacher.run.path}"
-            )
-        )
-    elif "teacher" not in kinds:
-        parts.append(
-            ledger.lacks(
-                f"{first.dataset}, {first.split}: a teacher",
-                f"python train.py split={first.split} dataset={first.dataset}",
-            )
-        )
-    for draw in (diagrams.roc_and_pr, diagrams.reliability_diagram):
-        picture = draw(main)
-        parts += [ledger.show(picture)] if picture else []
-    parts.append(ledger.show(figures.confusion_matrices(entries)))
-    if "teacher" in kinds and not any(entry.ablated for entry in entries):
-        command = f"python scripts/ablations.py what=table2 split={first.split} dataset={first.dataset}"
-        parts.append(ledger.lacks(f"{first.dataset}, {first.split}: ablations (Table II, Fig. 8)", command))
-    return parts
+    kinds, first = {entry.kind for entry in main}, entries[0]
+    where, shown = f"{first.dataset}, {first.split}", []
+    drawn = [figures.training_curves(main), diagrams.roc_and_pr(main), diagrams.reliability_diagram(main)]
+    shown += [ledger.show(one) for one in [*drawn, figures.confusion_matrices(entries)] if one]
+    if "teacher" in kinds:
+        teacher = next(entry for entry in main if entry.kind == "teacher").run.path
+        if "student" not in kinds:
+            shown.append(ledger.lacks(f"{where}: a student", f"python distill.py teacher={teacher}"))
+        if not any(entry.ablated for entry in entries):
+            command = f"python scripts/ablations.py what=table2 split={first.split} {on(first.dataset)}"
+            shown.append(ledger.lacks(f"{where}: ablations (Table II, Fig. 8)", command))
+    elif first.split in PROTOCOLS:
+        command = f"python train.py split={first.split} {on(first.dataset)}"
+        shown.append(ledger.lacks(f"{where}: a teacher", command))
+    return shown
+
+
+def on(dataset: str) -> str:
+    """The words of a command that name a corpus; where a user keeps it is theirs to say."""
+    return f"dataset={dataset}" + ("" if dataset in ("synthetic", "placebo") else " dataset.root=FOLDER")
 
 
 def explain_folder(entry: Entry) -> tuple[int, Explained] | None:
@@ -163,7 +159,7 @@ def events(ledger: Ledger, entry: Entry) -> list[Markup]:
     folder, parts = entry.run.path / "continuous", []
     page = folder / "events.txt"
     if page.exists():
-        parts.append(tag("pre", page.read_text(encoding="utf-8")))
+        parts.append(tag("pre", page.read_text(encoding="utf-8"), class_="wide"))
     for name, title in EVENT_TABLES.items():
         path = folder / f"{name}.csv"
         if path.exists():
@@ -224,7 +220,7 @@ def gap(ledger: Ledger, dataset: str, results: Path) -> list[Markup]:
     if rows.empty:
         return [
             ledger.lacks(
-                f"{dataset}: the same model under every protocol", f"python scripts/gap.py dataset={dataset}"
+                f"{dataset}: the same model under every protocol", f"python scripts/gap.py {on(dataset)}"
             )
         ]
     rows = rows.drop_duplicates(["model", "split"], keep="last")

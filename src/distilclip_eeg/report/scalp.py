@@ -19,11 +19,10 @@ def at_places(value_C: np.ndarray, positions_C2: np.ndarray) -> tuple[np.ndarray
     """Values and positions (P,), (P, 2): channels at one place averaged, those at unknown places left out."""
     known = np.isfinite(positions_C2).all(1)
     value_C, positions_C2 = value_C[known], positions_C2[known]
-    cell, place = np.unique(np.round(positions_C2 / SAME_M).astype(int), axis=0, return_inverse=True)
-    place, n = place.reshape(-1), len(cell)
-    counts = np.bincount(place, minlength=n)
-    mean = lambda v: np.bincount(place, v, minlength=n) / counts  # noqa: E731
-    return mean(value_C), np.stack([mean(positions_C2[:, 0]), mean(positions_C2[:, 1])], axis=1)
+    _, place_C = np.unique(np.round(positions_C2 / SAME_M).astype(int), axis=0, return_inverse=True)
+    sums = [np.bincount(place_C, values) for values in (value_C, *positions_C2.T)]
+    value_P, x_P, y_P = sums / np.bincount(place_C)
+    return value_P, np.column_stack([x_P, y_P])
 
 
 def panels(saved: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -52,7 +51,7 @@ def scalp_maps(saved: Mapping[str, np.ndarray], name: str, protocol: str) -> Pic
     levels = np.linspace(-most, most, 8)
     across = min(len(placed), 3 if len(placed) < 4 else 4)
     down = -(-len(placed) // across)
-    figure = new_figure(PAGE, 2.15 * down + 0.1)
+    figure = new_figure(PAGE, down * ((PAGE - 1.1) / across + 0.25))
     axes = figure.subplots(down, across, squeeze=False)
     for axis, (title, (value, xy)) in zip(axes.flat, placed.items(), strict=False):
         image, _ = mne.viz.plot_topomap(
