@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from distilclip_eeg.calibration import answers
 from distilclip_eeg.config import load
 from distilclip_eeg.crossval import reopen
 from distilclip_eeg.deploy import export as exporting
+from distilclip_eeg.deploy import pretrained
 from distilclip_eeg.deploy.export import export, page
 from distilclip_eeg.deploy.folder import load_folder
 from distilclip_eeg.deploy.pretrained import DistilCLIPEEG
@@ -138,6 +140,22 @@ def test_a_damaged_text_side_is_refused(fold0, name, tmp_path):
         DistilCLIPEEG.from_pretrained(tmp_path / "b")
 
 
+def test_a_folder_of_the_hub_is_fetched_by_our_file_names_alone(fold0, monkeypatch):
+    asked = {}
+
+    def snapshot(repo, **settings):
+        asked.update(settings, repo=repo)
+        return str(fold0.path)
+
+    monkeypatch.setattr(pretrained, "snapshot_download", snapshot)
+    model = DistilCLIPEEG.from_pretrained("owner/name", revision="abc")
+    assert model.recipe == fold0.recipe
+    assert (asked["repo"], asked["revision"]) == ("owner/name", "abc")
+    names = {p.name for p in fold0.path.iterdir()}
+    assert {n for n in names if any(fnmatch(n, p) for p in asked["allow_patterns"])} == names
+    assert not any(fnmatch("pytorch_model.bin", p) or fnmatch("x.py", p) for p in asked["allow_patterns"])
+
+
 def test_an_ensemble_is_the_mean_of_the_folds_and_has_no_text_side(teacher, data, tmp_path):
     folder = export(teacher, "ensemble", tmp_path / "out", onnx=False, n_jobs=1)
     eeg_BCT = windows(data, np.arange(20))
@@ -232,6 +250,21 @@ def test_training_starts_from_an_exported_network(words, fold0, data):
         assert torch.equal(ours, theirs), name
 
 
+def test_a_teacher_starts_with_its_text_side_too_where_it_reads_the_same_words(words, fold0, data, capsys):
+    def built(*more):
+        config = load("train", [*words, f"init_from={fold0.path}", *more])
+        return pipeline.make_teacher(config, data, 0)[0].state_dict()
+
+    exported = DistilCLIPEEG.from_folder(fold0).text.state_dict()
+    same = built()
+    assert len(exported) > 10 and all(torch.equal(same[k], v) for k, v in exported.items())
+    assert capsys.readouterr().out == ""
+    fuller = built("text.detail=full")
+    assert fuller["text.prompts.values"].shape == exported["text.prompts.values"].shape
+    assert not torch.equal(fuller["text.prompts.values"], exported["text.prompts.values"])
+    assert "starts anew" in capsys.readouterr().out
+
+
 def test_fine_tuning_moves_away_from_where_it_started_by_steps_of_the_rate(words, fold0):
     more = ["text.source=none", "trainer.max_steps=3", "optim.lr=1e-4", "optim.ema=0", "fold=1"]
     run = pipeline.train(load("train", [*words, *more, f"init_from={fold0.path}", "run.name=tuned"]))
@@ -273,7 +306,7 @@ def test_a_start_of_other_sizes_or_no_folder_or_damaged_is_refused(words, fold0,
         pipeline.check(load("train", [*words, f"init_from={tmp_path}"]))
     with pytest.raises(ConfigError, match="has no weights to start from"):
         pipeline.check(load("train", ["model=random_forest", f"init_from={fold0.path}"]))
-    with pytest.raises(ConfigError, match="not the same there and in model.net"):
+    with pytest.raises(ConfigError, match="not the same there and in this model"):
         pipeline.make_net(load("train", [*words, "model.net.filters=5", f"init_from={fold0.path}"]), data)
     shutil.copytree(fold0.path, tmp_path / "b")
     with (tmp_path / "b" / "model.safetensors").open("ab") as file:

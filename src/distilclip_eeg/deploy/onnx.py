@@ -61,10 +61,8 @@ def to_onnx(net: nn.Module, data: Data, test: np.ndarray | None) -> tuple[list[d
         ``export.json``.
 
     Raises:
-        ConfigError: the extra is not installed.
         DataError: ``no_operator`` or ``parity``.
     """
-    check_installed()
     rows = np.arange(len(data.windows))
     source = data.source(rows)
     fp32 = exported(net, data.sizes())
@@ -234,11 +232,12 @@ def verdict(table: dict, unseen: bool) -> str:
 
 
 def sizes_of(net: nn.Module, sizes: dict, bodies: dict[str, bytes]) -> dict:
-    """Parameters, FLOPs of one window (``cost.flops``) and bytes."""
+    """Parameters, FLOPs of one window (``cost.flops``, which sees no recurrent cell) and bytes."""
     window = torch.zeros(1, sizes["n_chans"], sizes["n_times"])
+    recurrent = any(isinstance(module, nn.RNNBase) for module in net.modules())
     return {
         "parameters": count(net),
-        "flops": flops(net, window)[""],
+        "flops": None if recurrent else flops(net, window)[""],
         "bytes": {name: len(body) for name, body in bodies.items()},
     }
 
@@ -272,9 +271,9 @@ def seconds(logits: Callable, eeg_BCT: np.ndarray) -> float:
 
 def page(table: dict) -> str:
     """``export.json`` as printed."""
+    work = f"{table['flops'] / 1e6:.1f} MFLOP" if table["flops"] is not None else "FLOPs not counted"
     lines = [
-        f"{table['parameters']:,} parameters, {table['flops'] / 1e6:.1f} MFLOP a window; "
-        f"{table['speed']['machine']}",
+        f"{table['parameters']:,} parameters, {work} a window; {table['speed']['machine']}",
         f"{'':8}{'MB':>8}{'p50 ms':>9}{'p99 ms':>9}{'win/s':>9}{'F1':>8}{'AUROC':>8}{'max |dp|':>10}",
     ]
     for name, row in table["speed"]["engines"].items():
