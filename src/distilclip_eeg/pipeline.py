@@ -30,6 +30,7 @@ from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.windows import WindowConfig
 from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, FeatureTask, MetaTask, Task, TextBank
 from distilclip_eeg.text.classes import class_sentences
+from distilclip_eeg.text.tokenizer import save_tokenizer
 from distilclip_eeg.weights import (
     check_start,
     load_encoder,
@@ -38,6 +39,7 @@ from distilclip_eeg.weights import (
     save_network,
     save_text,
     start_from,
+    start_text,
 )
 
 CLASS_WEIGHTS = ("none", "balanced")
@@ -169,6 +171,9 @@ def make_teacher(config: dict, data: Data, fold: int) -> tuple[DistilCLIP, TextB
         head_input=config["head"]["input"],
         with_bias=config["loss"]["targets"] == "sigmoid",
     )
+    start = config.get("init_from")
+    if start and not start_text(model, save_tokenizer(backend.tokenizer), Path(start)):
+        print(f"init_from={start}: no text encoder there for these words; this one starts anew")
     return model, TextBank(backend.tokenizer, description, classes), writer.to_json()
 
 

@@ -58,7 +58,8 @@ def digest_of(config: dict) -> str:
         body["split"]["table"] = hashlib.sha256(Path(table).read_bytes()).hexdigest()
     start = body.get("init_from")
     if start and (Path(start) / "config.json").is_file():  # by its weights, wherever it lies
-        body["init_from"] = read_json(Path(start) / "config.json")["weights"]
+        about = read_json(Path(start) / "config.json")
+        body["init_from"] = [about["weights"], about["text"]]
     body["trainer"] = {k: v for k, v in body.get("trainer", {}).items() if k != "epochs"}
     body["text_encoder"] = {k: v for k, v in (body.get("text_encoder") or {}).items() if k != "path"}
     for name, default in ADDED_LATER.items():

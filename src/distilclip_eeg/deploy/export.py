@@ -16,6 +16,8 @@ from distilclip_eeg.data import Data, reopen, test_rows
 from distilclip_eeg.deploy.card import card
 from distilclip_eeg.deploy.final import Final, train_final
 from distilclip_eeg.deploy.folder import CARD, TABLE, Folder, check_output, entry, write_folder
+from distilclip_eeg.deploy.onnx import check_installed, to_onnx
+from distilclip_eeg.deploy.onnx import page as onnx_page
 from distilclip_eeg.deploy.pretrained import pack_text, save_state, together, weight_names
 from distilclip_eeg.deploy.recipe import Recipe
 from distilclip_eeg.deploy.text_side import TextSide
@@ -77,6 +79,8 @@ def export(
     output = output or run.path / "export"
     check_output(output)
     check_run(run, weights)
+    if onnx:
+        check_installed()
     config, data = reopen(run, device=device, **where)
     chosen = choose(run, weights, config, data)
     nets = chosen.networks()
@@ -101,8 +105,6 @@ def export(
         "onnx": [],
     }
     if onnx:
-        from distilclip_eeg.deploy.onnx import to_onnx
-
         about["onnx"], onnx_files = to_onnx(together(nets), data, chosen.test)
         files |= onnx_files
     return write_folder(output, about, files | text_files, card(about))
@@ -114,9 +116,7 @@ def page(folder: Folder) -> str:
     lines = [f"written: {folder.path}: {', '.join(sorted(p.name for p in folder.path.iterdir()))}"]
     table = folder.path / TABLE
     if table.exists():
-        from distilclip_eeg.deploy import onnx
-
-        lines.append(onnx.page(read_json(table)))
+        lines.append(onnx_page(read_json(table)))
     lines += [
         f"{model['name']} ({made['weights']}), threshold {folder.recipe.detect.threshold:.4g}; "
         f"read {folder.path / CARD} before use",
@@ -171,7 +171,7 @@ def threshold_of(run: Run, folds: list[int]) -> tuple[float, dict]:
     said = {"folds": folds, "windows": len(label), "rule": "highest macro F1 on the validation windows"}
     if len(np.unique(label)) < 2:
         return 0.5, said | {"rule": "0.5, because the validation windows are all of one class"}
-    return max(best_threshold(label, probability_NK), LEAST), said
+    return float(np.clip(best_threshold(label, probability_NK), LEAST, 1)), said
 
 
 def ages_of(data: Data, rows: np.ndarray) -> str:

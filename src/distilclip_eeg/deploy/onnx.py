@@ -61,10 +61,8 @@ def to_onnx(net: nn.Module, data: Data, test: np.ndarray | None) -> tuple[list[d
         ``export.json``.
 
     Raises:
-        ConfigError: the extra is not installed.
         DataError: ``no_operator`` or ``parity``.
     """
-    check_installed()
     rows = np.arange(len(data.windows))
     source = data.source(rows)
     fp32 = exported(net, data.sizes())
@@ -183,7 +181,7 @@ def torch_logits(net: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def probabilities(logits: Callable, source: WindowSource, rows: np.ndarray) -> np.ndarray:
-    """Of the windows at ``rows``, (N, K) float64."""
+    """Of the windows at ``rows``, (N, K)."""
     chunks = np.array_split(rows, -(-len(rows) // BATCH))
     out = [softmax(logits(source.batch(chunk).eeg_BCT.numpy()), axis=1) for chunk in chunks]
     return np.concatenate(out)
@@ -234,12 +232,14 @@ def verdict(table: dict, unseen: bool) -> str:
 
 
 def sizes_of(net: nn.Module, sizes: dict, bodies: dict[str, bytes]) -> dict:
-    """Parameters, FLOPs of one window (``cost.flops``) and bytes."""
+    """Parameters, FLOPs of one window (``cost.flops``, which sees no recurrent cell) and bytes."""
     window = torch.zeros(1, sizes["n_chans"], sizes["n_times"])
+    recurrent = any(isinstance(module, nn.RNNBase) for module in net.modules())
     return {
         "parameters": count(net),
-        "flops": flops(net, window)[""],
-        "bytes": {name: len(body) for name, body in bodies.items()},
+        "flops": None if recurrent else flops(net, window)[""],
+        "bytes": {name: len(body) for name, body in bodies.items()}
+        | {"torch": sum(value.nbytes for value in net.state_dict().values())},
     }
 
 
@@ -272,16 +272,16 @@ def seconds(logits: Callable, eeg_BCT: np.ndarray) -> float:
 
 def page(table: dict) -> str:
     """``export.json`` as printed."""
+    work = f"{table['flops'] / 1e6:.1f} MFLOP" if table["flops"] is not None else "FLOPs not counted"
     lines = [
-        f"{table['parameters']:,} parameters, {table['flops'] / 1e6:.1f} MFLOP a window; "
-        f"{table['speed']['machine']}",
+        f"{table['parameters']:,} parameters, {work} a window; {table['speed']['machine']}",
         f"{'':8}{'MB':>8}{'p50 ms':>9}{'p99 ms':>9}{'win/s':>9}{'F1':>8}{'AUROC':>8}{'max |dp|':>10}",
     ]
-    for name, row in table["speed"]["engines"].items():
-        score, size = table["scores"][name], table["bytes"].get(name)
+    for name in ("torch", "fp32", "int8"):
+        score, row = table["scores"][name], table["speed"]["engines"][name]
         cells = [score["f1"], score["auroc"]]
         lines.append(
-            f"{name:8}{size / 1e6 if size else float('nan'):8.2f}{row['p50_ms']:9.2f}{row['p99_ms']:9.2f}"
+            f"{name:8}{table['bytes'][name] / 1e6:8.2f}{row['p50_ms']:9.2f}{row['p99_ms']:9.2f}"
             f"{row['windows_per_s']:9,}"
             + "".join("       -" if value is None else f"{value:8.3f}" for value in cells)
             + f"{score['max_difference']:10.1e}"
