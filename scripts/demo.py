@@ -1,21 +1,29 @@
 """`make demo`: synthetic recordings in; teacher, student and floor out, under two protocols side by side.
 
-One process, about 150 optimiser steps a fit, minutes on two CPU cores. Prints the time of every stage.
+One process, about 150 optimiser steps a fit, minutes on two CPU cores. Prints the time of every stage, and
+leaves a report with every figure: runs/report/index.html.
 """
 
 import time
 from pathlib import Path
 
-from distilclip_eeg import pipeline
+from distilclip_eeg import continuous, pipeline
 from distilclip_eeg.chosen import with_teacher_data
 from distilclip_eeg.config import load
 from distilclip_eeg.data import describe_data, load_data
+from distilclip_eeg.events.detect import DetectConfig
+from distilclip_eeg.explain.run import Ask, explain
 from distilclip_eeg.progress import clock
+from distilclip_eeg.report.build import write_report
+from distilclip_eeg.report.chosen import choose
+from distilclip_eeg.report.continuous import write_event_tables
 from distilclip_eeg.report.tables import run_table
 from distilclip_eeg.runs import write_atomic
 from distilclip_eeg.schema import NOTE
 
 STEPS = 150
+EXPLAINED = 120
+"""Test windows of one fold that are looked at for the report."""
 PROTOCOLS = ("subject", "window")
 
 
@@ -46,12 +54,22 @@ def main() -> None:
     table = run_table(runs)
     print(table)
     write_atomic(Path("runs") / "demo.txt", (table + "\n").encode())
+    _, *networks = (run for run in runs if run.config["split"]["name"] == "subject")
+    for run in networks:
+        explain(run, Ask(windows=EXPLAINED))
+        stage(f"subject: where the {run.config['model']['kind']} looks")
+    continuous.score(networks[-1])
+    write_event_tables(networks[-1], DetectConfig())
+    stage("subject: whole recordings of the student")
+    write_report(choose(runs), Path("runs") / "report", Path("results"))
+    stage("report")
     print("\ntime by stage:")
     for name, seconds in stages:
         print(f"  {name:40s}{clock(seconds):>8s}")
     print(f"  {'all':40s}{clock(time.perf_counter() - start):>8s}")
     print(
-        "written: runs/demo.txt; next: python evaluate.py, or train on your own copy of CHB-MIT:\n"
+        "written: runs/demo.txt and runs/report/index.html (open it in a browser)\n"
+        "next: python evaluate.py, or train on your own copy of CHB-MIT:\n"
         "  python train.py dataset=chbmit dataset.root=FOLDER model=teacher_small"
     )
 

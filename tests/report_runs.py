@@ -1,11 +1,13 @@
 """Run folders written by hand, as training, explain.py and continuous.py leave them."""
 
 import io
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from distilclip_eeg.events.detect import DetectConfig
 from distilclip_eeg.runs import Run, write_json, write_predictions, write_yaml
 
 CHANNELS = ("FP1-F7", "F7-T7", "T7-P7", "P7-T7", "FZ-CZ", "CZ-PZ", "FP2-F8", "F8-T8", "T8-P8", "ECG")
@@ -178,6 +180,7 @@ def add_events(run: Run, recording: str = "r0") -> None:
     scores = {"scorer": ["SzCORE event"], "subjects": [1], "sensitivity": [1.0], "fp_per_24h": [0.0]}
     pd.DataFrame(scores).to_csv(run.path / "continuous" / "overall.csv", index=False)
     (run.path / "continuous" / "events.txt").write_text("thresholds by fold: 0.5\n")
+    write_json(run.path / "continuous" / "detect.json", {"0": asdict(DetectConfig())})
 
 
 def small_world(root: Path) -> Path:

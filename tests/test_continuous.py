@@ -74,11 +74,12 @@ def test_hits_misses_and_false_alarms_are_those_counted_by_hand(by_hand):
 def test_the_threshold_lies_between_what_validation_recordings_say(by_hand):
     found = tables.event_tables(by_hand, BARE)
     # Two values only, 0.1 and 0.9: whatever lies between them is best, on either fold.
-    assert found.thresholds == [0.5, 0.5]
+    assert [made.threshold for made in found.detect.values()] == [0.5, 0.5]
     moved = pd.read_parquet(by_hand.fold(0) / tables.TRACES)
     moved["probability"] = np.where(moved["part"] == "test", 0.99, moved["probability"])
     moved.to_parquet(by_hand.fold(0) / tables.TRACES)
-    assert tables.event_tables(by_hand, BARE).thresholds == [0.5, 0.5]  # test recordings have no say
+    again = tables.event_tables(by_hand, BARE).detect
+    assert [made.threshold for made in again.values()] == [0.5, 0.5]  # test recordings have no say
 
 
 def test_no_model_and_no_data_are_needed_and_the_page_says_what_it_rests_on(by_hand):
@@ -88,7 +89,12 @@ def test_no_model_and_no_data_are_needed_and_the_page_says_what_it_rests_on(by_h
     assert "thresholds by fold, given: 0.5 0.5" in text
     written = {p.name for p in (by_hand.path / tables.FOLDER).iterdir()}
     names = ("overall", "by_subject", "latency", "operating", "unscored")
-    assert written == {*(f"{name}.csv" for name in names), "events.txt"}
+    assert written == {*(f"{name}.csv" for name in names), "events.txt", tables.SETTINGS}
+    assert tables.detect_config(by_hand, 1) == replace(BARE, threshold=0.5)  # for who draws them later
+
+
+def test_before_there_are_tables_no_alarm_is_drawn(by_hand):
+    assert tables.detect_config(by_hand, 0).threshold == np.inf
 
 
 def test_a_run_without_traces_names_the_command(by_hand):

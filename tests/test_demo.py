@@ -15,6 +15,8 @@ SCRIPT = Path(__file__).parents[1] / "scripts" / "demo.py"
 STAGES = ["write and prepare the synthetic corpus"] + [
     f"{split}: {what}" for split in ("subject", "window") for what in ("floor", "teacher", "student")
 ]
+STAGES += ["subject: where the teacher looks", "subject: where the student looks"]
+STAGES += ["subject: whole recordings of the student", "report"]
 
 
 @pytest.fixture
@@ -33,6 +35,7 @@ def demo(tiny_data, tiny, monkeypatch):
 
     monkeypatch.setattr(module, "load", load)
     monkeypatch.setattr(module, "STEPS", 2)
+    monkeypatch.setattr(module, "EXPLAINED", 12)
     return module
 
 
@@ -57,7 +60,10 @@ def test_the_demo_shows_both_protocols_every_model_and_the_time_of_each_stage(
     times = said.partition("time by stage:\n")[2].splitlines()
     found = [re.fullmatch(r"  (\S.*?) +(\d+:\d\d)", line) for line in times[: len(STAGES) + 1]]
     assert [m and m[1] for m in found] == [*STAGES, "all"], times
-    assert "runs/demo.txt" in times[len(STAGES) + 1]
+    assert "runs/demo.txt and runs/report/index.html" in times[len(STAGES) + 1]
+    page = (tmp_path / "runs" / "report" / "index.html").read_text(encoding="utf-8")
+    for figure in ("(Fig. 5)", "(Fig. 6)", "(Fig. 7)", "(Fig. 8)", "(Fig. 9)", "Events over a recording"):
+        assert figure in page, figure
 
     runs = find_runs(tmp_path / "runs")
     assert len(runs) == 6

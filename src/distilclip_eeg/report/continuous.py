@@ -1,6 +1,6 @@
 """Event scores of a run from its saved traces alone, without model or data."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -14,23 +14,23 @@ from distilclip_eeg.events.operating import Part, operating_points, operating_ro
 from distilclip_eeg.events.spans import Track, shared_s
 from distilclip_eeg.events.summary import Reference, Scores
 from distilclip_eeg.report.tables import aligned
-from distilclip_eeg.runs import Run, read_json, write_atomic
+from distilclip_eeg.runs import Run, read_json, write_atomic, write_json
 from distilclip_eeg.schema import DataError
 
 EVENTS, RECORDED, TRACES, GRID = "events.tsv", "recorded.tsv", "continuous.parquet", "continuous.json"
 """In a run folder: reference seizures, what was recorded, a fold's traces, and their grid."""
 WHOLE = ("recording", "subject", "leave_one_subject_out", "official")
 """Protocols that never train on a part of a test recording."""
-FOLDER = "continuous"
-"""Where the tables go."""
+FOLDER, SETTINGS = "continuous", "detect.json"
+"""Where the tables go, and how their events were made in each fold."""
 
 
 @dataclass(frozen=True)
 class EventTables:
     """A run's event scores, all folds together; each recording is tested in one of them."""
 
-    thresholds: list[float]
-    """Of each fold."""
+    detect: dict[int, DetectConfig]
+    """How events were made in each fold, its threshold included."""
     overall: pd.DataFrame
     by_subject: pd.DataFrame
     latency: pd.DataFrame
@@ -93,15 +93,14 @@ def event_tables(run: Run, config: DetectConfig, threshold: float | str = "valid
         threshold: ``validation`` (see ``chosen_threshold``) or a probability.
     """
     known = references(run)
-    thresholds, scores, points = [], [], []
+    detect, scores, points = {}, [], []
     for fold in run.folds_done():
         if not (run.fold(fold) / TRACES).exists():
             continue
         both = parts(run, fold, known)
         chosen = chosen_threshold(both["val"], config) if threshold == "validation" else float(threshold)
-        thresholds.append(chosen)
-        test = both["test"]
-        scores.append(summary.score(test.references, test.detect(replace(config, threshold=chosen))))
+        test, detect[fold] = both["test"], replace(config, threshold=chosen)
+        scores.append(summary.score(test.references, test.detect(detect[fold])))
         if both["val"].traces:
             points.append(operating_points(both["val"], test, config))
     if not scores:
@@ -111,13 +110,20 @@ def event_tables(run: Run, config: DetectConfig, threshold: float | str = "valid
         )
     all_scores: Scores = summary.combine(scores)
     return EventTables(
-        thresholds,
+        detect,
         summary.overall(all_scores),
         summary.by_subject(all_scores),
         summary.latency_rows(all_scores),
         operating_rows(list(chain.from_iterable(points))),
         all_scores.unscored,
     )
+
+
+def detect_config(run: Run, fold: int) -> DetectConfig:
+    """How the events of the run's tables were made; before there are any, by default and without alarms."""
+    path = run.path / FOLDER / SETTINGS
+    found = read_json(path).get(str(fold)) if path.exists() else None
+    return DetectConfig(**found) if found else DetectConfig(threshold=float("inf"))
 
 
 def write_event_tables(run: Run, config: DetectConfig, threshold: float | str = "validation") -> str:
@@ -127,6 +133,7 @@ def write_event_tables(run: Run, config: DetectConfig, threshold: float | str = 
     folder.mkdir(exist_ok=True)
     for name in ("overall", "by_subject", "latency", "operating", "unscored"):
         write_atomic(folder / f"{name}.csv", getattr(tables, name).to_csv(index=False).encode())
+    write_json(folder / SETTINGS, {str(fold): asdict(made) for fold, made in tables.detect.items()})
     text = page(run, config, threshold, tables)
     write_atomic(folder / "events.txt", f"{text}\n".encode())
     return text
@@ -142,7 +149,7 @@ def page(run: Run, config: DetectConfig, threshold: float | str, tables: EventTa
         f"{first['subjects']} subjects, {first['recordings']} whole test recordings, {first['hours']:.2f} h, "
         f"{first['unscored']} unscored; every {read_json(run.path / GRID)['hop_s']:g} s, mean over "
         f"{config.smooth_s:g} s, events of {config.min_duration_s:g} s or more",
-        f"thresholds by fold, {how}: {' '.join(f'{t:.3g}' for t in tables.thresholds)}",
+        f"thresholds by fold, {how}: {' '.join(f'{made.threshold:.3g}' for made in tables.detect.values())}",
     ]
     if first["seconds"] < DAY_S:
         lines.append("less than 24 h of recording: false alarms per 24 h are an extrapolation")

@@ -89,7 +89,8 @@ def trace_with_events(
         axis.plot(
             [onset / 60, offset / 60], [104, 104], color=ALARM, lw=4, solid_capstyle="butt", label=words
         )
-    axis.axhline(100 * config.threshold, color=GREY, lw=0.8, ls="--", label="threshold")
+    if np.isfinite(config.threshold):
+        axis.axhline(100 * config.threshold, color=GREY, lw=0.8, ls="--", label="threshold")
     axis.set(xlabel="time in the recording (min)", ylabel="probability of\nseizure (%)", ylim=(-2, 108))
     axis.set_xlim(0, trace.recorded_P2[-1, 1] / 60)
     axis.set_title(recording, loc="left")

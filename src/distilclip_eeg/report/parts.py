@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.events.detect import DetectConfig, Trace
+from distilclip_eeg.events.detect import Trace
 from distilclip_eeg.report import diagrams, eeg_figures, explained, figures, html, scalp
 from distilclip_eeg.report.article_tables import rows_of
 from distilclip_eeg.report.chosen import Entry
+from distilclip_eeg.report.continuous import EVENTS, GRID, TRACES, detect_config
 from distilclip_eeg.report.drawing import Picture, file_name
 from distilclip_eeg.report.explained import Explained
 from distilclip_eeg.report.html import Markup, tag
@@ -172,24 +173,19 @@ def events(ledger: Ledger, entry: Entry) -> list[Markup]:
 
 def recording_trace(entry: Entry) -> Picture | None:
     """The test recording with most annotated seizures, the first by name of those; None without traces."""
-    reference = entry.run.path / "events.tsv"
-    folds = [k for k in entry.run.folds_done() if (entry.run.fold(k) / "continuous.parquet").exists()]
-    if not folds or not reference.exists():
+    folds = [k for k in entry.run.folds_done() if (entry.run.fold(k) / TRACES).exists()]
+    if not folds or not (entry.run.path / EVENTS).exists():
         return None
-    known = pd.read_csv(reference, sep="\t", dtype={"recording": str})
-    table = pd.read_parquet(entry.run.fold(folds[0]) / "continuous.parquet")
+    known = pd.read_csv(entry.run.path / EVENTS, sep="\t", dtype={"recording": str})
+    table = pd.read_parquet(entry.run.fold(folds[0]) / TRACES)
     table = table[table["part"] == "test"]
     counts = known["recording"].value_counts()
     name = min(table["recording"].unique(), key=lambda r: (-counts.get(r, 0), r))
-    rows = table[table["recording"] == name]
-    grid = entry.run.path / "continuous.json"
-    length_s = entry.config["windows"]["length_s"]
-    grid = read_json(grid) if grid.exists() else {"hop_s": length_s, "length_s": length_s}
-    trace = Trace(rows["probability"], rows["start_s"], grid["hop_s"], grid["length_s"])
+    rows, grid = table[table["recording"] == name], read_json(entry.run.path / GRID)
     return eeg_figures.trace_with_events(
-        trace,
+        Trace(rows["probability"], rows["start_s"], grid["hop_s"], grid["length_s"]),
         known[known["recording"] == name],
-        DetectConfig(),
+        detect_config(entry.run, folds[0]),
         f"events_{file_name(entry.dataset, entry.split, entry.label)}",
         name,
         f"{entry.label}, fold {folds[0]}; {entry.protocol}",
