@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from distilclip_eeg.config import CONFIG_DIR, TUNE, check_type, defaults, load, opened
 from distilclip_eeg.runs import Run, find_runs
-from distilclip_eeg.schema import NOTE, ConfigError, UserError
+from distilclip_eeg.schema import NOTE, ConfigError, UserError, check_choice
 
 
 def train(overrides: list[str]) -> None:
@@ -140,6 +140,16 @@ def detect(overrides: list[str]) -> None:
         sys.exit(1)
 
 
+def benchmark(overrides: list[str]) -> None:
+    """Time and memory on this machine: ``python scripts/benchmark.py what=detect``."""
+    config = load("benchmark", overrides)
+    check_choice("what", config["what"], ("detect",))
+    from distilclip_eeg.deploy.benchmark import benchmark
+
+    for line in benchmark(config):
+        print(line, flush=True)
+
+
 def prepare(overrides: list[str]) -> None:
     """Recordings to the store only, with a report: ``python scripts/prepare.py dataset=tusz``."""
     import joblib
@@ -206,6 +216,7 @@ VERBS = {
     "evaluate": evaluate,
     "probe": probe,
     "detect": detect,
+    "benchmark": benchmark,
     "prepare": prepare,
     "describe": describe,
     "check": check,

@@ -123,6 +123,9 @@ PLAIN = {
             for name in ("smooth_s", "threshold", "merge_gap_s", "min_duration_s")
         },
     },
+    "benchmark": {
+        **{"what": str, "net": str, "minutes": int, "rounds": int, "hours": list, "batch_size": int},
+    },
     "prepare": DATA | {"backend": str | None},
     "describe": DATA,
     "check": {"path": str, "recording": str | None},
