@@ -169,7 +169,7 @@ def transfer(taps: np.ndarray, length: int, new_length: int) -> np.ndarray:
 
 
 def filtered(x_CT: np.ndarray, response: np.ndarray, new_length: int) -> np.ndarray:
-    """Signals along the last axis, as if each went round in a ring, filtered and resampled by ``transfer``."""
+    """Signals along the last axis, as if each went round in a ring, filtered and resampled."""
     return fft.irfft(fft.rfft(x_CT)[..., : len(response)] * response, new_length)
 
 
