@@ -14,8 +14,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from distilclip_eeg.config import CONFIG_DIR, TUNE, check_type, defaults, load, opened
+from distilclip_eeg.deploy.verbs import benchmark, detect
 from distilclip_eeg.runs import Run, find_runs
-from distilclip_eeg.schema import NOTE, ConfigError, UserError, check_choice
+from distilclip_eeg.schema import NOTE, ConfigError, UserError
 
 
 def train(overrides: list[str]) -> None:
@@ -125,29 +126,23 @@ def probe(overrides: list[str]) -> None:
         probes.add(table, run, Path(config["table"]))
 
 
-def detect(overrides: list[str]) -> None:
-    """EDF in, seizure events out: ``python scripts/detect.py weights=DIR input=FILE|FOLDER output=DIR``.
+def export(overrides: list[str]) -> None:
+    """A run's model as one folder, for new recordings: ``python scripts/export.py run=RUN weights=final``."""
+    config = load("export", overrides)
+    run = newest_run(Path("runs")) if config["run"] == "latest" else existing(Path(config["run"]))
+    print(f"run={run.path}", flush=True)
+    from distilclip_eeg.deploy import export
 
-    Ends with 0 where all files were read, 1 where some could not be, 3 where none could, and with 2 where a
-    setting is wrong.
-    """
-    config = load("detect", overrides)
-    from distilclip_eeg.deploy import screen
-
-    failed = screen.screen(config)
-    print(NOTE)
-    if failed:
-        sys.exit(1)
-
-
-def benchmark(overrides: list[str]) -> None:
-    """Time and memory on this machine: ``python scripts/benchmark.py what=detect``."""
-    config = load("benchmark", overrides)
-    check_choice("what", config["what"], ("detect",))
-    from distilclip_eeg.deploy.benchmark import benchmark
-
-    for line in benchmark(config):
-        print(line, flush=True)
+    output = Path(config["output"]) if config["output"] else None
+    where = {
+        "dataset": config["dataset"]["root"],
+        "store": config["store"]["root"],
+        "n_jobs": config["n_jobs"],
+    }
+    folder = export.export(
+        run, config["weights"], output, onnx=config["onnx"], device=config["device"], **where
+    )
+    print(export.page(folder))
 
 
 def prepare(overrides: list[str]) -> None:
@@ -215,6 +210,7 @@ VERBS = {
     "tune": tune,
     "evaluate": evaluate,
     "probe": probe,
+    "export": export,
     "detect": detect,
     "benchmark": benchmark,
     "prepare": prepare,
@@ -262,6 +258,14 @@ def find_teacher(config: dict) -> Run:
     if config["teacher"] != "latest":
         return open_finished(Path(config["teacher"]))
     return newest_teacher(Path(config["run"]["root"]), "teacher")
+
+
+def newest_run(root: Path) -> Run:
+    """The finished run that was made last."""
+    found = find_runs(root)
+    if not found:
+        raise ConfigError(f"run=latest: {root} holds no finished run. Run `python train.py` first.")
+    return found[-1]
 
 
 def newest_teacher(root: Path, key: str) -> Run:

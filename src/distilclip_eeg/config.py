@@ -56,6 +56,8 @@ PATHS = (
     "run",
     "teacher",
     "text_encoder.path",
+    "init_from",
+    "output",
 )
 """Settings whose value may be any path, quoted for Hydra by ``quoted``."""
 COMMON = {
@@ -65,6 +67,7 @@ COMMON = {
     "augment": str,
     "ablation_reading": str,
     "n_jobs": int,
+    "init_from": str | None,
     "loss.targets": str,
     "loss.alpha": float,
     "loss.class_weights": str,
@@ -118,13 +121,22 @@ PLAIN = {
     "detect": {
         **{"weights": str, "input": str, "output": str, "hop_s": float, "channels": str, "ages": str | None},
         **{"engine": str, "precision": str, "device": str, "batch_size": int, "figure": bool, "dates": bool},
-        **{
-            f"detect.{name}": float | None
-            for name in ("smooth_s", "threshold", "merge_gap_s", "min_duration_s")
-        },
+        **{f"detect.{key}": float | None for key in ("smooth_s", "threshold", "merge_gap_s")},
+        "detect.min_duration_s": float | None,
     },
     "benchmark": {
         **{"what": str, "net": str, "minutes": int, "rounds": int, "hours": list, "batch_size": int},
+    },
+    "export": {
+        **{
+            "run": str,
+            "weights": str | int,
+            "output": str | None,
+            "onnx": bool,
+            "device": str,
+            "n_jobs": int,
+        },
+        **{"dataset.root": str | None, "store.root": str | None},
     },
     "prepare": DATA | {"backend": str | None},
     "describe": DATA,

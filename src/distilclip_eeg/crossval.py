@@ -15,7 +15,7 @@ from accelerate.utils import set_seed
 from distilclip_eeg import engine
 from distilclip_eeg.augment import standard
 from distilclip_eeg.config import build, read
-from distilclip_eeg.data import CHUNK, Data, describe_data, test_rows, train_rows
+from distilclip_eeg.data import CHUNK, Data, describe_data, load_data, test_rows, train_rows
 from distilclip_eeg.engine import Fit, OptimConfig, Timed, TrainerConfig
 from distilclip_eeg.metrics import window_metrics
 from distilclip_eeg.models.floors import band_features
@@ -70,6 +70,30 @@ def open_run(config: dict, data: Data, **extra) -> Run:
         data.windows.to_parquet(run.path / "folds.parquet")
         write_json(run.path / "provenance.json", provenance())  # last: with it, the other two are whole
     return run
+
+
+def reopen(run: Run, *, device: str = "auto", n_jobs: int = -1, **roots: str | None) -> tuple[dict, Data]:
+    """The config and the data of a run, as they are now.
+
+    Args:
+        roots: ``dataset`` and ``store``, where these folders are now, if not where the run had them.
+
+    Raises:
+        DataError: the data are not the run's.
+    """
+    config = run.config | {"device": device, "n_jobs": n_jobs}
+    if roots.get("dataset"):
+        config["dataset"]["root"] = config["dataset"]["corpus"]["root"] = roots["dataset"]
+    if roots.get("store"):
+        config["store"]["root"] = roots["store"]
+    data = load_data(config)
+    if splits.folds_hash(data.windows) != read_json(run.path / "data.json")["folds_sha256"]:
+        raise DataError(
+            f"run={run.path}: its folds are not those of the data that are there now. Give the data it was "
+            "trained on, dataset.root=FOLDER.",
+            reason="folds_differ",
+        )
+    return config, data
 
 
 def chosen_folds(config: dict) -> list[int]:

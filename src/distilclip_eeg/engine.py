@@ -146,7 +146,7 @@ class Fit:
 
     Args:
         task: see ``tasks``; ``task.logits`` answers a batch that is not trained on.
-        train_rows, val_rows: rows of the window index.
+        train_rows, val_rows: rows of the window index; without any to validate on, the last epoch is kept.
         folder: checkpoint, history.csv and tensorboard go here.
         augment: varies the EEG of a training batch, ``augment(eeg_BCT, rows, seed=, epoch=)``, or None.
         tick: called as ``tick(steps, text)`` while working.
@@ -265,36 +265,42 @@ class Fit:
 
     def close_epoch(self, terms: dict[str, float]) -> None:
         """Validate, remember the best, save."""
-        logits = predict(self.evaluated, self.source, self.val_rows, self.accelerator)
-        label = self.source.label[self.val_rows]
-        predicted = logits.argmax(1)
-        log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        judged = self.validate() if len(self.val_rows) else {}
         row = {
             "epoch": self.epoch + 1,
             "step": self.step,
             "train_loss": terms.pop("loss"),
-            "val_loss": float(-log_p[np.arange(len(label)), label].mean()),
             "train_accuracy": terms.pop("accuracy"),
-            "val_accuracy": float((predicted == label).mean()),
-            "val_macro_f1": macro_f1(label, predicted, logits.shape[1]),
+            **judged,
             **{f"train_{k}": v for k, v in terms.items()},
         }
         self.history.append(row)
         self.epoch += 1
-        better = self.best is None or (row["val_macro_f1"], -row["val_loss"]) > (
-            self.best["f1"],
-            -self.best["loss"],
-        )
-        if better:
+        if self.best is None or not judged or self.beaten(row):
             self.best = {
                 "epoch": self.epoch,
-                "f1": row["val_macro_f1"],
-                "loss": row["val_loss"],
+                "f1": row.get("val_macro_f1"),
+                "loss": row.get("val_loss"),
                 "state": kept_state(self.evaluated),
             }
         self.log(row)
         write_checkpoint(self.checkpoint, self.state())
         self.after_epoch(row)
+
+    def beaten(self, row: dict) -> bool:
+        """Whether an epoch is better than the best so far."""
+        return (row["val_macro_f1"], -row["val_loss"]) > (self.best["f1"], -self.best["loss"])
+
+    def validate(self) -> dict[str, float]:
+        """Loss, accuracy and macro F1 on the validation windows."""
+        logits = predict(self.evaluated, self.source, self.val_rows, self.accelerator)
+        label, predicted = self.source.label[self.val_rows], logits.argmax(1)
+        log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        return {
+            "val_loss": float(-log_p[np.arange(len(label)), label].mean()),
+            "val_accuracy": float((predicted == label).mean()),
+            "val_macro_f1": macro_f1(label, predicted, logits.shape[1]),
+        }
 
     def log(self, row: dict) -> None:
         write_atomic(self.folder / "history.csv", pd.DataFrame(self.history).to_csv(index=False).encode())

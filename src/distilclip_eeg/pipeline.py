@@ -30,7 +30,17 @@ from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.windows import WindowConfig
 from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, FeatureTask, MetaTask, Task, TextBank
 from distilclip_eeg.text.classes import class_sentences
-from distilclip_eeg.weights import load_encoder, load_network, load_text, save_network, save_text
+from distilclip_eeg.text.tokenizer import save_tokenizer
+from distilclip_eeg.weights import (
+    check_start,
+    load_encoder,
+    load_network,
+    load_text,
+    save_network,
+    save_text,
+    start_from,
+    start_text,
+)
 
 CLASS_WEIGHTS = ("none", "balanced")
 PLAIN_HEAD = {"input": "eeg", "inference": "head"}
@@ -58,7 +68,13 @@ def check(config: dict) -> None:
     check_choice("model.kind", config["model"]["kind"], ("teacher", "student", "baseline", "floor"))
     if config["model"]["kind"] == "floor":
         build(config["model"]["net"])
+        if config.get("init_from"):
+            raise ConfigError(f"init_from: {config['model']['name']} has no weights to start from.")
         return
+    if config.get("init_from"):
+        n_times = round(windows.length_s * signals.sfreq)
+        ours = {"ch_names": corpus.ch_names, "classes": corpus.classes}
+        check_start(Path(config["init_from"]), ours | {"n_times": n_times, "sfreq": signals.sfreq})
     trainer = read(TrainerConfig, config["trainer"], "trainer")
     read(OptimConfig, config["optim"], "optim")
     engine.make_accelerator(trainer.precision, config["device"])
@@ -116,6 +132,13 @@ def about_model(config: dict, data: Data) -> dict:
     } | ({} if config["head"]["input"] == "eeg" else {"needs_text": config["head"]["input"]})
 
 
+def make_net(config: dict, data: Data) -> torch.nn.Module:
+    """The network to train, from random weights or from those of ``init_from``."""
+    net = build(config["model"]["net"], **data.sizes())
+    folder = config.get("init_from")
+    return start_from(net, Path(folder)) if folder else net
+
+
 def network_of(config: dict, inference: str) -> dict:
     """``_target_`` and settings of the network that is kept, for ``weights.load_network``."""
     net = config["model"]["net"]
@@ -143,11 +166,14 @@ def make_teacher(config: dict, data: Data, fold: int) -> tuple[DistilCLIP, TextB
     compared = config["loss"]["targets"] == "class_prompt" or config["head"]["inference"] != "head"
     backend = build(config["text_encoder"], sentences=[*vocabulary, *(classes if compared else ())])
     model = DistilCLIP(
-        build(config["model"]["net"], **data.sizes()),
+        make_net(config, data),
         backend.encoder,
         head_input=config["head"]["input"],
         with_bias=config["loss"]["targets"] == "sigmoid",
     )
+    start = config.get("init_from")
+    if start and not start_text(model, save_tokenizer(backend.tokenizer), Path(start)):
+        print(f"init_from={start}: no text encoder there for these words; this one starts anew")
     return model, TextBank(backend.tokenizer, description, classes), writer.to_json()
 
 
@@ -190,7 +216,7 @@ def train_task(config: dict, data: Data) -> Callable:
 
 def plain_task(config: dict, data: Data, weight: torch.Tensor | None = None) -> ClassifyTask | MetaTask:
     """A network without text: by cross-entropy, or meta-learned over subjects as ``model.meta_lr`` says."""
-    net, meta_lr = build(config["model"]["net"], **data.sizes()), config["model"].get("meta_lr")
+    net, meta_lr = make_net(config, data), config["model"].get("meta_lr")
     if meta_lr is None:
         return ClassifyTask(net, class_weight_K=weight)
     subject_N = np.unique(data.windows["subject"], return_inverse=True)[1]
@@ -282,7 +308,7 @@ def distill_task(config: dict, data: Data, teacher: Run) -> Callable:
             text["teacher_NE"] = cached(FeatureTask(theirs), data, source, rows, accelerator)
         teacher_NK = cached(ClassifyTask(theirs), data, source, rows, accelerator)
         set_seed(config["seed"] * 1000 + fold)
-        student = build(config["model"]["net"], **data.sizes())
+        student = make_net(config, data)
         if inference == "prompt":
             student = PromptClassifier(student, inference).set_classes(classes_KE, text["logit_scale"])
         if wanted["init"] == "teacher":
@@ -307,7 +333,7 @@ def cached(task: Task, data: Data, source: WindowSource, rows: np.ndarray, accel
 
 def frozen_teacher(teacher: Run, fold: int, data: Data) -> tuple[DistilCLIP, TextBank]:
     """The whole teacher of a finished fold in eval mode, and its texts."""
-    model, bank, _ = make_teacher(teacher.config, data, fold)
+    model, bank, _ = make_teacher(teacher.config | {"init_from": None}, data, fold)
     load_text(teacher.fold(fold), model)
     kept = load_encoder(teacher.fold(fold))
     model.eeg = getattr(kept, "eeg", kept)

@@ -33,7 +33,8 @@ from sklearn.linear_model import LogisticRegression
 
 from distilclip_eeg import engine
 from distilclip_eeg.config import read
-from distilclip_eeg.data import Data, load_data, test_rows, train_rows
+from distilclip_eeg.crossval import reopen
+from distilclip_eeg.data import Data, test_rows, train_rows
 from distilclip_eeg.descriptions import describe_fold
 from distilclip_eeg.metrics import confusion, per_class
 from distilclip_eeg.models.clip import DistilCLIP
@@ -41,7 +42,6 @@ from distilclip_eeg.pipeline import frozen_teacher, uses_text
 from distilclip_eeg.report.tables import aligned, cell
 from distilclip_eeg.runs import Run, commit, provenance, read_json, write_atomic
 from distilclip_eeg.schema import ConfigError, DataError
-from distilclip_eeg.signals.splits import folds_hash
 from distilclip_eeg.tasks import ClipTask, FeatureTask, TextBank
 from distilclip_eeg.text.descriptors import denied
 from distilclip_eeg.text.sources import TextConfig
@@ -66,20 +66,9 @@ def probe(run: Run, *, device: str = "auto", n_jobs: int = -1, **roots: str | No
         ConfigError: the run has no finished fold, or its windows carry no text at test time.
         DataError: the data are not the run's, or a sentence holds a label term.
     """
-    config = run.config
-    check_probed(run, config)
-    config |= {"n_jobs": n_jobs}
-    if roots.get("dataset"):
-        config["dataset"]["root"] = config["dataset"]["corpus"]["root"] = roots["dataset"]
-    if roots.get("store"):
-        config["store"]["root"] = roots["store"]
-    data, made = load_data(config), read_json(run.path / "data.json")
-    if folds_hash(data.windows) != made["folds_sha256"]:
-        raise DataError(
-            f"run={run.path}: its folds are not those of the data that are there now. Give the data it was "
-            "trained on, dataset.root=FOLDER.",
-            reason="folds_differ",
-        )
+    check_probed(run, run.config)
+    config, data = reopen(run, n_jobs=n_jobs, **roots)
+    made = read_json(run.path / "data.json")
     accelerator = engine.make_accelerator("fp32", device)
     rows = [row for fold in run.folds_done() for row in probe_fold(run, config, data, fold, accelerator)]
     table = pd.DataFrame(rows).assign(protocol=f"split={config['split']['name']}: {made['leak_note']}")

@@ -23,6 +23,7 @@ weights, a reading by the settings it stands for."""
 
 ADDED_LATER = {
     "augment": "none",
+    "init_from": None,
     "split.purge_s": None,
     "windows.labels": "annotations",
     "signals.montage": "native",
@@ -55,6 +56,10 @@ def digest_of(config: dict) -> str:
     table = body.get("split", {}).get("table")
     if table and Path(table).is_file():
         body["split"]["table"] = hashlib.sha256(Path(table).read_bytes()).hexdigest()
+    start = body.get("init_from")
+    if start and (Path(start) / "config.json").is_file():  # by its weights, wherever it lies
+        about = read_json(Path(start) / "config.json")
+        body["init_from"] = [about["weights"], about["text"]]
     body["trainer"] = {k: v for k, v in body.get("trainer", {}).items() if k != "epochs"}
     body["text_encoder"] = {k: v for k, v in (body.get("text_encoder") or {}).items() if k != "path"}
     for name, default in ADDED_LATER.items():

@@ -44,6 +44,7 @@ class TextBank:
         class_sentences: Sequence[str] = (),
         max_len: int = 64,
     ):
+        self.tokenizer = tokenizer
         description_N = np.asarray(description_N, dtype=str)
         told_N = description_N != ""
         self.sentences, text = np.unique(description_N[told_N], return_inverse=True)

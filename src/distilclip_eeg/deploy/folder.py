@@ -25,8 +25,8 @@ KEYS = {"format", "recipe", "model", "weights", "text", "made", "onnx", "sha256"
 MODEL_KEYS = {"name", "kind", "net", "n_chans", "n_times", "sfreq", "n_outputs"}
 FILE_KEYS = {"file", "sha256", "bytes"}
 TEXT_KEYS = {"weights", "tokenizer", "bert", "bert_lp", "width"}
-NETWORKS = "distilclip_eeg.models."
-"""What ``model.net._target_`` begins with."""
+NETWORKS = r"distilclip_eeg\.models\.(conformer\.Conformer|clip\.prompt_classifier|baselines\.\w+\.[A-Z]\w+)"
+"""What ``model.net._target_`` may be."""
 PATTERNS = ["*.safetensors", "*.onnx", "tokenizer.json", CONFIG, CARD, TABLE]
 """Every kind of file that such a folder may hold."""
 ENGINES, PRECISIONS = ("auto", "torch", "onnx"), ("auto", "fp32", "int8")
@@ -89,18 +89,43 @@ class Folder:
         if engine == "onnx" or precision == "int8" or (engine == "auto" and not has_torch()):
             if engine == "torch":
                 raise ConfigError("engine=torch answers in fp32 alone. Set engine=onnx for precision=int8.")
-            return OnnxNetwork(self, precision)
+            return self.onnx(precision)
         if not has_torch():
             raise ConfigError("engine=torch: torch is not installed. Install it, or set engine=onnx.")
         from distilclip_eeg.deploy.pretrained import DistilCLIPEEG
 
         return DistilCLIPEEG.from_folder(self, text=False)
 
+    def onnx(self, precision: str) -> "OnnxNetwork":
+        """The network of its ONNX file of this precision, or of the default one."""
+        key, value = ("default", True) if precision == "auto" else ("precision", precision)
+        found = [named for named in self.about["onnx"] if named[key] == value]
+        if not found:
+            there = ", ".join(named["precision"] for named in self.about["onnx"]) or "no ONNX file"
+            raise DataError(
+                f"{self.path}: asked for ONNX with precision={precision}, the folder has {there}. Export the "
+                "model with onnx=true, or set engine=torch.",
+                reason="no_onnx",
+            )
+        network, model = OnnxNetwork(self.read(found[0]), self.path / found[0]["file"]), self.about["model"]
+        if network.shapes != [[model["n_chans"], model["n_times"]], [model["n_outputs"]]]:
+            raise DataError(
+                f"{self.path / found[0]['file']}: its inputs and outputs are {network.shapes}, not those of "
+                f"{CONFIG}. {AGAIN}",
+                reason="wrong_shape",
+            )
+        return network
+
 
 class OnnxNetwork:
-    """Logits by onnxruntime, on the CPU, without torch."""
+    """Logits by onnxruntime, on the CPU, without torch.
 
-    def __init__(self, folder: Folder, precision: str = "auto"):
+    Args:
+        body: an ONNX file.
+        where: what an error calls it.
+    """
+
+    def __init__(self, body: bytes, where: str):
         try:
             import onnxruntime
         except ImportError:
@@ -108,29 +133,17 @@ class OnnxNetwork:
                 "engine=onnx needs onnxruntime: pip install 'distilclip-eeg[export]', or set engine=torch.",
                 reason="no_onnxruntime",
             ) from None
-        key, value = ("default", True) if precision == "auto" else ("precision", precision)
-        found = [named for named in folder.about["onnx"] if named[key] == value]
-        if not found:
-            there = ", ".join(named["precision"] for named in folder.about["onnx"]) or "no ONNX file"
-            raise DataError(
-                f"{folder.path}: asked for ONNX with precision={precision}, the folder has {there}. Export "
-                "the model with onnx=true, or set engine=torch.",
-                reason="no_onnx",
-            )
-        body, model, path = folder.read(found[0]), folder.about["model"], folder.path / found[0]["file"]
         try:
             self.session = onnxruntime.InferenceSession(body, providers=["CPUExecutionProvider"])
-            shapes = [node.shape[1:] for node in (*self.session.get_inputs(), *self.session.get_outputs())]
         except Exception as error:  # onnxruntime raises classes of its own, without a common one
             raise DataError(
-                f"{path}: onnxruntime cannot load it ({type(error).__name__}). {AGAIN}",
-                reason="bad_onnx",
+                f"{where}: onnxruntime cannot load it ({type(error).__name__}). {AGAIN}", reason="bad_onnx"
             ) from error
-        if shapes != [[model["n_chans"], model["n_times"]], [model["n_outputs"]]]:
-            raise DataError(
-                f"{path}: its inputs and outputs are {shapes}, not those of {CONFIG}. {AGAIN}",
-                reason="wrong_shape",
-            )
+
+    @property
+    def shapes(self) -> list[list]:
+        """Of inputs and outputs, without the batch."""
+        return [node.shape[1:] for node in (*self.session.get_inputs(), *self.session.get_outputs())]
 
     def logits(self, eeg_BCT: np.ndarray) -> np.ndarray:
         """Class logits (B, K) of normalised float32 windows (B, C, T)."""
@@ -240,12 +253,19 @@ def check_file(path: Path, named: object, keys: set[str], suffix: str) -> None:
 def check_net(path: Path, net: object) -> None:
     """Refuse settings that would call anything but one network of this package."""
     target = net.get("_target_") if isinstance(net, dict) else None
-    if not str(target).startswith(NETWORKS) or json.dumps(net).count('"_target_"') != 1:
+    text = json.dumps({k: v for k, v in net.items() if k != "_target_"}) if target else ""
+    if not re.fullmatch(NETWORKS, str(target)) or "_target_" in text or "${" in text or "_partial_" in text:
         raise damaged(
             path,
-            f"model.net._target_={target!r} must be one network, from {NETWORKS}*, and the only _target_",
+            f"model.net names {target!r}, expected one network of this package and plain settings",
             "unknown_target",
         )
+
+
+def check_output(path: Path) -> None:
+    """Refuse to replace what is not an export."""
+    if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"output={path}: something else is there. Give a folder that does not exist yet.")
 
 
 def write_folder(path: Path, about: dict, files: dict[str, bytes], card: str) -> Folder:
@@ -258,8 +278,7 @@ def write_folder(path: Path, about: dict, files: dict[str, bytes], card: str) ->
     Raises:
         ConfigError: something else than an export is there.
     """
-    if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(f"output={path}: something else is there. Give a folder that does not exist yet.")
+    check_output(path)
     about = {**about, "format": FORMAT}
     about["sha256"] = digest(about)
     new = path.with_name(f".{path.name}.tmp.{os.getpid()}")

@@ -51,7 +51,7 @@ class DistilCLIPEEG(nn.Module):
         self, nets: Sequence[nn.Module], recipe: Recipe, text: TextSide | None, about: dict, card: str
     ):
         super().__init__()
-        self.net = nets[0] if len(nets) == 1 else Ensemble(nets)
+        self.net = together(nets)
         self.text, self.recipe, self.about, self.card = text, recipe, about, card
         self.eval()
 
@@ -159,6 +159,11 @@ class DistilCLIPEEG(nn.Module):
         """Windows on the network's device."""
         device = next(self.net.parameters()).device
         return torch.as_tensor(np.ascontiguousarray(eeg_BCT, dtype=np.float32), device=device)
+
+
+def together(nets: Sequence[nn.Module]) -> nn.Module:
+    """One network, or several as one."""
+    return nets[0] if len(nets) == 1 else Ensemble(nets)
 
 
 def pack_text(side: TextSide | None) -> tuple[dict | None, dict[str, bytes]]:

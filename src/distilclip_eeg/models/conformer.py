@@ -95,11 +95,11 @@ class Block(nn.Module):
         else:
             n, (extra_k, extra_v) = x.shape[1], self.keys_values(prompts)
             q_hmd = (q * q.shape[-1] ** -0.5).transpose(0, 1).flatten(1, 2)  # (H, B N, d)
-            to_extra = (q_hmd @ extra_k.mT).unflatten(1, (len(x), n)).transpose(0, 1)
+            to_extra = (q_hmd @ extra_k.mT).unflatten(1, (x.shape[0], n)).transpose(0, 1)
             scores = torch.cat([to_extra, (q * q.shape[-1] ** -0.5) @ k.mT], dim=-1)
             weight = scores.float().softmax(-1).to(v.dtype)  # (B, H, N, P + N)
             on_extra, on_tokens = weight.split([extra_k.shape[1], n], dim=-1)
-            from_extra = (on_extra.transpose(0, 1).flatten(1, 2) @ extra_v).unflatten(1, (len(x), n))
+            from_extra = (on_extra.transpose(0, 1).flatten(1, 2) @ extra_v).unflatten(1, (x.shape[0], n))
             y = from_extra.transpose(0, 1) + on_tokens @ v
         return self.out(y.transpose(1, 2).flatten(2))
 
@@ -171,7 +171,7 @@ class Conformer(nn.Module):
         for i, block in enumerate(self.blocks):
             own = None if self.prompts is None else self.prompts.of(i)
             if own is not None and self.prompts.last(i):  # from here on prompts are tokens like the others
-                x, own = torch.cat([own.to(x.dtype).expand(len(x), -1, -1), x], dim=1), None
+                x, own = torch.cat([own.to(x.dtype).expand(x.shape[0], -1, -1), x], dim=1), None
             x = block(x, own)
         return self.head(x[:, -self.n_tokens :])
 

@@ -77,7 +77,7 @@ class ZhuTransformer(nn.Module):
     def forward(self, eeg_BCT: Tensor) -> Tensor:
         """Class logits, (B, K)."""
         x = self.features(eeg_BCT)
-        x = torch.cat([self.token.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
+        x = torch.cat([self.token.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)
         x = self.dropout(x * self.points**0.5 + self.position_ND)
         return self.out(self.encoder(x)[:, 0])
 

@@ -1,0 +1,125 @@
+"""Model card and data card in one page, inside every exported folder; made of ``config.json`` alone."""
+
+SCORES = ("f1", "recall", "precision", "specificity", "balanced_accuracy", "auroc", "average_precision")
+MEDICAL = (
+    "**Research software, not a medical device.** For research on recorded scalp EEG. Not for diagnosis, "
+    "monitoring, alarms or treatment; not validated prospectively or clinically. An empty list of events "
+    'means "no event above the threshold", never "normal".'
+)
+LIMITS = (
+    "Trained on the people, montage and rate above: a result on another age group, montage or kind of "
+    "recording (intensive care, intracranial) says nothing until it is measured there.",
+    "Artefacts (chewing, movement, electrode pops) and rhythmic normal activity can look like seizures; "
+    "short and focal seizures can be missed.",
+    "A channel that is missing or filled changes the answer.",
+    "Labels are those of the corpus's annotators, who differ among themselves.",
+    "Probabilities are not calibrated: training sees background and seizure at other shares than recordings "
+    "hold. The threshold was chosen on windows; events are smoothed from many of them.",
+)
+CITATION = (
+    "Wang, Z., Shi, L., Wu, H., Luo, J., Kong, X. and Qi, J.: DistilCLIP-EEG: Enhancing Epileptic Seizure "
+    "Detection Through Multi-modal Learning and Knowledge Distillation. This is an independent "
+    "implementation; cite the article, the software (CITATION.cff) and the corpus."
+)
+
+
+def card(about: dict) -> str:
+    """The page as Markdown."""
+    recipe, made, model = about["recipe"], about["made"], about["model"]
+    signals = recipe["signals"]
+    band = f"{signals['l_freq'] or 0:g} to {signals['h_freq'] or signals['sfreq'] / 2:g} Hz"
+    mains = f", notch at {signals['notch_hz']:g} Hz" if signals["notch_hz"] else ""
+    lines = [
+        f"# {model['name']} trained on {made['dataset']} ({made['weights']})",
+        MEDICAL,
+        "## Model",
+        f"- {model['name']}, a {model['kind']}; window of {recipe['n_times'] / signals['sfreq']:g} s at "
+        f"{signals['sfreq']:g} Hz; classes: {', '.join(recipe['classes'])}.",
+        f"- Montage {signals['montage']}, {len(recipe['ch_names'])} channels: "
+        f"{', '.join(recipe['ch_names'])}.",
+        f"- Filter {band} ({signals['phase']} phase){mains}; clipped at {signals['clip_uv']} uV; normalised "
+        f"over: {signals['normalize']}.",
+        f"- Weights: {WEIGHTS[made['weights'].rstrip('0123456789')].format(**made)}",
+        f"- Threshold {recipe['detect']['threshold']:.4g} on the probability of any seizure: "
+        f"{made['threshold']['rule']} ({made['threshold']['windows']:,} of folds "
+        f"{', '.join(map(str, made['threshold']['folds']))}).",
+        f"- Text encoder: {'in this folder' if about['text'] else 'none'}.",
+        "## Training data",
+        *data_lines(made, recipe["ages"]),
+        "## Scores",
+        *score_lines(made),
+        "## Limits",
+        *(f"- {limit}" for limit in LIMITS),
+        "## Provenance",
+        f"- Run {made['run']}, split {made['split']}, seed {made['seed']}, code "
+        f"{made['commit'] or 'unknown'}.",
+        f"- Folds {made['folds_sha256'][:16]}, data {made['store_digest'][:16]}.",
+        f"- {', '.join(f'{name} {number}' for name, number in made['libraries'].items())}.",
+        "## Citation",
+        CITATION,
+    ]
+    return "\n\n".join(paragraphs(lines)) + "\n"
+
+
+WEIGHTS = {
+    "final": "trained on all data of the run for {epochs} epochs, the median of the folds' best.",
+    "ensemble": "the networks of all folds; the answer is the mean of their probabilities.",
+    "fold": "the network of {weights}.",
+}
+
+
+def data_lines(made: dict, ages: str) -> list[str]:
+    """Who was trained on, in numbers."""
+    seen = made["trained_on"]
+    balanced = (
+        "; training takes at most as much background as seizure" if made["windows"]["balance_train"] else ""
+    )
+    people = "persons unknown" if seen["people"] is None else f"{seen['people']} people"
+    windows = ", ".join(f"{name} {n:,}" for name, n in seen["windows"].items())
+    lines = [
+        f"- {people}, {seen['recordings']} recordings, {seen['hours']:g} hours, {seen['seizures']} seizures.",
+        f"- Windows by class: {windows}{balanced}.",
+        f"- Age group: {ages}.",
+    ]
+    if seen["people"] is not None:
+        for what, key in (("Age bands", "age_bands"), ("Sexes", "sexes")):
+            lines.append(f"- {what} (people): {', '.join(f'{k} {n}' for k, n in seen[key].items())}.")
+    return lines
+
+
+def score_lines(made: dict) -> list[str]:
+    """Test scores of the model itself where it has any, then those of the run's cross-validation."""
+    lines = [f"- Protocol: split={made['split']}; {made['protocol']}."]
+    if made["test"]:
+        row = made["test"]
+        scores = ", ".join(f"{name} {row[name]:.3f}" for name in SCORES if row[name] is not None)
+        lines.append(
+            f"- On the {row['n']:,} test windows of its fold ({100 * row['prevalence']:.1f} % seizure), "
+            f"by the likeliest class: {scores}."
+        )
+    else:
+        lines.append(
+            "- **No test score belongs to this model**: every window of the data was used to train it, or "
+            "one of its members."
+        )
+    if made["cross_validation"]:
+        rows = {name: made["cross_validation"].get(name) for name in SCORES}
+        scores = ", ".join(
+            f"{name} {row['mean']:.3f}" for name, row in rows.items() if row and row["mean"] is not None
+        )
+        lines.append(
+            f"- Cross-validation of the same settings (other networks; mean over folds, by the likeliest "
+            f"class): {scores}."
+        )
+    return lines
+
+
+def paragraphs(lines: list[str]) -> list[str]:
+    """Lines with list items kept together."""
+    joined: list[str] = []
+    for line in lines:
+        if line.startswith("- ") and joined and joined[-1].startswith("- "):
+            joined[-1] += f"\n{line}"
+        else:
+            joined.append(line)
+    return joined

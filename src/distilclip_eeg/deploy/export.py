@@ -1,0 +1,229 @@
+"""``python scripts/export.py run=RUN``: a run's model as one folder that needs nothing else of the run.
+
+``weights=final`` is trained on all data (``deploy.final``), ``weights=K`` is the network of a fold,
+``weights=ensemble`` the networks of all folds, whose probabilities are averaged.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from distilclip_eeg.calibration import best_threshold
+from distilclip_eeg.config import read
+from distilclip_eeg.crossval import reopen
+from distilclip_eeg.data import Data, test_rows
+from distilclip_eeg.deploy.card import card
+from distilclip_eeg.deploy.final import Final, train_final
+from distilclip_eeg.deploy.folder import CARD, TABLE, Folder, check_output, entry, write_folder
+from distilclip_eeg.deploy.onnx import check_installed, to_onnx
+from distilclip_eeg.deploy.onnx import page as onnx_page
+from distilclip_eeg.deploy.pretrained import pack_text, save_state, together, weight_names
+from distilclip_eeg.deploy.recipe import Recipe
+from distilclip_eeg.deploy.text_side import TextSide
+from distilclip_eeg.events.detect import DetectConfig
+from distilclip_eeg.pipeline import frozen_teacher, uses_text
+from distilclip_eeg.runs import Run, provenance, read_json
+from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.signals.preprocess import SignalConfig
+from distilclip_eeg.text.tokenizer import save_tokenizer
+from distilclip_eeg.weights import load_network
+
+AGE_GROUPS = {
+    "neonate": "neonate",
+    **dict.fromkeys(("infant", "child", "adolescent"), "child"),
+    **dict.fromkeys(("adult", "older adult"), "adult"),
+}
+"""``Recipe.ages`` of an age band."""
+LEAST = 1e-6
+"""A threshold is above 0."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is exported of a run, and the windows that it saw."""
+
+    name: str
+    """``final``, ``ensemble`` or ``fold<k>``."""
+    holder: Run
+    """The run, or its final model in its place."""
+    members: list[int]
+    """Folds of ``holder`` whose networks answer together."""
+    folds: list[int]
+    """Folds of the run whose validation parts choose the threshold."""
+    seen: np.ndarray
+    """Rows of the window index that some member was trained on."""
+    test: np.ndarray | None
+    """Rows of the test part that no member saw, where there is one."""
+
+    def networks(self) -> list[nn.Module]:
+        """The members, in eval mode."""
+        return [load_network(self.holder.fold(k)) for k in self.members]
+
+
+def export(
+    run: Run, weights: str | int, output: Path | None, *, onnx: bool = True, device: str = "auto", **where
+) -> Folder:
+    """Write the folder, whole or not at all.
+
+    Args:
+        weights: ``final``, ``ensemble``, or the number of a fold.
+        output: None: ``export`` in the run's folder.
+        onnx: with ONNX files, checked against torch and measured (``deploy.onnx``).
+        where: ``n_jobs``, and ``dataset`` and ``store``: where these folders are now, if they have moved.
+
+    Raises:
+        ConfigError: there is no such fold, or the run has no network that could stand alone.
+        DataError: data, folds or weights are not those of the run any more, or ONNX answers differently.
+    """
+    output = output or run.path / "export"
+    check_output(output)
+    check_run(run, weights)
+    if onnx:
+        check_installed()
+    config, data = reopen(run, device=device, **where)
+    chosen = choose(run, weights, config, data)
+    nets = chosen.networks()
+    files = dict(zip(weight_names(len(nets)), map(save_state, nets), strict=True))
+    threshold, chosen_on = threshold_of(run, chosen.folds)
+    recipe = Recipe(
+        ch_names=data.store.ch_names,
+        classes=data.store.classes,
+        n_times=data.length,
+        signals=data.signals,
+        detect=DetectConfig(threshold=threshold),
+        ages=ages_of(data, chosen.seen),
+    )
+    text, text_files = pack_text(text_side(config, data, chosen))
+    net = read_json(chosen.holder.fold(chosen.members[0]) / "model.json")["net"]
+    about = {
+        "recipe": recipe.as_json(),
+        "model": {**{key: config["model"][key] for key in ("name", "kind")}, "net": net, **data.sizes()},
+        "weights": [entry(*item) for item in files.items()],
+        "text": text,
+        "made": made_of(run, config, data, chosen) | {"threshold": chosen_on},
+        "onnx": [],
+    }
+    if onnx:
+        about["onnx"], onnx_files = to_onnx(together(nets), data, chosen.test)
+        files |= onnx_files
+    return write_folder(output, about, files | text_files, card(about))
+
+
+def page(folder: Folder) -> str:
+    """What was written, and what to do with it."""
+    made, model = folder.about["made"], folder.about["model"]
+    lines = [f"written: {folder.path}: {', '.join(sorted(p.name for p in folder.path.iterdir()))}"]
+    table = folder.path / TABLE
+    if table.exists():
+        lines.append(onnx_page(read_json(table)))
+    lines += [
+        f"{model['name']} ({made['weights']}), threshold {folder.recipe.detect.threshold:.4g}; "
+        f"read {folder.path / CARD} before use",
+        f"next: python scripts/detect.py weights={folder.path} input=FILE_OR_FOLDER output=FOLDER",
+    ]
+    return "\n".join(lines)
+
+
+def check_run(run: Run, weights: str | int) -> None:
+    """Refuse what cannot be exported, before any data are read."""
+    config, folds = run.config, run.folds_done()
+    if config["model"]["kind"] == "floor":
+        raise ConfigError(
+            f"run={run.path}: {config['model']['name']} keeps no weights; give the run of a network."
+        )
+    if read(SignalConfig, config["signals"], "signals").normalize == "train":
+        raise ConfigError(
+            f"run={run.path}: signals.normalize=train rests on the run's own recordings. Train with "
+            "signals.normalize=recording or running to use the model on others."
+        )
+    if weights in ("final", "ensemble") and not run.finished:
+        raise ConfigError(
+            f"weights={weights} needs every fold of {run.path}; {len(folds)} are finished. Run the command "
+            "that made it again, it continues; or export one fold: weights=0."
+        )
+    if weights not in ("final", "ensemble", *folds):
+        there = ", ".join(["final", "ensemble", *map(str, folds)])
+        raise ConfigError(f"weights={weights} is not one of {there}.")
+    load_network(run.fold(folds[0]))  # refuses a head that reads text
+
+
+def choose(run: Run, weights: str | int, config: dict, data: Data) -> Chosen:
+    """The networks to export; the final one is trained here."""
+    folds, everything = run.folds_done(), np.arange(len(data.windows))
+    if weights == "final":
+        return Chosen("final", train_final(run, config, data), [0], folds, everything, None)
+    if weights == "ensemble":
+        return Chosen("ensemble", run, folds, folds, everything, None)
+    seen, test = data.rows(weights, "train"), test_rows(data, weights, config["seed"])
+    return Chosen(f"fold{weights}", run, [weights], [weights], seen, test)
+
+
+def threshold_of(run: Run, folds: list[int]) -> tuple[float, dict]:
+    """The threshold with the highest macro F1 on the folds' validation windows together, and how it was made.
+
+    Each window is scored by its own fold's network, which never trained on it.
+    """
+    saved = [run.predictions(k) for k in folds]
+    label, probability_NK = (
+        np.concatenate([s[key][s["part"] == "val"] for s in saved]) for key in ("label", "probability_NK")
+    )
+    said = {"folds": folds, "windows": len(label), "rule": "highest macro F1 on the validation windows"}
+    if len(np.unique(label)) < 2:
+        return 0.5, said | {"rule": "0.5, because the validation windows are all of one class"}
+    return float(np.clip(best_threshold(label, probability_NK), LEAST, 1)), said
+
+
+def ages_of(data: Data, rows: np.ndarray) -> str:
+    """``Recipe.ages`` of the people behind ``rows``; unknown where any of theirs is."""
+    bands = set(data.metadata()["age_band"].iloc[rows])
+    groups = {AGE_GROUPS.get(band, "unknown") for band in bands}
+    if groups == {"child", "adult"}:
+        return "child and adult"
+    return groups.pop() if len(groups) == 1 else "unknown"
+
+
+def text_side(config: dict, data: Data, chosen: Chosen) -> TextSide | None:
+    """A teacher's text encoder; an ensemble has as many spaces as members, and none that all share."""
+    if len(chosen.members) > 1 or not uses_text(config):
+        return None
+    model, bank = frozen_teacher(chosen.holder, chosen.members[0], data)
+    return TextSide.of(model, save_tokenizer(bank.tokenizer))
+
+
+def made_of(run: Run, config: dict, data: Data, chosen: Chosen) -> dict:
+    """How the model came about: for the card, and for whoever asks later."""
+    recorded, seen = read_json(run.path / "data.json"), data.windows.iloc[chosen.seen]
+    people = data.metadata().iloc[chosen.seen].assign(subject=seen["subject"].to_numpy())
+    people = people.drop_duplicates("subject")
+    used = data.store.recordings[data.store.recordings["number"].isin(seen["recording"])]
+    count = seen["label"].value_counts()
+    test = None if chosen.test is None else read_json(run.fold(chosen.members[0]) / "metrics.json")["test"]
+    whole = read_json(run.path / "metrics.json")["test"] if run.finished else None
+    software = provenance() if chosen.name == "final" else read_json(run.path / "provenance.json")
+    return {
+        "run": run.path.name,
+        "weights": chosen.name,
+        "epochs": chosen.holder.epochs if isinstance(chosen.holder, Final) else None,
+        "dataset": config["dataset"]["name"],
+        "split": config["split"]["name"],
+        "seed": config["seed"],
+        "windows": config["windows"],
+        "folds_sha256": recorded["folds_sha256"],
+        "store_digest": recorded["store_digest"],
+        "protocol": recorded["leak_note"],
+        "libraries": software["libraries"],
+        "commit": software["commit"],
+        "trained_on": {
+            "people": len(people) if data.store.manifest["identified"] else None,
+            "recordings": len(used),
+            "hours": round(float(used["duration_s"].sum()) / 3600, 3),
+            "seizures": int(used["n_seizures"].sum()),
+            "windows": {name: int(count.get(k, 0)) for k, name in enumerate(data.store.classes)},
+            "age_bands": people["age_band"].replace("", "unknown").value_counts().sort_index().to_dict(),
+            "sexes": people["sex"].replace("", "unknown").value_counts().sort_index().to_dict(),
+        },
+        "test": test and {name: value if np.isfinite(value) else None for name, value in test.items()},
+        "cross_validation": whole,
+    }

@@ -1,0 +1,83 @@
+"""The final model of a run: its settings, trained on all of its data, with nothing left to test on.
+
+The number of epochs is the median of the folds' best ones, so that no window of any test part chose it; the
+loop is the one of the folds (``crossval.open_fit``), without a validation part.
+"""
+
+import math
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from distilclip_eeg import pipeline
+from distilclip_eeg.crossval import open_fit
+from distilclip_eeg.data import Data
+from distilclip_eeg.progress import Ticker
+from distilclip_eeg.runs import Run, read_json
+from distilclip_eeg.schema import DataError
+from distilclip_eeg.signals.audit import fold_columns
+
+
+class Final(Run):
+    """A run seen through its final model, which stands where a fold's would."""
+
+    @cached_property
+    def epochs(self) -> int:
+        """Median of the folds' best epochs, the later one between two."""
+        best = [
+            read_json(super(Final, self).fold(k) / "metrics.json")["best_epoch"] for k in self.folds_done()
+        ]
+        return math.ceil(np.median(best))
+
+    def fold(self, k: int) -> Path:
+        """Folder of the final model, whatever ``k``."""
+        return self.path / f"final-{self.epochs}epochs"
+
+
+def everything(data: Data) -> Data:
+    """The same windows in one fold, all of them to train on."""
+    windows = data.windows.drop(columns=fold_columns(data.windows))
+    return replace(data, windows=windows.assign(fold0="train"))
+
+
+def train_final(run: Run, config: dict, data: Data) -> Final:
+    """Train the final model of a finished run, or find it trained; a student's after its teacher's.
+
+    Args:
+        config: the run's, with the places where data and store are now.
+        data: the run's.
+
+    Raises:
+        DataError: the teacher of a student is not there any more, or was trained again since.
+    """
+    final, whole = Final(run.path), everything(data)
+    if "distill" in config:
+        teacher = find_teacher(run, config, data)
+        places = {key: config[key] for key in ("dataset", "store", "device", "n_jobs")}
+        make_task = pipeline.distill_task(config, whole, train_final(teacher, teacher.config | places, data))
+    else:
+        make_task = pipeline.train_task(config, whole)
+    config = {**config, "trainer": config["trainer"] | {"epochs": final.epochs, "patience": None}}
+    with Ticker(0, f"{run.path.name}, final model") as ticker:
+        fit, save = open_fit(config, whole, final.fold(0), 0, make_task, tick=ticker.advance)
+        ticker.expect(fit.total_steps - fit.step)
+        save(final.fold(0), fit.run())
+    return final
+
+
+def find_teacher(run: Run, config: dict, data: Data) -> Run:
+    """The finished run that a student was distilled from, unchanged since."""
+    made = read_json(run.path / "data.json")["teacher"]
+    places = (run.path.parent / made["run"], Path(config["teacher"]))
+    found = [Run(path) for path in places if (path / "metrics.json").exists()]
+    if not found or pipeline.weights_of(found[0]) != made["weights_sha256"]:
+        state = "was trained again since" if found else "is not there any more"
+        raise DataError(
+            f"{run.path}: its teacher {made['run']} {state}, and a final student needs it. Distil again, or "
+            "export a fold: weights=0.",
+            reason="teacher_changed",
+        )
+    pipeline.check_folds(data, found[0])
+    return found[0]
