@@ -39,8 +39,6 @@ class Source(Protocol):
     sfreq: float
     pieces: tuple[tuple[float, int], ...]
     """Start in seconds and samples of each stretch without a gap."""
-    span_s: float
-    """From the first sample to the last, gaps included."""
     age_band: str
     warnings: tuple[str, ...]
 
@@ -69,7 +67,7 @@ class EdfSource:
         self.name = str(path)
         self.header = read_header(self.path)
         self.labels = self.header.labels
-        self.span_s, self.age_band = self.header.span_s, self.header.age_band
+        self.age_band = self.header.age_band
         self.warnings = self.header.warnings
 
     def choose(self, picks: Sequence[int]) -> None:
@@ -106,7 +104,7 @@ class RawSource:
     def __init__(self, raw: mne.io.BaseRaw):
         self.raw, self.name = raw, "mne.io.Raw"
         self.labels, self.sfreq = tuple(raw.ch_names), float(raw.info["sfreq"])
-        self.span_s, self.warnings = raw.n_times / self.sfreq, ()
+        self.warnings = ()
         edges = [0]
         for note in raw.annotations:
             if note["description"] == SKIPPED:
@@ -223,10 +221,9 @@ class Blocks:
 
     def _microvolts(self, piece: int, volts_ST: np.ndarray) -> np.ndarray:
         """The montage's channels from the file's signals."""
-        made = arrange(
-            [Piece(self.source.pieces[piece][0], volts_ST)], self.source.sfreq, self.plan, self.montage
-        )
-        return made[0].eeg_CT * MICRO
+        picked = Piece(self.source.pieces[piece][0], volts_ST)
+        (made,) = arrange([picked], self.source.sfreq, self.plan, self.montage)
+        return made.eeg_CT * MICRO
 
     def _survey(self) -> tuple[list[str], np.ndarray]:
         """What is odd about the signals, and each channel's mean in each piece, microvolts (P, C)."""
