@@ -1,7 +1,9 @@
 """Block by block against the whole piece at once, and a file in blocks against the reader of training."""
 
+import os
 from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -11,13 +13,14 @@ from scipy import signal
 
 from distilclip_eeg.corpora.edf import read_eeg
 from distilclip_eeg.corpora.layouts.edf import edf_bytes, signal_of
-from distilclip_eeg.corpora.montage import STANDARD_19, Montage
+from distilclip_eeg.corpora.montage import CHBMIT_18, STANDARD_19, Montage
 from distilclip_eeg.deploy import blocks, filters
 from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource
 from distilclip_eeg.deploy.filters import Causal, Resampler, zero_phase_blocks
 from distilclip_eeg.schema import DataError, Recording, RecordingRef
 from distilclip_eeg.signals.preprocess import SignalConfig, causal, preprocess, zero_phase
 
+SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
 PAPER = SignalConfig()
 CAUSAL = SignalConfig(phase="causal")
 
@@ -150,6 +153,13 @@ def test_no_filter_looks_across_a_gap(tmp_path, small_blocks, phase):
     np.testing.assert_allclose(found.statistics()[1], both.std(axis=1, dtype=float), rtol=1e-5)
 
 
+def test_a_file_of_24_bits_is_read_as_in_training(tmp_path, small_blocks):
+    path = write_edf(tmp_path / "a.bdf", brain(60, 256), 256, bdf=True)
+    (whole,), _ = trained_on(path, CHANNELS, PAPER)
+    got = np.concatenate([part.uv_CT for part in Blocks(EdfSource(path), montage(), PAPER)], axis=1)
+    np.testing.assert_allclose(got, whole.uv_CT, atol=2e-3)
+
+
 def test_channels_are_found_by_any_of_their_names_and_derived_where_the_model_wants_derivations(tmp_path):
     uv = brain(40, 256, 4)
     path = write_edf(tmp_path / "a.edf", uv, 256, ("EEG T7-REF", "ECG", "EEG F7-REF", "EEG P7-REF"))
@@ -255,3 +265,19 @@ def test_samples_that_are_no_number_are_refused():
     with pytest.raises(DataError, match="no number") as caught:
         Blocks(RawSource(mne.io.RawArray(volts, info, verbose="error")), montage(), PAPER)
     assert caught.value.reason == "not_finite"
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED, reason="DISTILCLIP_EEG_SHARED is not set")
+@pytest.mark.parametrize("phase", ["zero", "causal"])
+def test_real_recordings_in_blocks_are_what_training_makes_of_them(small_blocks, phase):
+    seen = 0
+    for path in sorted((Path(SHARED) / "data" / "chbmit").glob("*/*.edf"))[::4]:
+        config, seen = SignalConfig(phase=phase), seen + 1
+        (whole, *others), read = trained_on(path, CHBMIT_18, config)
+        found = Blocks(EdfSource(path), montage(CHBMIT_18), config)
+        got = np.concatenate([part.uv_CT for part in found], axis=1)
+        expected = np.concatenate([piece.uv_CT for piece in (whole, *others)], axis=1)
+        np.testing.assert_allclose(got, expected, atol=5e-3)
+        assert found.warnings == read.warnings
+    assert seen > 1

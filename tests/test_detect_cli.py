@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from distilclip_eeg.config import build
+from distilclip_eeg.deploy.benchmark import memory_of, write_long
 from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.folder import entry, load_folder, write_folder
 from distilclip_eeg.deploy.pretrained import save_state
@@ -265,6 +266,7 @@ run("detect", sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_detection_needs_neither_torch_nor_anything_that_the_container_lacks(here, tmp_path):
     docker = re.sub(r"#.*", "", (REPO / "container" / "Dockerfile").read_text())
     wanted = {canonicalize_name(Requirement(r).name) for r in PROJECT["dependencies"]}
@@ -302,6 +304,24 @@ def test_onnxruntime_gives_the_probabilities_and_events_of_torch(net, as_script,
     assert events[0] == events[1]
 
 
+# ------------------------------------------------------------------------------------------- time and memory
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_recording(tmp_path):
+    peaks = [memory_of(write_long(tmp_path / "a.edf", minutes))[1] for minutes in (20, 120)]
+    assert peaks[1] < peaks[0] + 15  # MiB; six times the file is 68 MiB more
+
+
+def test_the_benchmark_says_both_times_and_peaks(as_script):
+    small = ("minutes=1", "rounds=1", "hours=[]", "batch_size=16", "net=student_tiny")
+    ran = as_script("scripts/benchmark.py", "what=detect", *small)
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(r"60 windows, batches of 16, .* ratio \d+\.\d{3} ", ran.stdout)
+    ran = as_script("scripts/benchmark.py", "what=tea")
+    assert ran.returncode == 2 and "what='tea'" in ran.stderr
+
+
 # ------------------------------------------------------------------------------------------------- container
 
 
@@ -323,6 +343,7 @@ def test_the_dockerfile_keeps_szcore_s_contract():
             assert name == "${MODEL}" or (REPO / name).exists(), name
 
 
+@pytest.mark.slow
 def test_the_entry_script_writes_the_tsv_that_szcore_asks_for(here, tmp_path, command):
     data, output = tmp_path / "data", tmp_path / "output"
     (data / "sub-01").mkdir(parents=True)

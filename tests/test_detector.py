@@ -184,6 +184,14 @@ def test_a_montage_that_the_file_cannot_give_is_refused(tmp_path):
     )
 
 
+@pytest.mark.parametrize("sfreq, told", [(256, []), (500, ["resampled"])])
+def test_another_rate_is_brought_to_the_model_s_and_told(tmp_path, sfreq, told):
+    path = write_edf(tmp_path / "a.edf", brain(60, sfreq, seizures=[(20, 30)]), sfreq)
+    found = Detector(recipe(), Loudness(), detect=DetectConfig(smooth_s=0), ages="unknown").file(path)
+    assert [code for code in codes(found) if code != "unknown_ages"] == told
+    assert [(e.onset_s, e.offset_s) for e in found.events] == [(20, 30)]
+
+
 def test_a_file_of_less_than_a_window_is_refused(tmp_path):
     path = write_edf(tmp_path / "a.edf", brain(3, 256), 256)
     assert refused(Detector(recipe(n_times=1024), Loudness()), path) == "too_short"

@@ -1,5 +1,6 @@
 """Chunks in, alarms out: the same as the file, whatever the chunks, and no later than promised."""
 
+import mne
 import numpy as np
 import pytest
 from deploy_tools import CHANNELS, LIVE, Loudness, brain, recipe, write_edf
@@ -9,14 +10,12 @@ from distilclip_eeg.deploy.live import Alarms
 from distilclip_eeg.events.detect import DetectConfig, Trace, events_from_probability
 from distilclip_eeg.schema import ConfigError, DataError
 
-SEIZURES = [(20, 32), (36, 44), (55, 60)]
-SECONDS = 64
+SEIZURES = [(8, 15), (18, 24), (31, 36)]
+SECONDS = 40
 
 
 def read_back(path):
     """The volts that the file holds, rounded to its steps."""
-    import mne
-
     return mne.io.read_raw_edf(path, verbose="error").get_data()
 
 
@@ -51,8 +50,7 @@ def at_random(total):
     return [*sizes[: np.searchsorted(np.cumsum(sizes), total) + 1]]
 
 
-@pytest.mark.parametrize("sfreq", [256, 200])
-@pytest.mark.parametrize("hop_s", [1.0, 0.5])
+@pytest.mark.parametrize("sfreq, hop_s", [(256, 1.0), (200, 0.5)])
 @pytest.mark.parametrize("cut", [equal(1), equal(77), equal(256), equal(10**6), at_random])
 def test_streaming_gives_what_the_file_gives(recorded, sfreq, hop_s, cut):
     path, volts = recorded[sfreq]
@@ -68,7 +66,7 @@ def test_streaming_gives_what_the_file_gives(recorded, sfreq, hop_s, cut):
 def test_how_the_signal_is_cut_changes_no_bit(recorded):
     _, volts = recorded[200]
     detector = Detector(LIVE, Loudness())
-    one, other = (live(detector, volts, 200, cut(volts.shape[1]))[0] for cut in (equal(1), at_random))
+    one, other = (live(detector, volts, 200, cut(volts.shape[1]))[0] for cut in (equal(7), at_random))
     assert np.array_equal(one.trace.probability_N, other.trace.probability_N)
 
 
@@ -84,7 +82,7 @@ def test_how_the_signal_is_cut_changes_no_bit(recorded):
 def test_an_alarm_comes_no_later_than_the_latency_and_one_hop_after_the_onset(recorded, detect):
     path, volts = recorded[200]
     detector = Detector(LIVE, Loudness(), detect=detect)
-    _, alarms = live(detector, volts, 200, equal(1)(volts.shape[1]))
+    _, alarms = live(detector, volts, 200, equal(10)(volts.shape[1]))
     assert [a.onset_s for a in alarms] == [e.onset_s for e in detector.file(path).events]
     promised = detector.latency_s(200)
     assert promised == pytest.approx(detect.delay_s(1.0) + 0.05)
@@ -112,7 +110,7 @@ def random_cases(n):
 
 def test_alarms_are_the_onsets_of_the_events_of_any_trace():
     total = 0
-    for probability, hop_s, length_s, detect in random_cases(1500):
+    for probability, hop_s, length_s, detect in random_cases(250):
         trace = Trace(probability, np.arange(len(probability)) * hop_s, hop_s, length_s)
         track = events_from_probability(trace, detect)
         alarms, found = Alarms(detect, hop_s, length_s), []
@@ -121,7 +119,7 @@ def test_alarms_are_the_onsets_of_the_events_of_any_trace():
         found += alarms.push(np.empty(0), over=True)
         assert [k * hop_s for k in found] == track.events_E2[:, 0].tolist()
         total += len(found)
-    assert total > 1000
+    assert total > 200
 
 
 def test_live_channels_may_come_in_another_order_and_under_other_names(recorded):

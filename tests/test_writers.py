@@ -135,6 +135,7 @@ def test_a_full_disk_leaves_no_record_of_a_finished_file(tmp_path, monkeypatch):
             raise DataError("no space", reason="write_failed")
         path.write_bytes(body)
 
+    write_detection(detection(TWO), tmp_path, "a", {}, figure=False)
     monkeypatch.setattr("distilclip_eeg.deploy.writers.write_atomic", full)
     with pytest.raises(DataError):
         write_detection(detection(TWO), tmp_path, "a", {})

@@ -130,6 +130,9 @@ PLAIN = {
         **{"run": str, "root": str, "fold": int, "method": str, "windows": int, "fresh": bool},
         **{"device": str, "n_jobs": int, "dataset.root": str | None, "store.root": str | None},
     },
+    "benchmark": {
+        **{"what": str, "net": str, "minutes": int, "rounds": int, "hours": list, "batch_size": int},
+    },
     "export": {
         **{
             "run": str,

@@ -21,7 +21,7 @@ from distilclip_eeg.chosen import (
 )
 from distilclip_eeg.config import TUNE, check_type, load
 from distilclip_eeg.runs import Run, find_runs
-from distilclip_eeg.schema import NOTE, ConfigError, UserError
+from distilclip_eeg.schema import NOTE, ConfigError, UserError, check_choice
 
 
 def train(overrides: list[str]) -> None:
@@ -292,6 +292,16 @@ def synthesize(overrides: list[str]) -> None:
     print(f"python scripts/describe.py {dataset}\npython train.py {dataset}")
 
 
+def benchmark(overrides: list[str]) -> None:
+    """Time and memory on this machine: ``python scripts/benchmark.py what=detect``."""
+    config = load("benchmark", overrides)
+    check_choice("what", config["what"], ("detect",))
+    from distilclip_eeg.deploy.benchmark import benchmark
+
+    for line in benchmark(config):
+        print(line, flush=True)
+
+
 VERBS = {
     "train": train,
     "distill": distill,
@@ -303,6 +313,7 @@ VERBS = {
     "explain": explain,
     "export": export,
     "detect": detect,
+    "benchmark": benchmark,
     "search": search,
     "prepare": prepare,
     "describe": describe,

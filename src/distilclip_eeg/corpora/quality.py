@@ -43,15 +43,18 @@ class Quality:
         self.flat_s = 0
         self.sampled: list[np.ndarray] = []
 
-    def add(self, eeg_CT: np.ndarray, at: int = 0) -> None:
-        """Look at volts (C, T) that begin ``at`` samples into their stretch."""
-        self.low_C = np.minimum(self.low_C, eeg_CT.min(axis=1))
-        self.high_C = np.maximum(self.high_C, eeg_CT.max(axis=1))
+    def add(self, eeg_CT: np.ndarray, at: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Look at volts (C, T) that begin ``at`` samples into their stretch; their extremes, each (C,)."""
         self.sampled.append(eeg_CT[:, -at % self.stride :: self.stride].copy())
         # Whole seconds, counted from the start of the stretch.
-        whole = eeg_CT[:, : eeg_CT.shape[1] // self.block * self.block]
+        whole, rest = np.split(eeg_CT, [eeg_CT.shape[1] // self.block * self.block], axis=1)
         seconds = whole.reshape(len(eeg_CT), -1, self.block)
-        self.flat_s += int((seconds.max(axis=2) == seconds.min(axis=2)).all(axis=0).sum())
+        low, high = seconds.min(axis=2), seconds.max(axis=2)
+        self.flat_s += int((low == high).all(axis=0).sum())
+        low_C = np.concatenate([low, rest], axis=1).min(axis=1)
+        high_C = np.concatenate([high, rest], axis=1).max(axis=1)
+        self.low_C, self.high_C = np.minimum(self.low_C, low_C), np.maximum(self.high_C, high_C)
+        return low_C, high_C
 
     def judge(self, clipped_C: np.ndarray) -> list[str]:
         """Warnings, when all was seen.

@@ -39,8 +39,6 @@ class Source(Protocol):
     sfreq: float
     pieces: tuple[tuple[float, int], ...]
     """Start in seconds and samples of each stretch without a gap."""
-    span_s: float
-    """From the first sample to the last, gaps included."""
     age_band: str
     warnings: tuple[str, ...]
 
@@ -69,7 +67,7 @@ class EdfSource:
         self.name = str(path)
         self.header = read_header(self.path)
         self.labels = self.header.labels
-        self.span_s, self.age_band = self.header.span_s, self.header.age_band
+        self.age_band = self.header.age_band
         self.warnings = self.header.warnings
 
     def choose(self, picks: Sequence[int]) -> None:
@@ -106,7 +104,7 @@ class RawSource:
     def __init__(self, raw: mne.io.BaseRaw):
         self.raw, self.name = raw, "mne.io.Raw"
         self.labels, self.sfreq = tuple(raw.ch_names), float(raw.info["sfreq"])
-        self.span_s, self.warnings = raw.n_times / self.sfreq, ()
+        self.warnings = ()
         edges = [0]
         for note in raw.annotations:
             if note["description"] == SKIPPED:
@@ -181,9 +179,11 @@ class Blocks:
         """
         n, mean_C, square_C = 0, np.zeros(len(self.montage.ch_names)), 0.0
         for block in self:
-            uv_CT = block.uv_CT
-            m, more_C = uv_CT.shape[1], uv_CT.mean(axis=1, dtype=float) - mean_C
-            square_C = square_C + uv_CT.var(axis=1, dtype=float) * m + more_C**2 * n * m / (n + m)
+            x_CT = block.uv_CT.astype(float)
+            m, here_C = x_CT.shape[1], x_CT.mean(axis=1)
+            x_CT -= here_C[:, None]
+            more_C = here_C - mean_C
+            square_C = square_C + np.einsum("ct,ct->c", x_CT, x_CT) + more_C**2 * n * m / (n + m)
             mean_C = mean_C + more_C * m / (n + m)
             n += m
         return mean_C, np.sqrt(square_C / n)
@@ -221,10 +221,9 @@ class Blocks:
 
     def _microvolts(self, piece: int, volts_ST: np.ndarray) -> np.ndarray:
         """The montage's channels from the file's signals."""
-        made = arrange(
-            [Piece(self.source.pieces[piece][0], volts_ST)], self.source.sfreq, self.plan, self.montage
-        )
-        return made[0].eeg_CT * MICRO
+        picked = Piece(self.source.pieces[piece][0], volts_ST)
+        (made,) = arrange([picked], self.source.sfreq, self.plan, self.montage)
+        return made.eeg_CT * MICRO
 
     def _survey(self) -> tuple[list[str], np.ndarray]:
         """What is odd about the signals, and each channel's mean in each piece, microvolts (P, C)."""
@@ -232,19 +231,19 @@ class Blocks:
         names = [printable(source.labels[index]) for index in self.plan.picks]
         quality = Quality(Path(source.name), names, source.sfreq, [n for _, n in source.pieces])
         step = quality.block * max(1, round(BLOCK_S * source.sfreq) // quality.block)
-        low_S, high_S = source.rails().T
+        rails_S2 = source.rails()
         clipped_S, means_PC = np.zeros(len(names), np.int64), []
         for piece, (start_s, n) in enumerate(source.pieces):
             sum_C = np.zeros(len(self.montage.ch_names))
             for start in range(0, n, step):
                 volts_ST = source.read(piece, start, min(start + step, n))
-                if not np.isfinite(volts_ST).all():
+                low_S, high_S = quality.add(volts_ST, start)
+                if not np.isfinite(low_S + high_S).all():
                     found = f"samples that are no number after {start_s + start / source.sfreq:g} s"
                     raise edf_error(quality.path, "not_finite", found, "volts", "Mend or cut it.")
-                quality.add(volts_ST, start)
-                railed_ST = (volts_ST == low_S[:, None]) | (volts_ST == high_S[:, None])
-                clipped_S += railed_ST.sum(axis=1)
-                sum_C += self._microvolts(piece, volts_ST).sum(axis=1, dtype=float)
+                for row in np.flatnonzero((low_S == rails_S2[:, 0]) | (high_S == rails_S2[:, 1])):
+                    clipped_S[row] += np.isin(volts_ST[row], rails_S2[row]).sum()
+                sum_C += self._microvolts(piece, volts_ST).sum(axis=1)
             means_PC.append(sum_C / n)
         return quality.judge(clipped_S), np.array(means_PC)
 

@@ -171,6 +171,9 @@ class Detector:
         if short:
             words = f"{len(short)} stretches, {sum(short):g} s, are shorter than a window and not scored"
             warnings.append(f"short_piece: {words}")
+        if source.sfreq != self.recipe.signals.sfreq:
+            words = f"recorded at {source.sfreq:g} Hz, the model knows {self.recipe.signals.sfreq:g} Hz"
+            warnings.append(f"resampled: {words}")
         return blocks, warnings
 
     def batches(self, blocks: Blocks) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -58,11 +58,12 @@ def zero_phase_blocks(
         low, high = max(0, start - side), min(n, start + step + side)
         beyond = low - (start - side), start + step + side - high
         at = start * up // down
-        out = np.empty((len(mean_C), min(step * up // down, n_out - at)), np.float32)
-        for row, x, mean in zip(out, read(low, high), mean_C, strict=True):
-            padded = np.pad(x - np.float32(mean), beyond, mode="reflect", reflect_type="odd")
-            row[:] = filtered(padded, response, new_length)[first : first + len(row)]
-        yield out
+        x_CT = read(low, high) - mean_C[:, None].astype(np.float32)
+        if any(beyond):
+            x_CT = np.pad(x_CT, ((0, 0), beyond), mode="reflect", reflect_type="odd")
+        # All channels at once: short transforms side by side are twice as fast as one after the other.
+        out_CT = filtered(x_CT, response, new_length)
+        yield out_CT[:, first : first + min(step * up // down, n_out - at)]
 
 
 class Resampler:

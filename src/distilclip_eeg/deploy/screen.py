@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from distilclip_eeg.corpora.bids_files import entity, read_participants
@@ -16,8 +16,7 @@ from distilclip_eeg.corpora.montage import printable
 from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.folder import Folder, OnnxNetwork, load_folder
 from distilclip_eeg.deploy.recipe import Network
-from distilclip_eeg.deploy.writers import RECORD, write_detection
-from distilclip_eeg.events.detect import DetectConfig
+from distilclip_eeg.deploy.writers import EVENTS, RECORD, write_detection
 from distilclip_eeg.filecheck import looks_like_edf, walk
 from distilclip_eeg.runs import read_json
 from distilclip_eeg.schema import ConfigError, DataError, check_choice
@@ -53,30 +52,23 @@ def screen(config: dict) -> int:
     folder, output = load_folder(config["weights"]), Path(config["output"])
     items = find(Path(config["input"]))
     check_output(output)
-    settings = {k: v for k, v in config["detect"].items() if v is not None}
-    detector = Detector(
-        folder.recipe,
-        place(folder.network(config["engine"], config["precision"]), config["device"]),
-        config["hop_s"],
-        DetectConfig(**{**asdict(folder.recipe.detect), **settings}),
-        channels=config["channels"],
-        ages=config["ages"],
-        batch_size=config["batch_size"],
-    )
-    rows, failed = [HEAD], []
+    detector = detector_of(folder, config)
+    about, rows, failed = about_of(folder, detector, config), [HEAD], []
     for number, item in enumerate(items, start=1):
         said = printable(item.name.as_posix())
+        start = f"{number}/{len(items)} {said}:"
         try:
-            record, fresh = score(detector, item, output, about_of(folder, detector, config), config)
+            record, fresh = score(detector, item, output, about, config)
         except (DataError, OSError) as error:
             failed.append(error)
             rows.append((said, "-", "-", getattr(error, "reason", "unreadable")))
-            print(f"{number}/{len(items)} {said}: failed: {error}", flush=True)
+            print(f"{start} failed: {error}", flush=True)
             continue
         odd = ", ".join(dict.fromkeys(w.partition(":")[0] for w in record["warnings"])) or "-"
         rows.append((said, f"{record['seconds']:.0f}", record["events"], odd))
         what = f"{record['events']} events of p >= {detector.detect.threshold:g} in {record['seconds']:.0f} s"
-        print(f"{number}/{len(items)} {said}: {what if fresh else f'{what}, was finished'}", flush=True)
+        how = "written" if fresh else "was finished"
+        print(f"{start} {what}; {how}: {output / f'{said}{EVENTS}'}", flush=True)
     if len(failed) == len(items):
         if len(items) == 1 and isinstance(failed[0], DataError):
             raise failed[0]
@@ -84,10 +76,28 @@ def screen(config: dict) -> int:
             f"{config['input']}: none of {len(items)} recordings can be used. First: {failed[0]}",
             reason="nothing_usable",
         )
-    print(f"\n{table(rows)}\nwritten: {output}, for each file *_events.tsv, *.csv_bi and more")
+    print(f"\n{table(rows)}")
     if failed:
-        print(f"{len(failed)} of {len(items)} failed; mend them and start again: the others are not repeated")
+        print(f"{len(failed)} of {len(items)} failed")
+        print("next: mend those and give the same command; the others are not repeated")
+    else:
+        print(f"next: look at the figures in {output}, or score the events with timescoring (SzCORE)")
     return len(failed)
+
+
+def detector_of(folder: Folder, config: dict) -> Detector:
+    """The folder's model with the settings of the command line."""
+    network = place(folder.network(config["engine"], config["precision"]), config["device"])
+    given = {key: value for key, value in config["detect"].items() if value is not None}
+    return Detector(
+        folder.recipe,
+        network,
+        config["hop_s"],
+        replace(folder.recipe.detect, **given),
+        channels=config["channels"],
+        ages=config["ages"],
+        batch_size=config["batch_size"],
+    )
 
 
 def score(detector: Detector, item: Item, output: Path, about: dict, config: dict) -> tuple[dict, bool]:
@@ -95,11 +105,10 @@ def score(detector: Detector, item: Item, output: Path, about: dict, config: dic
     folder, stem = output / item.name.parent, item.name.name
     path = folder / f"{stem}{RECORD}"
     about = about | {"input": key_of(fingerprint(item.path)[1:])}
-    if path.is_file():
-        record = read_json(path)
-        same = all(record.get(key) == value for key, value in about.items())
-        if same and all((folder / name).is_file() for name in record["files"]):
-            return record, False
+    record = read_json(path) if path.is_file() else {}
+    same = all(record.get(key) == value for key, value in about.items())
+    if same and all((folder / name).is_file() for name in record["files"]):
+        return record, False
     found = detector.file(item.path, item.age_band)
     start = start_time(item.path) if config["dates"] else None
     write_detection(found, folder, stem, about, figure=config["figure"], start=start)

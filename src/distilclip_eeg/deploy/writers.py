@@ -53,6 +53,8 @@ def write_detection(
     if figure and found.excerpt:
         bodies[FIGURE] = figure_png(found, stem)
     folder.mkdir(parents=True, exist_ok=True)
+    record_path = folder / f"{stem}{RECORD}"
+    record_path.unlink(missing_ok=True)  # of an earlier start, whose files are about to be replaced
     paths = [folder / f"{stem}{ending}" for ending in bodies]
     for path, body in zip(paths, bodies.values(), strict=True):
         write_atomic(path, body)
@@ -66,8 +68,8 @@ def write_detection(
         "files": [path.name for path in paths],
         "note": NOTE,
     }
-    write_json(folder / f"{stem}{RECORD}", record)
-    return [*paths, folder / f"{stem}{RECORD}"]
+    write_json(record_path, record)
+    return [*paths, record_path]
 
 
 def events_tsv(found: Detection, start: datetime | None = None) -> bytes:

@@ -87,9 +87,11 @@ def preprocess(recording: Recording, config: SignalConfig) -> list[CleanPiece]:
 
 def clip(uv_CT: np.ndarray, config: SignalConfig) -> int:
     """Set samples beyond ``clip_uv`` to it, in place, and count them."""
-    clipped = int((np.abs(uv_CT) > config.clip_uv).sum()) if config.clip_uv else 0
-    if clipped:
-        np.clip(uv_CT, -config.clip_uv, config.clip_uv, out=uv_CT)
+    limit = config.clip_uv
+    if not limit or not uv_CT.size or max(uv_CT.max(), -uv_CT.min()) <= limit:
+        return 0
+    clipped = int((np.abs(uv_CT) > limit).sum())
+    np.clip(uv_CT, -limit, limit, out=uv_CT)
     return clipped
 
 
@@ -166,9 +168,9 @@ def transfer(taps: np.ndarray, length: int, new_length: int) -> np.ndarray:
     return (fft.rfft(centred)[:keep] * (new_length / length)).astype(np.complex64)
 
 
-def filtered(x_T: np.ndarray, response: np.ndarray, new_length: int) -> np.ndarray:
-    """One channel, as if it went round in a ring, filtered and resampled by ``transfer``."""
-    return fft.irfft(fft.rfft(x_T)[: len(response)] * response, new_length)
+def filtered(x_CT: np.ndarray, response: np.ndarray, new_length: int) -> np.ndarray:
+    """Signals along the last axis, as if each went round in a ring, filtered and resampled."""
+    return fft.irfft(fft.rfft(x_CT)[..., : len(response)] * response, new_length)
 
 
 def causal(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[np.ndarray, bool]:
