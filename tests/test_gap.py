@@ -48,6 +48,14 @@ def test_each_protocol_is_a_column_and_what_it_shares_stands_above_the_figures(m
     assert (rows["paper_auc"] > 0).all() and "Acc %, paper preset" in text and "always seizure" in text
 
 
+def test_a_cell_of_a_table_1_beside_it_is_taken_from_there(made, tmp_path, monkeypatch):
+    rows = pd.read_csv(made[0] / "results" / "gap_synthetic.csv")
+    rows.to_csv(tmp_path / "table1_synthetic.csv", index=False)
+    monkeypatch.setattr(table1, "run_cell", lambda *_: pytest.fail("a cell was run again"))
+    gap.measure(made[1], tmp_path)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "gap_synthetic.csv"), rows)
+
+
 def test_what_stands_is_not_run_again_and_an_impossible_protocol_is_one_line(made, monkeypatch, capsys):
     monkeypatch.setattr(table1, "run_cell", lambda *_: pytest.fail("a cell was run again"))
     gap.measure(made[1], made[0] / "results")

@@ -25,7 +25,18 @@ SCRIPTS = tuple(
     f"scripts/{name}.py"
     for name in (
         *("parameters", "describe", "prepare", "check", "synthesize", "download", "reproduce_table1"),
-        *("probe", "ablations", "tune", "gap"),
+        *(
+            "probe",
+            "ablations",
+            "tune",
+            "gap",
+            "export",
+            "detect",
+            "search",
+            "continuous",
+            "explain",
+            "report",
+        ),
     )
 )
 MAKES = {"demo": ["scripts/demo.py"], "test": ['pytest -q -m "not slow"', "pytest -q -m slow"]}
@@ -187,6 +198,11 @@ def extra_words(line: str, data: list[str], net: list[str], text: list[str]) -> 
     if script in ("scripts/ablations.py", "scripts/tune.py"):
         steps = ["trainer.max_steps=2"] + (["fold=0"] if "fold=[0]" not in words else [])
         return [*data, *(o for o in net if not o.startswith("trainer.batch_size")), *text, *steps]
+    if script in ("scripts/detect.py", "scripts/search.py"):
+        root = next(o.partition("=")[2] for o in data if o.startswith("dataset.root="))
+        return [f"input={root}", "device=cpu"]
+    if script in ("scripts/export.py", "scripts/continuous.py", "scripts/explain.py"):
+        return ["device=cpu", "n_jobs=1", *(["windows=24"] if script == "scripts/explain.py" else [])]
     if script == "scripts/parameters.py" and words:
         return ["tokens=24"]  # shorter to count
     if script not in ("train.py", "distill.py") or "--help" in words:
@@ -238,6 +254,12 @@ SHOWN = {
     ],
     "scripts/ablations.py": ["base_lp", "text_hp", "AUROC against base", "split=subject: test windows"],
     "scripts/tune.py": ["python train.py"],
+    "scripts/export.py": ["written: model", "config.json", "model.onnx", "read model/card.md before use"],
+    "scripts/detect.py": ["events of p >=", "written: events", "not a medical device"],
+    "scripts/search.py": ["windows of 5 recordings", "similarity", "written: search"],
+    "scripts/continuous.py": ["SzCORE event (timescoring", "NEDC TAES", "onset latency", "written: runs"],
+    "scripts/explain.py": ["hires", "occlusion", "next: python scripts/report.py"],
+    "scripts/report.py": ["index.html", "Fig", "not a medical device"],
     "scripts/gap.py": ["window − subject", "eegnet", "always seizure"],
 }
 """What each script prints, whatever its settings."""

@@ -2,7 +2,8 @@
 
     python scripts/gap.py dataset=chbmit dataset.root=FOLDER models=teacher_small,random_forest
 
-Cells, their rows in ``results/gap_<dataset>.csv`` and what is not run again are Table I's (``table1.py``).
+Cells, their rows in ``results/gap_<dataset>.csv`` and what is not run again are Table I's (``table1.py``);
+a cell that stands in a ``results/table1_*.csv`` is taken from there.
 """
 
 import contextlib
@@ -83,6 +84,18 @@ def page(rows: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def borrow(cells: list[Cell], path: Path) -> None:
+    """Take the rows of cells that stand in a Table I beside ``path``: the same cell is not run twice."""
+    rows = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["digest"])
+    wanted = {one.digest for one in cells} - set(rows["digest"])
+    tables = [pd.read_csv(table) for table in sorted(path.parent.glob("table1_*.csv"))]
+    found = [table[table["digest"].isin(wanted)] for table in tables]
+    found = [table for table in found if len(table)]
+    if found:
+        both = pd.concat([*([rows] if len(rows) else []), *found]).drop_duplicates(["digest", "model"])
+        write_atomic(path, both.to_csv(index=False).encode())
+
+
 def measure(overrides: list[str], root: Path = Path("results")) -> None:
     """``python scripts/gap.py``; see the module."""
     words = ["models=teacher_tiny", "split=all", *overrides]
@@ -91,6 +104,7 @@ def measure(overrides: list[str], root: Path = Path("results")) -> None:
     cells = possible(cells_of(own["models"], splits, own["ours"], words))
     dataset = load("train", cells[0].words())["dataset"]["name"]
     path = root / f"{own['name'] or f'gap_{dataset}'}.csv"
+    borrow(cells, path)
     fill(cells, path, own)
     if not path.exists():
         raise ConfigError(f"{path}: no cell could be run; see the lines above.")
