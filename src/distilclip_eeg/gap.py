@@ -9,6 +9,7 @@ a cell that stands in a ``results/table1_*.csv`` is taken from there.
 import contextlib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config import load
@@ -50,7 +51,7 @@ def page(rows: pd.DataFrame) -> str:
     """
     splits = [split for split in PROTOCOLS if split in set(rows["split"])]
     ends = (splits[0], HONEST if HONEST in splits else splits[-1])
-    first = rows.drop_duplicates("split").set_index("split")
+    first = rows.groupby("split").first()  # of each column what is known: older rows lack some
 
     def line(name: str, texts, difference: str = "") -> str:
         return f"| {name} | {' | '.join(texts)} | {difference} |"
@@ -73,15 +74,20 @@ def page(rows: pd.DataFrame) -> str:
         for column in (*SHOWN, *(f"paper_{c}" for c in PAPER_COLUMNS[:1])):
             name = HEADS[column.removeprefix("paper_")]
             name += ", paper preset" if column.startswith("paper_") else ""
-            texts = [
-                cell(found.loc[s, column], found.loc[s, f"{column}_sd"]) if s in found.index else "not run"
-                for s in splits
-            ]
-            both = all(end in found.index for end in ends)
-            gap = f"{100 * (found.loc[ends[0], column] - found.loc[ends[1], column]):+.1f}" if both else ""
+            texts = [said(found, s, column) for s in splits]
+            gap = 100 * (found[column].get(ends[0], np.nan) - found[column].get(ends[1], np.nan))
+            gap = "" if np.isnan(gap) else f"{gap:+.1f}"
             lines.append(line(f"{model}: {name}", texts, gap))
     lines.append(line(f"{ALWAYS}: {HEADS['accuracy']}", share("always_accuracy")))
     return "\n".join(lines)
+
+
+def said(found: pd.DataFrame, split: str, column: str) -> str:
+    """Mean and SD of a figure; a row of an older table may lack it."""
+    if split not in found.index:
+        return "not run"
+    value, sd = found.loc[split, column], found.loc[split, f"{column}_sd"]
+    return "–" if column.startswith("paper_") and np.isnan(value) else cell(value, sd)
 
 
 def borrow(cells: list[Cell], path: Path) -> None:
