@@ -266,7 +266,8 @@ def explain(error: Exception, verb: str, overrides: list[str]) -> str:
         groups = [o for o in overrides if (CONFIG_DIR / o.partition("=")[0]).is_dir()]
         return f"{name}: {no_such(name, known_keys(verb, groups))}"
     if missing := re.search(r"Missing mandatory value: (\S+)", text):
-        return f"{missing[1]}: it has no default; expected {missing[1]}=... on the command line."
+        name = getattr(error, "full_key", None) or missing[1]
+        return f"{name}: it has no default; expected {name}=... on the command line."
     option = re.search(r"Could not find '([^']+)'", text)
     if option:
         group = option.group(1).rpartition("/")[0]

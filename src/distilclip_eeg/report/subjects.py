@@ -81,7 +81,7 @@ def subject_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
 
 def comparable(run: Run) -> bool:
     """Whether it was tested on folds of its own corpus, and the subjects are known."""
-    audit = read_json(run.path / "data.json")["audit"]
+    audit = read_json(run.path / "data.json").get("audit")
     return audit is not None and audit["subject"] is not None
 
 
