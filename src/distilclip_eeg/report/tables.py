@@ -219,7 +219,8 @@ def write_evaluation(runs: list[Run], root: Path, reading: Reading = AS_SAVED) -
         write_atomic(folder / f"{name}_classes.csv", classes.to_csv(index=False).encode())
         text = run_table(group, reading)
         known = [run for run in group if subjects.comparable(run)]
-        for kind, rows_of in (("subjects", subjects.subject_rows), ("pairs", subjects.pair_rows)):
+        kinds = {"subjects": subjects.subject_rows, "pairs": subjects.pair_rows} if known else {}
+        for kind, rows_of in kinds.items():
             body = rows_of(known, reading).to_csv(index=False)
             write_atomic(folder / f"{name}_{kind}.csv", body.encode())
         sure = subjects.page(known, reading)
@@ -232,6 +233,6 @@ def write_evaluation(runs: list[Run], root: Path, reading: Reading = AS_SAVED) -
             "each class against the rest (what the article calls a class's accuracy is its recall):",
             by_class,
             *sure,
-            f"written: {folder / name}.csv, {name}_(classes|subjects|pairs).csv, {name}.txt",
+            f"written: {folder / name}.csv, {name}_({'|'.join(['classes', *kinds])}).csv, {name}.txt",
         ]
     return "\n".join(shown)
