@@ -139,8 +139,7 @@ def probe(overrides: list[str]) -> None:
     latest = config["run"] == "latest"
     run = newest_teacher(Path("runs"), "run") if latest else existing(Path(config["run"]))
     print(f"run={run.path}")
-    roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
-    table = probes.probe(run, device=config["device"], n_jobs=config["n_jobs"], **roots)
+    table = probes.probe(run, device=config["device"], n_jobs=config["n_jobs"], **roots(config))
     print(f"{probes.page(table)}\nwritten: {run.path / probes.TABLE}")
     if config["table"]:
         probes.add(table, run, Path(config["table"]))
@@ -165,9 +164,8 @@ def continuous(overrides: list[str]) -> None:
     else:
         run = existing(Path(config["run"]))
     print(f"run={run.path}")
-    roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
     settings = {k: config[k] for k in ("hop_s", "device", "n_jobs")}
-    continuous.score(run, **settings, **roots)
+    continuous.score(run, **settings, **roots(config))
     print(f"{write_event_tables(run, detect, config['threshold'])}\nwritten: {run.path / FOLDER}")
 
 
@@ -180,9 +178,8 @@ def export(overrides: list[str]) -> None:
     from distilclip_eeg.deploy import export
 
     output = Path(config["output"]) if config["output"] else None
-    settings = {"onnx": config["onnx"], "device": config["device"], "n_jobs": config["n_jobs"]}
-    roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
-    print(export.page(export.export(run, config["weights"], output, **settings, **roots)))
+    settings = {k: config[k] for k in ("onnx", "device", "n_jobs")}
+    print(export.page(export.export(run, config["weights"], output, **settings, **roots(config))))
 
 
 def detect(overrides: list[str]) -> None:
@@ -217,7 +214,6 @@ def explain(overrides: list[str]) -> None:
     config = load("explain", overrides)
     ask = explaining.Ask(**{key: config[key] for key in ("fold", "method", "windows")})
     given = {key: config[key] for key in ("device", "n_jobs", "fresh")}
-    roots = {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
     named = config["run"] not in ("latest", "all")
     runs = [existing(Path(config["run"]))] if named else explaining.networks(Path(config["root"]))
     if config["run"] == "latest":
@@ -225,7 +221,7 @@ def explain(overrides: list[str]) -> None:
     for run in runs:
         print(f"run={run.path}", flush=True)
         try:
-            print(page(explaining.explain(run, ask, **given, **roots)))
+            print(page(explaining.explain(run, ask, **given, **roots(config))))
         except UserError as error:
             if config["run"] != "all":
                 raise
@@ -290,6 +286,11 @@ def synthesize(overrides: list[str]) -> None:
     total = truth["recordings"] + left_out
     print(f"{root}: {total} invented recordings in the layout of {layout}{odd}; counts in {tree.TRUTH}")
     print(f"python scripts/describe.py {dataset}\npython train.py {dataset}")
+
+
+def roots(config: dict) -> dict[str, str | None]:
+    """Where a run's data are now, if not where the run had them."""
+    return {"dataset": config["dataset"]["root"], "store": config["store"]["root"]}
 
 
 def benchmark(overrides: list[str]) -> None:

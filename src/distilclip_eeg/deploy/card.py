@@ -1,5 +1,7 @@
 """Model card and data card in one page, inside every exported folder; made of ``config.json`` alone."""
 
+from distilclip_eeg.report.cards import ARTICLE
+
 SCORES = ("f1", "recall", "precision", "specificity", "balanced_accuracy", "auroc", "average_precision")
 MEDICAL = (
     "**Research software, not a medical device.** For research on recorded scalp EEG. Not for diagnosis, "
@@ -17,9 +19,8 @@ LIMITS = (
     "hold. The threshold was chosen on windows; events are smoothed from many of them.",
 )
 CITATION = (
-    "Wang, Z., Shi, L., Wu, H., Luo, J., Kong, X. and Qi, J.: DistilCLIP-EEG: Enhancing Epileptic Seizure "
-    "Detection Through Multi-modal Learning and Knowledge Distillation. This is an independent "
-    "implementation; cite the article, the software (CITATION.cff) and the corpus."
+    f"{ARTICLE}. This is an independent implementation; cite the article, the software (CITATION.cff) and "
+    "the corpus."
 )
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import numpy as np
+from scipy.special import softmax
 
 from distilclip_eeg.events.detect import DetectConfig
 from distilclip_eeg.schema import DataError
@@ -69,5 +70,4 @@ class Recipe:
 
 def ictal(logits_NK: np.ndarray) -> np.ndarray:
     """Probability of any seizure class, (N,): one less the background's softmax."""
-    shifted_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
-    return 1.0 - shifted_NK[:, 0] / shifted_NK.sum(axis=1)
+    return 1.0 - softmax(logits_NK, axis=1)[:, 0]

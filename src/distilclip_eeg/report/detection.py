@@ -1,20 +1,16 @@
 """The figure of one screened recording: probability over all of it, and the EEG where it is highest."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from distilclip_eeg.report.drawing import OKABE_ITO, new_figure, png_of, styled
 from distilclip_eeg.schema import NOTE
 
-LINE, EVENT, GAP = "#0072B2", "#D55E00", "#BBBBBB"
+LINE, EVENT, GAP = *OKABE_ITO[:2], "#BBBBBB"
 """Told apart with any colour vision; events and gaps differ in more than colour."""
 BARS_UV = (20, 50, 100, 200, 500, 1000, 2000)
-STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,20 +31,17 @@ class Screened:
     uv_CT: np.ndarray
 
 
+@styled
 def detection_png(shown: Screened) -> bytes:
     """The figure as PNG, the same bytes twice."""
-    with matplotlib.rc_context(STYLE):
-        height = 2.4 + 0.16 * len(shown.ch_names)
-        figure = Figure(figsize=(9, 1.9 + height), layout="constrained")
-        FigureCanvasAgg(figure)
-        above, below = figure.subplots(2, 1, height_ratios=[1.9, height])
-        draw_probability(above, shown)
-        draw_eeg(below, shown)
-        above.set_title(shown.title, loc="left")
-        figure.supxlabel(NOTE, fontsize=6)
-        png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
-    return png.getvalue()
+    height = 2.4 + 0.16 * len(shown.ch_names)
+    figure = new_figure(9, 1.9 + height)
+    above, below = figure.subplots(2, 1, height_ratios=[1.9, height])
+    draw_probability(above, shown)
+    draw_eeg(below, shown)
+    above.set_title(shown.title, loc="left")
+    figure.supxlabel(NOTE, fontsize=6)
+    return png_of(figure)
 
 
 def draw_probability(axes, shown: Screened) -> None:

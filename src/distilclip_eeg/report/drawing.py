@@ -58,13 +58,19 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def png_of(figure: Figure) -> bytes:
+    """The figure for screens, the same bytes twice."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", metadata={"Software": None})
+    return png.getvalue()
+
+
 def picture(figure: Figure, name: str, title: str, caption: str, alt: str) -> Picture:
     """Both files of a figure, without date or version."""
-    png, pdf = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", metadata={"Software": None})
+    png, pdf = png_of(figure), io.BytesIO()
     figure.set_layout_engine("none")  # it stays as it was laid out
     figure.savefig(pdf, format="pdf", metadata=dict.fromkeys(("Creator", "Producer", "CreationDate")))
-    return Picture(name, title, caption, alt, png.getvalue(), pdf.getvalue())
+    return Picture(name, title, caption, alt, png, pdf.getvalue())
 
 
 styled = matplotlib.rc_context(STYLE)

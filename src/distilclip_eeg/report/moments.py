@@ -1,15 +1,12 @@
 """The figure of a search: the best moments, each with the EEG around it."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from distilclip_eeg.report.detection import EVENT, STYLE
+from distilclip_eeg.report.detection import EVENT
+from distilclip_eeg.report.drawing import new_figure, png_of, styled
 from distilclip_eeg.schema import NOTE
 
 COLUMNS = 3
@@ -28,24 +25,21 @@ class Moment:
     offset_s: float
 
 
+@styled
 def moments_png(query: str, found: Sequence[Moment]) -> bytes:
     """Up to six moments side by side as PNG, one scale for all, the same bytes twice."""
     rows = max(1, -(-len(found) // COLUMNS))
     channels = max((len(moment.ch_names) for moment in found), default=1)
     spread_uv = max((float(np.percentile(np.abs(m.uv_CT), 98)) for m in found), default=1.0)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11, 0.9 + rows * (0.8 + 0.14 * channels)), layout="constrained")
-        FigureCanvasAgg(figure)
-        grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-        for axes, moment in zip(grid, found, strict=False):
-            draw(axes, moment, max(spread_uv, 1e-6))
-        for axes in grid[len(found) :]:
-            axes.set_axis_off()
-        figure.suptitle(f"“{query}”; channels stand {2 * spread_uv:.0f} uV apart", x=0.01, ha="left")
-        figure.supxlabel(NOTE, fontsize=6)
-        png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
-    return png.getvalue()
+    figure = new_figure(11, 0.9 + rows * (0.8 + 0.14 * channels))
+    grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axes, moment in zip(grid, found, strict=False):
+        draw(axes, moment, max(spread_uv, 1e-6))
+    for axes in grid[len(found) :]:
+        axes.set_axis_off()
+    figure.suptitle(f"“{query}”; channels stand {2 * spread_uv:.0f} uV apart", x=0.01, ha="left")
+    figure.supxlabel(NOTE, fontsize=6)
+    return png_of(figure)
 
 
 def draw(axes, moment: Moment, spread_uv: float) -> None:

@@ -147,7 +147,7 @@ def format_table(table: pd.DataFrame, metrics: str = "standard") -> str:
 
 
 def aligned(head: list[str], body: list[list[str]], n_words: int) -> str:
-    """Rows in columns, the first ``n_words`` to the left; a blank line between groups of one first."""
+    """Rows in columns, the first ``n_words`` to the left; a blank line where a shared first changes."""
     grouped = len({row[0] for row in body}) < len(body)
     widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
