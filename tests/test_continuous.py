@@ -183,13 +183,16 @@ def test_the_second_time_nothing_is_scored_again_unless_the_hop_changes(run, mon
     assert (start_s.diff().dropna() == 0.5).mean() > 0.9
 
 
-def test_traces_of_an_earlier_network_do_not_outlive_it(tiny, tmp_path):
+def test_what_was_said_of_an_earlier_network_does_not_outlive_it(tiny, tmp_path):
     words = [*tiny, "trainer.epochs=1", f"run.root={tmp_path}"]
     run = pipeline.train(load("train", words), report=False)
     continuous.score(run, n_jobs=1, device="cpu")
-    assert (run.fold(0) / tables.TRACES).exists()
+    tables.write_event_tables(run, BARE, 0.5)
+    (run.fold(0) / "explain").mkdir()
+    said = [run.fold(0) / tables.TRACES, run.path / tables.FOLDER, run.fold(0) / "explain"]
+    assert all(path.exists() for path in said)
     pipeline.train(load("train", [*words, "trainer.epochs=2"]), report=False)
-    assert not (run.fold(0) / tables.TRACES).exists()
+    assert not any(path.exists() for path in said)
 
 
 def test_a_protocol_that_splits_recordings_is_refused(tiny, tmp_path):

@@ -183,8 +183,7 @@ def floor_logits(config: dict, data: Data, fit: np.ndarray, rows: np.ndarray) ->
 def network_fold(config: dict, data: Data, run: Run, fold: int, make_task, ticker: Ticker, left: int) -> None:
     """Train one network on one fold and predict its validation and test windows."""
     folder = run.fold(fold)
-    for of_another_network in ("metrics.json", "continuous.parquet"):
-        (folder / of_another_network).unlink(missing_ok=True)
+    run.forget(fold)
     fit, saver = open_fit(
         config, data, folder, fold, make_task, tick=lambda n, text: ticker.advance(n, f"fold {fold}, {text}")
     )

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import platform
+import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -118,6 +119,14 @@ class Run:
         """Whether fold ``k`` is finished, for at least ``epochs`` epochs where that is given."""
         path = self.fold(k) / "metrics.json"
         return path.exists() and (epochs is None or read_json(path).get("epochs", epochs) >= epochs)
+
+    def forget(self, k: int) -> None:
+        """Delete what says something of the network of fold ``k``, which is to be trained (again)."""
+        fold, tables = self.fold(k), self.path / "continuous"
+        for name in ("metrics.json", "continuous.parquet"):
+            (fold / name).unlink(missing_ok=True)
+        for folder in (fold / "explain", tables):
+            shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def finished(self) -> bool:
