@@ -179,6 +179,20 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(made):
         assert command in page.text
 
 
+def test_the_gap_has_a_row_a_model_and_a_column_a_protocol(tmp_path, unrendered):
+    make_run(tmp_path / "runs", "teacher_tiny", "teacher")
+    (tmp_path / "results").mkdir()
+    rows = [("window", 0.97, 0.01), ("subject", 0.865, 0.04)]
+    table = pd.DataFrame(rows, columns=["split", "auroc", "auroc_sd"])
+    table = table.assign(dataset="chbmit", model="random_forest", folds=5, leak_note="as audited")
+    other = table[:1].assign(model="eegnet", auroc=0.8, auroc_sd=float("nan"))
+    pd.concat([table, other]).to_csv(tmp_path / "results" / "gap_chbmit.csv", index=False)
+    _, page = report_of(tmp_path)
+    assert "model window subject random_forest 97.0 ± 1.0 86.5 ± 4.0 eegnet 80.0 not run" in page.text
+    assert "AUROC % of the same models under several protocols, mean ± SD over 5 folds" in page.text
+    assert "results/gap_*.csv" in page.text and "window: as audited" in page.text
+
+
 def test_a_lone_teacher_is_reported_and_says_what_else_there_could_be(tmp_path, unrendered):
     run = make_run(tmp_path / "runs", "teacher_tiny", "teacher")
     lines, page = report_of(tmp_path)

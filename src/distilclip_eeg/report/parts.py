@@ -15,6 +15,7 @@ from distilclip_eeg.report.continuous import EVENTS, GRID, TRACES, detect_config
 from distilclip_eeg.report.drawing import Picture, file_name
 from distilclip_eeg.report.explained import Explained
 from distilclip_eeg.report.html import Markup, tag
+from distilclip_eeg.report.tables import cell
 from distilclip_eeg.runs import read_json
 from distilclip_eeg.schema import PROTOCOLS
 
@@ -219,11 +220,24 @@ def gap(ledger: Ledger, dataset: str, results: Path) -> list[Markup]:
                 f"{dataset}: the same model under every protocol", f"python scripts/gap.py {on(dataset)}"
             )
         ]
-    rows = rows.drop_duplicates(["model", "split"], keep="last")
-    shown = rows[["model", "split", "folds", "accuracy", "balanced_accuracy", "f1", "auroc", "leak_note"]]
+    rows = rows.drop_duplicates(["model", "split"], keep="last").set_index(["model", "split"])
+    splits = [split for split in PROTOCOLS if split in rows.index.unique("split")]
+    body = []
+    for model in rows.index.unique("model"):
+        found = rows.loc[model]
+        texts = [
+            cell(*found.loc[s, ["auroc", "auroc_sd"]]) if s in found.index else "not run" for s in splits
+        ]
+        body.append([model, *texts])
+    folds = "/".join(str(n) for n in sorted(rows["folds"].unique()))
+    caption = (
+        f"AUROC % of the same models under several protocols, mean ± SD over {folds} folds (not a confidence "
+        f"interval); {results.name}/gap_*.csv"
+    )
+    notes = rows.groupby("split")["leak_note"].last()
     return [
-        html.paragraph("The same models under several protocols; fractions, means over folds."),
-        frame_table(shown),
+        html.text_table(["model", *splits], body, caption=caption),
+        html.bullets([f"{split}: {notes[split]}" for split in splits]),
     ]
 
 
