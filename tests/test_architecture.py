@@ -24,6 +24,7 @@ LAYERS = (
     {"crossval", "descriptions"},
     {"pipeline", "transfer", "speed", "cost", "workers"},
     {"probes", "tuning", "continuous", "explain", "deploy"},
+    {"rehearsal"},
     {"verbs"},
     {"cli"},
     {"table1", "ablations"},

@@ -121,6 +121,10 @@ PLAIN = {
         **{"run": str, "table": str | None, "device": str, "n_jobs": int},
         **{"dataset.root": str | None, "store.root": str | None},
     },
+    "rehearse": {
+        **{"run": str, "hop_s": float, "device": str, "n_jobs": int},
+        **{"dataset.root": str | None, "store.root": str | None},
+    },
     "continuous": {
         **{"run": str, "hop_s": float, "threshold": str | float, "device": str, "n_jobs": int},
         **{"dataset.root": str | None, "store.root": str | None},

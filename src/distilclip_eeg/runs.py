@@ -122,10 +122,10 @@ class Run:
 
     def forget(self, k: int) -> None:
         """Delete what says something of the network of fold ``k``, which is to be trained (again)."""
-        fold, tables = self.fold(k), self.path / "continuous"
+        fold = self.fold(k)
         for name in ("metrics.json", "continuous.parquet"):
             (fold / name).unlink(missing_ok=True)
-        for folder in (fold / "explain", tables):
+        for folder in (fold / "explain", self.path / "continuous", self.path / "rehearsal"):
             shutil.rmtree(folder, ignore_errors=True)
 
     @property

@@ -150,23 +150,25 @@ def continuous(overrides: list[str]) -> None:
     from distilclip_eeg import continuous
     from distilclip_eeg.config import read
     from distilclip_eeg.events.detect import DetectConfig
-    from distilclip_eeg.report.continuous import FOLDER, WHOLE, write_event_tables
+    from distilclip_eeg.report.continuous import FOLDER, write_event_tables
 
     config = load("continuous", overrides)
     detect = read(DetectConfig, config["detect"], "detect")
-    if config["run"] == "latest":
-        run = newest(
-            Path("runs"),
-            "run",
-            "run that keeps recordings whole",
-            lambda r: r.config["split"]["name"] in WHOLE,
-        )
-    else:
-        run = existing(Path(config["run"]))
+    run = whole_run(config["run"])
     print(f"run={run.path}")
     settings = {k: config[k] for k in ("hop_s", "device", "n_jobs")}
     continuous.score(run, **settings, **roots(config))
     print(f"{write_event_tables(run, detect, config['threshold'])}\nwritten: {run.path / FOLDER}")
+
+
+def whole_run(named: str) -> Run:
+    """The run of that folder; ``latest``: the newest whose protocol keeps recordings whole."""
+    if named != "latest":
+        return existing(Path(named))
+    from distilclip_eeg.report.continuous import WHOLE
+
+    what = "run that keeps recordings whole"
+    return newest(Path("runs"), "run", what, lambda run: run.config["split"]["name"] in WHOLE)
 
 
 def export(overrides: list[str]) -> None:
@@ -195,6 +197,18 @@ def detect(overrides: list[str]) -> None:
     print(NOTE)
     if failed:
         sys.exit(1)
+
+
+def rehearse(overrides: list[str]) -> None:
+    """``detect.py`` on what each fold has not seen, scored: ``python scripts/rehearse.py run=RUN``."""
+    config = load("rehearse", overrides)
+    run = whole_run(config["run"])
+    print(f"run={run.path}", flush=True)
+    from distilclip_eeg import rehearsal
+
+    settings = {k: config[k] for k in ("hop_s", "device", "n_jobs")}
+    text = rehearsal.rehearse(run, **settings, **roots(config))
+    print(f"{text}\nwritten: {run.path / rehearsal.FOLDER}\n{NOTE}")
 
 
 def search(overrides: list[str]) -> None:
@@ -314,6 +328,7 @@ VERBS = {
     "explain": explain,
     "export": export,
     "detect": detect,
+    "rehearse": rehearse,
     "benchmark": benchmark,
     "search": search,
     "prepare": prepare,

@@ -37,6 +37,7 @@ class Settings:
     recording_s: int
     difficulty: float
     seed: int
+    focality: float = 0.0
 
     def __post_init__(self) -> None:
         bounds = {
@@ -44,6 +45,7 @@ class Settings:
             "recordings_per_subject": (1, 99),
             "recording_s": (40, 3600),
             "difficulty": (0.0, 1.0),
+            "focality": (0.0, 1.0),
             "seed": (0, 2**63),
         }
         for name, (low, high) in bounds.items():
@@ -74,6 +76,8 @@ class Synthetic:
         recording_s: mean length of a file; each is up to 15 % shorter or longer.
         difficulty: 0 (strong seizures, hardly a look-alike) to 1.
         seed: another seed gives other people.
+        focality: 0 (a seizure is all over the head within seconds, largest in front) to 1 (it stays at its
+            focus for its first third), for questions about where.
         workers: processes that write; the bytes are the same for any number.
         montage, missing_channels: see ``ChbMit``.
     """
@@ -91,6 +95,7 @@ class Synthetic:
         recording_s: float = 120,
         difficulty: float = 0.5,
         seed: int = 0,
+        focality: float = 0.0,
         workers: int = 1,
         montage: str = "native",
         missing_channels: str = "skip",
@@ -101,6 +106,7 @@ class Synthetic:
             recording_s=int(recording_s),
             difficulty=float(difficulty),
             seed=int(seed),
+            focality=float(focality),
         )
         self.root = Path(root)
         self.tree = self.root / f"synthetic-{self.settings.digest}"
@@ -203,7 +209,7 @@ def plan_of(settings: Settings, number: int, index: int) -> tuple[Plan, np.rando
 def write_person(root: Path, settings: Settings, number: int) -> tuple[str, list[Plan]]:
     """One case folder; gives its row of SUBJECT-INFO and what was written."""
     case, rng = case_of(number), generator(settings, number, 0)
-    person = draw_person(rng, number, settings.difficulty)
+    person = draw_person(rng, number, settings.difficulty, settings.focality)
     row = f"{case}\t{rng.choice(['F', 'M'])}\t{rng.integers(2, 20)}\n"
     folder = root / case
     folder.mkdir()

@@ -127,11 +127,12 @@ def wave_train(
 
 
 def seizure(rng: np.random.Generator, rhythm: Rhythm, n: int) -> np.ndarray:
-    """A seizure: starts at the focus, spreads over seconds, slows and grows; (electrode, n)."""
+    """A seizure: starts at the focus, spreads, slows and grows; (electrode, n)."""
     time = np.arange(n) / n
     distance = DISTANCE_EE[NAMES.index(rhythm.centre)]
     hz = rhythm.start_hz * (rhythm.end_hz / rhythm.start_hz) ** time
-    arrival_s = distance * min(6.0, 0.4 * n / SFREQ)
+    quick_s, slow_s = min(6.0, 0.4 * n / SFREQ), n / SFREQ  # for one head radius
+    arrival_s = distance * np.interp(rhythm.focality, [0.0, 1.0], [quick_s, slow_s])
     here = 1 / (1 + np.exp(-(np.arange(n) / SFREQ - 1.0 - arrival_s[:, None]) / 0.5))
     growth = 0.6 + 0.6 * np.minimum(time / 0.5, 1.0)
     return wave_train(rng, rhythm, hz, LAG_S * distance, field(rng, rhythm) * here * growth)
@@ -140,12 +141,15 @@ def seizure(rng: np.random.Generator, rhythm: Rhythm, n: int) -> np.ndarray:
 def field(rng: np.random.Generator, rhythm: Rhythm) -> np.ndarray:
     """Share of the rhythm's amplitude at each electrode, (E, 1).
 
-    A frontal maximum that everybody's rhythms have, a peak at the rhythm's own centre, and chance.
+    A frontal maximum that everybody's rhythms have, a peak at the rhythm's own centre, and chance;
+    ``focality`` moves weight from the first to the second.
     """
     distance = DISTANCE_EE[NAMES.index(rhythm.centre)]
     in_front = np.exp(-0.5 * ((PLACE_E2[:, 1] - 0.5) / 0.5) ** 2)
     chance = np.exp(0.3 * (SMOOTH_EE @ rng.standard_normal(len(NAMES))))
-    return ((in_front + 0.3 * np.exp(-0.5 * (distance / rhythm.reach) ** 2)) * chance)[:, None]
+    at_centre = np.exp(-0.5 * (distance / rhythm.reach) ** 2)
+    front, centre = 1.0 - rhythm.focality, 0.3 + 0.7 * rhythm.focality
+    return ((front * in_front + centre * at_centre) * chance)[:, None]
 
 
 def harmless_burst(rng: np.random.Generator, rhythm: Rhythm, n: int) -> np.ndarray:

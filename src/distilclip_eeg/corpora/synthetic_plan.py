@@ -54,6 +54,9 @@ class Rhythm:
     """Complex weights of harmonics 1..N_HARMONICS; unit power in all."""
     looseness: float
     """0: the harmonics keep the wave's shape; 1: each drifts by itself, same spectrum, no spikes."""
+    focality: float
+    """0: largest in front, and a seizure is everywhere within seconds; 1: largest at its own centre, and a
+    seizure stays there for its first third."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,13 @@ class Plan:
     """Time of day at the start, seconds."""
 
 
-def draw_person(rng: np.random.Generator, number: int, difficulty: float) -> Person:
-    """One person; ``difficulty`` in [0, 1] weakens seizures and thickens the harmless rhythms."""
+def draw_person(
+    rng: np.random.Generator, number: int, difficulty: float, focality: float = 0.0
+) -> Person:
+    """One person; ``difficulty`` in [0, 1] weakens seizures and thickens the harmless rhythms.
+
+    ``focality`` in [0, 1] holds all rhythms to their centres (``Rhythm.focality``).
+    """
     background_uv = 30.0 * rng.lognormal(0.0, 0.25)
     ratio = np.interp(difficulty, [0.0, 0.5, 1.0], [4.6, 3.5, 1.3])  # chosen: seizure over background
     focus = FOCI[number % len(FOCI)]
@@ -101,7 +109,7 @@ def draw_person(rng: np.random.Generator, number: int, difficulty: float) -> Per
     def rhythm(place: str, hz: tuple[float, float], looseness: float) -> Rhythm:
         shape = spike_and_wave(rng.uniform(0.03, 0.05), rng.uniform(0.1, 0.3))
         amplitude = background_uv * ratio * rng.lognormal(0.0, 0.15)
-        return Rhythm(str(place), rng.uniform(0.6, 0.9), *hz, amplitude, shape, looseness)
+        return Rhythm(str(place), rng.uniform(0.6, 0.9), *hz, amplitude, shape, looseness, focality)
 
     start_hz = rng.uniform(6.0, 9.0)
     seizure = rhythm(focus, (start_hz, start_hz * rng.uniform(0.35, 0.5)), rng.uniform(0.0, 0.04))

@@ -48,7 +48,8 @@ def truth_of(settings: Settings, number: int, index: int) -> Truth:
 
     The recording less the same recording with a seizure of no amplitude: all else is drawn alike and added.
     """
-    person = draw_person(generator(settings, number, 0), number, settings.difficulty)
+    rng = generator(settings, number, 0)
+    person = draw_person(rng, number, settings.difficulty, settings.focality)
     without = replace(person, seizure=replace(person.seizure, amplitude_uv=0.0))
 
     def drawn_of(someone: Person) -> np.ndarray:

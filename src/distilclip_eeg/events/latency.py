@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distilclip_eeg.events.spans import Track, check_cover
+from distilclip_eeg.events.nedc import GUARD_S
+from distilclip_eeg.events.spans import Track, check_cover, shared_s
 from distilclip_eeg.events.szcore import SzcoreConfig
 
 
@@ -34,6 +35,21 @@ def causal_latencies(reference: Track, hypothesis: Track, config: SzcoreConfig |
     onset_E, stop_E = _seizures(reference, hypothesis, config or SzcoreConfig())
     start_EP = np.repeat(hypothesis.events_E2[None, :, 0], len(onset_E), axis=0)
     return _first(start_EP, (start_EP >= onset_E[:, None]) & (start_EP < stop_E[:, None]), onset_E)
+
+
+def onset_errors(reference: Track, hypothesis: Track) -> np.ndarray:
+    """Start of the first alarm that overlaps each seizure less its onset, seconds, NaN where none does.
+
+    As NEDC's OVLP, nothing is merged or widened: an alarm that began before the seizure is early by all of
+    that time, however long.
+
+    Raises:
+        DataError: ``wrong_length`` where the two do not cover the same time.
+    """
+    check_cover(reference, hypothesis)
+    start_EP = np.repeat(hypothesis.events_E2[None, :, 0], len(reference.events_E2), axis=0)
+    touch_EP = shared_s(reference.events_E2, hypothesis.events_E2) > GUARD_S
+    return _first(start_EP, touch_EP, reference.events_E2[:, 0])
 
 
 def _seizures(reference: Track, hypothesis: Track, c: SzcoreConfig) -> tuple[np.ndarray, np.ndarray]:

@@ -52,11 +52,13 @@ def score(
     references: Sequence[Reference],
     hypotheses: Mapping[str, Track],
     scorers: Mapping[str, Scorer] = SCORERS,
+    latency_of: Mapping[str, Callable[[Track, Track], np.ndarray]] = LATENCIES,
 ) -> Scores:
     """Score every recording that has a hypothesis of the right length, and list all others.
 
     Args:
         hypotheses: by name of recording.
+        latency_of: seconds of each seizure, by the name of their kind.
 
     Returns:
         Scores; ``unscored`` names each recording with ``missing_hypothesis`` or ``wrong_length``, and each
@@ -83,7 +85,7 @@ def score(
         except DataError as error:
             unscored.append((*who, error.reason, str(error)))
             continue
-        for kind, seconds_of in LATENCIES.items():
+        for kind, seconds_of in latency_of.items():
             latency += [(*who, kind, value) for value in seconds_of(*tracks)]
     for recording in sorted(set(hypotheses) - known):
         unscored.append((recording, "", "unknown_recording", "no reference was given"))

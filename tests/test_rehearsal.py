@@ -1,0 +1,130 @@
+"""``scripts/rehearse.py``: exported folds on recordings they never saw, from file to scored events."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from epilepsy2bids.annotations import Annotations
+from timescoring.annotations import Annotation
+from timescoring.scoring import EventScoring
+
+from distilclip_eeg import pipeline, rehearsal, verbs
+from distilclip_eeg.config import load
+from distilclip_eeg.corpora.events_tsv import szcore_tsv
+from distilclip_eeg.deploy import screen
+from distilclip_eeg.events.latency import onset_errors
+from distilclip_eeg.events.spans import Track
+from distilclip_eeg.events.summary import Reference
+from distilclip_eeg.report import continuous as tables
+from distilclip_eeg.runs import Run, read_json
+from distilclip_eeg.schema import ConfigError, Event
+
+WHOLE = np.array([[0.0, 100.0]])
+
+
+def test_onset_errors_are_signed_and_of_the_first_alarm_on_each_seizure():
+    reference = Track([(10, 20), (30, 40), (60, 70), (80, 90)], WHOLE)
+    alarms = Track([(4, 12), (15, 16), (33, 35), (36, 41), (70, 75), (76, 95)], WHOLE)
+    # the third seizure ends where an alarm begins: touching is no overlap
+    np.testing.assert_array_equal(onset_errors(reference, alarms), [-6, 3, np.nan, -4])
+    assert np.isnan(onset_errors(reference, Track([], WHOLE))).all()
+
+
+def test_written_events_are_read_back_in_file_time_and_a_gap_holds_none(tmp_path):
+    recorded = np.array([[0.0, 40.0], [50.0, 100.0]])
+    reference = Reference("a", "p", Track([(5, 9)], recorded))
+    (tmp_path / "a_events.tsv").write_bytes(szcore_tsv([Event(3, 8, "sz"), Event(38, 52, "sz")], 100.0))
+    assert rehearsal.read_back(tmp_path, reference).events_E2.tolist() == [[3, 8], [38, 40], [50, 52]]
+    (tmp_path / "a_events.tsv").write_bytes(szcore_tsv([], 100.0))
+    assert rehearsal.read_back(tmp_path, reference).events_E2.shape == (0, 2)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory) -> Run:
+    root = tmp_path_factory.mktemp("rehearsal")
+    words = [*tiny, "trainer.epochs=1", f"run.root={root}", "fold=[0,1]"]
+    return pipeline.train(load("train", words), report=False)
+
+
+@pytest.fixture(scope="module")
+def rehearsed(trained) -> Run:
+    rehearsal.rehearse(trained, device="cpu", n_jobs=1)
+    return trained
+
+
+def independent(folder: Path, known: dict) -> tuple[int, int, int]:
+    """Hits, seizures and false alarms of the files, by two libraries that are not ours."""
+    strict = EventScoring.Parameters(0, 0, 0, 86400, 0)
+    hits = seizures = alarms = 0
+    for name, reference in known.items():
+        found = Annotations.loadTsv(str(folder / f"{name}_events.tsv"))
+        n = round(reference.track.end_s * 10)
+        pairs = [tuple(map(float, pair)) for pair in reference.track.events_E2]
+        one = EventScoring(Annotation(pairs, 10, n), Annotation(found.getMask(10)[:n], 10), strict)
+        hits, seizures, alarms = hits + one.tp, seizures + one.refTrue, alarms + one.fp
+    return hits, seizures, alarms
+
+
+def check_scores(run: Run) -> pd.Series:
+    """The tables against the libraries; gives the row of all subjects."""
+    known = tables.references(run)
+    folds = pd.read_parquet(run.path / "folds.parquet")
+    tested = {n for k in run.folds_done() for n in folds.loc[folds[f"fold{k}"] == "test", "recording_name"]}
+    written = {p.name.removesuffix("_events.tsv") for p in (run.path / "rehearsal").glob("*_events.tsv")}
+    assert written == tested
+    people = pd.read_csv(run.path / "rehearsal" / "by_subject.csv", dtype={"subject": str})
+    for who, row in people.set_index("subject").iterrows():
+        own = {n: r for n, r in known.items() if n in tested and who in ("all", r.subject)}
+        hits, seizures, alarms = independent(run.path / "rehearsal", own)
+        overlap = [row[f"{rehearsal.OVERLAP} {what}"] for what in ("sensitivity", "false alarms")]
+        assert row["seizures"] == seizures and overlap[1] == alarms
+        assert overlap[0] == pytest.approx(hits / seizures) if seizures else np.isnan(overlap[0])
+    return row
+
+
+def test_every_test_recording_is_scored_as_two_other_libraries_score_the_files(rehearsed):
+    check_scores(rehearsed)
+    record = read_json(next((rehearsed.path / "rehearsal").glob("*_detection.json")))
+    assert record["model"]["name"] == "teacher_tiny" and "not a medical device" in record["note"]
+
+
+def test_a_second_start_keeps_what_still_holds_and_prints_the_same(rehearsed, monkeypatch, capsys):
+    before = (rehearsed.path / "rehearsal" / "events.txt").read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(screen, "write_detection", lambda *a, **k: pytest.fail("detected again"))
+        verbs.rehearse([f"run={rehearsed.path}", "device=cpu", "n_jobs=1"])
+    said = capsys.readouterr().out
+    assert before in said and "onset error" in said and "signals.phase=zero" in said
+    assert "no rate of false alarms can be told" in said and "not a medical device" in said
+
+
+def test_training_a_fold_again_deletes_what_was_said_of_its_earlier_network(rehearsed, tmp_path):
+    run = Run(shutil.copytree(rehearsed.path, tmp_path / rehearsed.path.name))
+    run.forget(0)
+    assert not (run.path / "rehearsal").exists()
+
+
+def test_a_protocol_that_splits_recordings_is_refused_before_anything_is_written(tiny, tmp_path):
+    words = [*tiny, "split=window", "trainer.epochs=1", "fold=0", f"run.root={tmp_path}"]
+    run = pipeline.train(load("train", words), report=False)
+    with pytest.raises(ConfigError, match="split=window.*none of them is new as a whole"):
+        rehearsal.rehearse(run, device="cpu", n_jobs=1)
+    assert not (run.path / "rehearsal").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@pytest.mark.skipif(
+    "DISTILCLIP_EEG_SHARED" not in os.environ, reason="DISTILCLIP_EEG_SHARED names no shared folder"
+)
+def test_real_seizures_are_found_by_a_network_that_never_saw_their_person(tmp_path):
+    shared = Path(os.environ["DISTILCLIP_EEG_SHARED"]) / "data" / "chbmit"
+    words = ["dataset=chbmit", f"dataset.root={shared}", "split=subject", "fold=0", "trainer.max_steps=60"]
+    places = [f"store.root={tmp_path / 's'}", f"run.root={tmp_path / 'r'}", "device=cpu"]
+    run = pipeline.train(load("train", [*words, *places]), report=False)
+    rehearsal.rehearse(run, device="cpu")
+    everyone = check_scores(run)
+    assert everyone["seizures"] >= 5 and everyone[f"{rehearsal.OVERLAP} sensitivity"] > 0.5
