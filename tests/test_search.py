@@ -103,6 +103,9 @@ def test_the_command_writes_table_figure_and_index_and_says_where(words, capsys)
     assert (out / search.FIGURE).read_bytes()[:4] == b"\x89PNG"
     assert pd.read_csv(out / search.TABLE)["query"].unique() == [asked]
     assert "windows of 3 recordings" in said and "not a medical device" in said
+    assert (
+        "note: trained with loss.targets=multi_positive" in said
+    )  # whose texts are told apart by class alone
 
 
 def test_a_bad_file_does_not_stop_the_search_and_none_that_is_good_does(words, recordings, tmp_path, capsys):

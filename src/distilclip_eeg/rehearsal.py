@@ -153,7 +153,7 @@ def page(run: Run, overall: pd.DataFrame, people: pd.DataFrame, thresholds: list
         f"signals.phase={signals['phase']} signals.normalize={signals['normalize']}: "
         f"{read_json(run.path / 'data.json')['leak_note']}",
         f"{first['recordings']} test recordings of {first['subjects']} subjects, {first['hours']:.2f} h, "
-        f"{first['unscored']} unscored; each file by the exported network of the fold that never saw it, every "
+        f"{first['unscored']} unscored; each file by the exported network of a fold that never saw it, every "
         f"{hop_s:g} s; events read back from events.tsv",
         f"thresholds by fold, from validation windows: {' '.join(f'{t:.3g}' for t in thresholds)}",
         aligned(head, body, 1),

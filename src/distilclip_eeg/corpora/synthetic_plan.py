@@ -94,9 +94,7 @@ class Plan:
     """Time of day at the start, seconds."""
 
 
-def draw_person(
-    rng: np.random.Generator, number: int, difficulty: float, focality: float = 0.0
-) -> Person:
+def draw_person(rng: np.random.Generator, number: int, difficulty: float, focality: float = 0.0) -> Person:
     """One person; ``difficulty`` in [0, 1] weakens seizures and thickens the harmless rhythms.
 
     ``focality`` in [0, 1] holds all rhythms to their centres (``Rhythm.focality``).

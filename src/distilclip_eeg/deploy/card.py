@@ -44,7 +44,7 @@ def card(about: dict) -> str:
         f"- Threshold {recipe['detect']['threshold']:.4g} on the probability of any seizure: "
         f"{made['threshold']['rule']} ({made['threshold']['windows']:,} of folds "
         f"{', '.join(map(str, made['threshold']['folds']))}).",
-        f"- Text encoder: {'in this folder' if about['text'] else 'none'}.",
+        f"- Text encoder: {'in this folder' if about['text'] else 'none'}{text_words(made)}.",
         "## Training data",
         *data_lines(made, recipe["ages"]),
         "## Scores",
@@ -67,6 +67,12 @@ WEIGHTS = {
     "ensemble": "the networks of all folds; the answer is the mean of their probabilities.",
     "fold": "the network of {weights}.",
 }
+
+
+def text_words(made: dict) -> str:
+    """What windows and texts were paired by, where the model learned from text."""
+    targets = made.get("targets")
+    return f"; windows and texts paired by loss.targets={targets}" if targets else ""
 
 
 def data_lines(made: dict, ages: str) -> list[str]:

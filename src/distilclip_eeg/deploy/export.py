@@ -208,6 +208,7 @@ def made_of(run: Run, config: dict, data: Data, chosen: Chosen) -> dict:
         "dataset": config["dataset"]["name"],
         "split": config["split"]["name"],
         "seed": config["seed"],
+        "targets": config["loss"]["targets"] if uses_text(config) else None,
         "windows": config["windows"],
         "folds_sha256": recorded["folds_sha256"],
         "store_digest": recorded["store_digest"],

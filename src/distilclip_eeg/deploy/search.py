@@ -30,6 +30,8 @@ SHOWN = 6
 """Moments of the first query in the figure."""
 FIGURE_S = 4.0
 """Seconds around each of them."""
+BY_CLASS = ("multi_positive", "class_prompt", "sigmoid")
+"""``loss.targets`` that pair a window with every text of its class."""
 AT = re.compile(r"(.+)@([\d.]+)")
 
 
@@ -156,6 +158,11 @@ def search(config: dict) -> pd.DataFrame:
         raise ConfigError(f"class_texts={classes}: one text has nothing to be told from. Give two or more.")
     settings = {key: config[key] for key in ("hop_s", "channels", "ages", "batch_size")}
     finder = Search.open(config["weights"], config["device"], **settings)
+    if (targets := finder.model.about["made"].get("targets")) in BY_CLASS:
+        print(
+            f"note: trained with loss.targets={targets}, which tells texts apart only as far as classes are. "
+            "For search by words train a teacher with loss.targets=identity."
+        )
     items, output = find(Path(config["input"])), Path(config["output"])
     known = Index.load(output / FILE) if (output / FILE).exists() else None
     index, failed = finder.index(items, known)
