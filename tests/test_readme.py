@@ -34,6 +34,7 @@ SCRIPTS = tuple(
             "detect",
             "search",
             "continuous",
+            "rehearse",
             "explain",
             "report",
         ),
@@ -201,8 +202,10 @@ def extra_words(line: str, data: list[str], net: list[str], text: list[str]) -> 
     if script in ("scripts/detect.py", "scripts/search.py"):
         root = next(o.partition("=")[2] for o in data if o.startswith("dataset.root="))
         return [f"input={root}", "device=cpu"]
-    if script in ("scripts/export.py", "scripts/continuous.py", "scripts/explain.py"):
-        return ["device=cpu", "n_jobs=1", *(["windows=24"] if script == "scripts/explain.py" else [])]
+    if script == "scripts/explain.py":
+        return ["device=cpu", "n_jobs=1", "windows=24"]
+    if script in ("scripts/export.py", "scripts/continuous.py", "scripts/rehearse.py"):
+        return ["device=cpu", "n_jobs=1"]
     if script == "scripts/parameters.py" and words:
         return ["tokens=24"]  # shorter to count
     if script not in ("train.py", "distill.py") or "--help" in words:
@@ -258,6 +261,12 @@ SHOWN = {
     "scripts/detect.py": ["events of p >=", "written: events", "not a medical device"],
     "scripts/search.py": ["windows of 5 recordings", "similarity", "written: search"],
     "scripts/continuous.py": ["SzCORE event (timescoring", "NEDC TAES", "onset latency", "written: runs"],
+    "scripts/rehearse.py": [
+        "onset error",
+        "read back from events.tsv",
+        "no rate of false alarms",
+        "written: runs",
+    ],
     "scripts/explain.py": ["hires", "occlusion", "next: python scripts/report.py"],
     "scripts/report.py": ["index.html", "Fig", "not a medical device"],
     "scripts/gap.py": ["window − subject", "eegnet", "always seizure"],

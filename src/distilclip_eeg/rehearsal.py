@@ -30,8 +30,8 @@ from distilclip_eeg.events.latency import onset_errors, summarise
 from distilclip_eeg.events.spans import Track
 from distilclip_eeg.events.summary import Reference, Scores
 from distilclip_eeg.progress import track
-from distilclip_eeg.report.continuous import references
-from distilclip_eeg.report.tables import aligned
+from distilclip_eeg.report.continuous import ranged, references
+from distilclip_eeg.report.tables import aligned, cell
 from distilclip_eeg.runs import Run, read_json, write_atomic
 from distilclip_eeg.schema import BACKGROUND
 
@@ -143,11 +143,11 @@ def page(run: Run, overall: pd.DataFrame, people: pd.DataFrame, thresholds: list
     head.append("onset error s (quartiles)")
     body = []
     for _, row in people.iterrows():
-        share = [f"{100 * row[f'{name} sensitivity']:.1f}" for name in (OVERLAP, OVLP, TAES)]
-        error, low, high = (row[f"onset error {name}"] for name in ("median_s", "q25_s", "q75_s"))
+        share = [cell(row[f"{name} sensitivity"], np.nan) for name in (OVERLAP, OVLP, TAES)]
+        errors = [row[f"onset error {name}"] for name in ("median_s", "q25_s", "q75_s")]
+        error = "-" if np.isnan(errors[0]) else "{:+.1f} ({:+.1f} to {:+.1f})".format(*errors)
         minutes, alarms = f"{60 * row['hours']:.1f}", f"{row[f'{OVLP} false alarms']:.0f}"
-        cells = [row["subject"], str(row["seizures"]), minutes, *share, alarms]
-        body.append([*cells, f"{error:+.1f} ({low:+.1f} to {high:+.1f})"])
+        body.append([row["subject"], str(row["seizures"]), minutes, *share, alarms, error])
     lines = [
         f"{config['dataset']['name']}, {config['model']['name']}, split={config['split']['name']}, "
         f"signals.phase={signals['phase']} signals.normalize={signals['normalize']}: "
@@ -163,6 +163,10 @@ def page(run: Run, overall: pd.DataFrame, people: pd.DataFrame, thresholds: list
     if first["seconds"] < DAY_S:
         lines.append("less than 24 h of recording: no rate of false alarms can be told")
     else:
-        rates = zip(overall["scorer"], overall["fp_per_24h"], strict=True)
-        lines.append("false alarms per 24 h: " + ", ".join(f"{name} {rate:.1f}" for name, rate in rates))
+        lines += [
+            f"{r['scorer']}: sensitivity {ranged(r, 'sensitivity', 100)} %, false alarms per 24 h "
+            f"{ranged(r, 'fp_per_24h', 1)}, precision {ranged(r, 'precision', 100)} %"
+            for _, r in overall.iterrows()
+        ]
+        lines.append("in brackets: 95 % over subjects, none below six of them")
     return "\n".join(lines)
