@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from distilclip_eeg import data as loading
 from distilclip_eeg import pipeline, text
 from distilclip_eeg.config import load
 from distilclip_eeg.corpora.aubmc import AubmcWindows
@@ -90,7 +91,7 @@ def test_other_test_data_change_no_bin_edge_and_no_training_description(source, 
     tested = corpus.windows["recording"].iloc[test].unique()
     louder = corpus.store.gain_RC.copy()
     louder[tested] *= 20
-    other = fresh(corpus, store=dataclasses.replace(corpus.store, gain_RC=louder))
+    other = fresh(corpus, store=dataclasses.replace(corpus.store, gain_RC=louder, path=Path("nowhere")))
     again, same = describe_fold(config, other, 0)
     assert same.edges == writer.edges and same.to_json() == writer.to_json()
     assert [again[k] for k in train] == [told[k] for k in train]
@@ -128,7 +129,7 @@ def built(pieces: list[np.ndarray], length=64, sfreq=64.0) -> Data:
     )
     one = np.ones((1, 1), np.float32)
     store = Store(
-        **{"path": Path(), "manifest": {"sfreq": sfreq, "ch_names": ["C3"]}, "pieces": table},
+        **{"path": Path("nowhere"), "manifest": {"sfreq": sfreq, "ch_names": ["C3"]}, "pieces": table},
         **{"signal_TC": np.rint(uv * 10).astype("<i2")[:, None], "gain_RC": 0.1 * one, "mean_RC": 0 * one},
         **{"sd_RC": one, "filled_RC": one < 0, "recordings": None, "events": None, "excluded": None},
     )
@@ -167,6 +168,23 @@ def test_pieces_of_different_lengths_keep_the_order_of_the_windows():
     for row, piece, start, n in ((0, 0, 0, 1), (4, 1, 96, 4), (7, 2, 0, 2), (16, 4, 0, 1)):
         alone = built([pieces[piece][start : start + 64 * n]], length=64 * n).measures()
         assert found["amplitude_uv"][row] == pytest.approx(alone["amplitude_uv"][0], rel=1e-3), row
+
+
+def test_measurements_are_kept_in_the_store_and_read_again_bit_by_bit(corpus, tiny, monkeypatch):
+    first = load_data(load("train", tiny))
+    one = first._measure(first.windows["first"].to_numpy(), np.full(len(first.windows), first.length))
+    pd.testing.assert_frame_equal(first.measures(), one, check_exact=True)
+    again = load_data(load("train", tiny))
+    with monkeypatch.context() as patch:
+        patch.setattr(Data, "_measure", lambda *a: pytest.fail("measured again"))
+        pd.testing.assert_frame_equal(again.measures(), one, check_exact=True)
+    other = load_data(load("train", [*tiny, "windows.length_s=2"]))
+    assert len(other.measures()) < len(one)  # other windows are other measurements
+    monkeypatch.setattr(loading, "MEASURES_SOURCE", b"measured in another way")
+    monkeypatch.setattr(Data, "_measure", lambda *a: one.head(3))
+    assert len(load_data(load("train", tiny)).measures()) == 3
+    for path in first.store.path.glob("measures-*"):
+        path.unlink()  # one of them is invented
 
 
 # ----------------------------------------------------------------------------------------- metadata

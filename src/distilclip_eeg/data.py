@@ -1,6 +1,8 @@
 """A corpus as the models see it: store, window index, folds, and the rows of each part."""
 
+import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,16 +12,19 @@ import pandas as pd
 from distilclip_eeg.config import build, read
 from distilclip_eeg.loaders import WindowSource
 from distilclip_eeg.progress import track
-from distilclip_eeg.runs import Run, read_json
+from distilclip_eeg.runs import Run, read_json, write_atomic
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals import audit, splits
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.store import Store, data_report, prepare
 from distilclip_eeg.signals.windows import WindowConfig, around, balanced, coin_labels, cut, without
+from distilclip_eeg.text import measures
 from distilclip_eeg.text.measures import measure
 from distilclip_eeg.text.metadata import FACTS
 
+MEASURES_SOURCE = Path(measures.__file__).read_bytes()
+"""How windows are measured; what was kept by an earlier way is not used."""
 CHUNK = 512
 """Windows that are measured at a time; fewer where each is seen with its surroundings."""
 
@@ -49,6 +54,8 @@ class Data:
     def measures(self, context_s: float | None = None) -> pd.DataFrame:
         """What the descriptions are made of, for every window: from its own microvolts, no label in reach.
 
+        Kept in the store beside the signal, so that no later command measures the same windows again.
+
         Args:
             context_s: measure this many seconds around each window instead (``TextConfig.context_s``).
         """
@@ -57,18 +64,29 @@ class Data:
             length = self.length if context_s is None else round(context_s * self.store.sfreq)
             # Pieces as recorded: where time was excluded is known from annotations.
             start_N, length_N = around(first, self.length, length, self.store.pieces)
-            stretches, parts = self.windows.assign(first=start_N), []
-            for n in np.unique(length_N):
-                source = WindowSource(self.store, stretches, n, "recording")
-                rows = np.flatnonzero(length_N == n)
-                size = max(1, CHUNK * self.length // n)
-                parts += [(source, rows[i : i + size]) for i in range(0, len(rows), size)]
-            tables = [
-                measure(source.microvolts(rows), self.store.sfreq, self.store.ch_names).set_index(rows)
-                for source, rows in track(parts, len(parts), "describing windows")
-            ]
-            self._measures[context_s] = pd.concat(tables).sort_index()
+            key = hashlib.sha256(MEASURES_SOURCE + start_N.tobytes() + length_N.tobytes()).hexdigest()[:16]
+            path = self.store.path / f"measures-{key}.parquet"
+            if path.exists():
+                self._measures[context_s] = pd.read_parquet(path)
+            else:
+                self._measures[context_s] = table = self._measure(start_N, length_N)
+                with suppress(DataError):  # a store that belongs to others may be read-only
+                    write_atomic(path, table.to_parquet())
         return self._measures[context_s]
+
+    def _measure(self, start_N: np.ndarray, length_N: np.ndarray) -> pd.DataFrame:
+        """A row a stretch, in their order."""
+        stretches, parts = self.windows.assign(first=start_N), []
+        for n in np.unique(length_N):
+            source = WindowSource(self.store, stretches, n, "recording")
+            rows = np.flatnonzero(length_N == n)
+            size = max(1, CHUNK * self.length // n)
+            parts += [(source, rows[i : i + size]) for i in range(0, len(rows), size)]
+        tables = [
+            measure(source.microvolts(rows), self.store.sfreq, self.store.ch_names).set_index(rows)
+            for source, rows in track(parts, len(parts), "describing windows")
+        ]
+        return pd.concat(tables).sort_index()
 
     def metadata(self) -> pd.DataFrame:
         """Allow-listed facts of each window's recording (``text.metadata.FACTS``), empty where unknown."""
