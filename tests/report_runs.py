@@ -181,6 +181,8 @@ def add_events(run: Run, recording: str = "r0") -> None:
     pd.DataFrame(scores).to_csv(run.path / "continuous" / "overall.csv", index=False)
     (run.path / "continuous" / "events.txt").write_text("thresholds by fold: 0.5\n")
     write_json(run.path / "continuous" / "detect.json", {"0": asdict(DetectConfig())})
+    (run.path / "rehearsal").mkdir()
+    (run.path / "rehearsal" / "events.txt").write_text("events read back from events.tsv\n")
 
 
 def small_world(root: Path) -> Path:

@@ -68,6 +68,14 @@ def independent(folder: Path, known: dict) -> tuple[int, int, int]:
     return hits, seizures, alarms
 
 
+def false_seconds(folder: Path, name: str, reference: Reference) -> float:
+    """Time under alarm without a seizure, on a grid of tenths."""
+    alarm_T = Annotations.loadTsv(str(folder / f"{name}_events.tsv")).getMask(10).astype(bool)
+    time_T = (np.arange(len(alarm_T)) + 0.5) / 10
+    inside = [((time_T > a) & (time_T < b)) for a, b in reference.track.events_E2]
+    return float((alarm_T & ~np.any(inside, axis=0)).sum() / 10) if inside else float(alarm_T.sum() / 10)
+
+
 def check_scores(run: Run) -> pd.Series:
     """The tables against the libraries; gives the row of all subjects."""
     known = tables.references(run)
@@ -81,6 +89,9 @@ def check_scores(run: Run) -> pd.Series:
         hits, seizures, alarms = independent(run.path / "rehearsal", own)
         overlap = [row[f"{rehearsal.OVERLAP} {what}"] for what in ("sensitivity", "false alarms")]
         assert row["seizures"] == seizures and overlap[1] == alarms
+        quiet_s = sum(r.track.recorded_s - np.ptp(r.track.events_E2, axis=1).sum() for r in own.values())
+        alarmed_s = sum(false_seconds(run.path / "rehearsal", name, r) for name, r in own.items())
+        assert row["false time"] == pytest.approx(alarmed_s / quiet_s, abs=0.02)  # seconds against tenths
         assert overlap[0] == pytest.approx(hits / seizures) if seizures else np.isnan(overlap[0])
     return row
 

@@ -133,6 +133,7 @@ def test_every_anchor_leads_somewhere(made):
         "Nearest of 12 descriptions",
         "1 annotated seizures, 1 detected events",
         "thresholds by fold: 0.5",
+        "read back from events.tsv",
         "torch 2.13.0",
         "Model card: chbmit, split=subject, teacher_tiny",
         "Data card: chbmit, split=window",

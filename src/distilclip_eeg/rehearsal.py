@@ -24,7 +24,7 @@ from distilclip_eeg.deploy.export import export
 from distilclip_eeg.deploy.folder import load_folder
 from distilclip_eeg.deploy.screen import Item, about_of, detector_of, score
 from distilclip_eeg.deploy.writers import EVENTS
-from distilclip_eeg.events import nedc, summary, szcore
+from distilclip_eeg.events import summary, szcore
 from distilclip_eeg.events.counts import DAY_S
 from distilclip_eeg.events.latency import onset_errors, summarise
 from distilclip_eeg.events.spans import Track
@@ -39,12 +39,8 @@ FOLDER = "rehearsal"
 STRICT = szcore.SzcoreConfig(tolerance_start_s=0, tolerance_end_s=0, max_event_s=DAY_S, merge_gap_s=0)
 """An alarm counts where it overlaps a seizure; nothing is widened, merged or split."""
 OVERLAP, OVLP, TAES = f"overlap ({szcore.LIBRARY})", "NEDC OVLP", "NEDC TAES"
-SCORERS = {
-    summary.SZCORE_EVENT: szcore.event_counts,
-    OVERLAP: partial(szcore.event_counts, config=STRICT),
-    OVLP: nedc.ovlp,
-    TAES: nedc.taes,
-}
+SAMPLE = summary.SZCORE_SAMPLE
+SCORERS = {**summary.SCORERS, OVERLAP: partial(szcore.event_counts, config=STRICT)}
 LATENCIES = {"onset error": onset_errors}
 
 
@@ -118,6 +114,8 @@ def write_tables(run: Run, scores: Scores, thresholds: list[float], hop_s: float
 def by_subject(scores: Scores) -> pd.DataFrame:
     """A row a subject: seizures, hours, sensitivity and false alarms by each scorer, onset error; last, all.
 
+    ``false time`` is the share of the time without seizure that is under alarm, second by second: an alarm
+    that never ends finds every seizure.
     The onset error is the first overlapping alarm's start less the seizure's, seconds, negative where the
     alarm came first: its median, quartiles, and how many seizures have one.
     """
@@ -130,6 +128,9 @@ def by_subject(scores: Scores) -> pd.DataFrame:
         for name in (OVERLAP, OVLP, TAES):
             tp, fp, fn, _ = sums.loc[name]
             row |= {f"{name} sensitivity": tp / (tp + fn) if tp + fn else np.nan, f"{name} false alarms": fp}
+        tp, fp, fn, hours = sums.loc[SAMPLE]
+        quiet_s = 3600 * hours - tp - fn
+        row["false time"] = fp / quiet_s if quiet_s else np.nan
         errors = scores.latency if who == "all" else scores.latency[scores.latency["subject"] == who]
         rows.append(row | {f"onset error {k}": v for k, v in summarise(errors["latency_s"]).items()})
     return pd.DataFrame(rows)
@@ -140,14 +141,24 @@ def page(run: Run, overall: pd.DataFrame, people: pd.DataFrame, thresholds: list
     config, first = run.config, overall.iloc[0]
     signals = config["signals"]
     head = ["subject", "seizures", "minutes", "overlap %", "OVLP %", "TAES %", "false alarms"]
-    head.append("onset error s (quartiles)")
+    head += ["false time %", "onset error s (quartiles)"]
     body = []
     for _, row in people.iterrows():
         share = [cell(row[f"{name} sensitivity"], np.nan) for name in (OVERLAP, OVLP, TAES)]
         errors = [row[f"onset error {name}"] for name in ("median_s", "q25_s", "q75_s")]
         error = "-" if np.isnan(errors[0]) else "{:+.1f} ({:+.1f} to {:+.1f})".format(*errors)
         minutes, alarms = f"{60 * row['hours']:.1f}", f"{row[f'{OVLP} false alarms']:.0f}"
-        body.append([row["subject"], str(row["seizures"]), minutes, *share, alarms, error])
+        body.append(
+            [
+                row["subject"],
+                str(row["seizures"]),
+                minutes,
+                *share,
+                alarms,
+                cell(row["false time"], np.nan),
+                error,
+            ]
+        )
     lines = [
         f"{config['dataset']['name']}, {config['model']['name']}, split={config['split']['name']}, "
         f"signals.phase={signals['phase']} signals.normalize={signals['normalize']}: "
@@ -157,8 +168,9 @@ def page(run: Run, overall: pd.DataFrame, people: pd.DataFrame, thresholds: list
         f"{hop_s:g} s; events read back from events.tsv",
         f"thresholds by fold, from validation windows: {' '.join(f'{t:.3g}' for t in thresholds)}",
         aligned(head, body, 1),
-        f"overlap: {szcore.LIBRARY} without tolerance or merging; false alarms as OVLP counts them; onset "
-        "error: start of the first alarm on a seizure less its onset",
+        f"overlap: {szcore.LIBRARY} without tolerance or merging; false alarms as OVLP counts them; false "
+        "time: share of the time without seizure that is under alarm; onset error: start of the first alarm "
+        "on a seizure less its onset",
     ]
     if first["seconds"] < DAY_S:
         lines.append("less than 24 h of recording: no rate of false alarms can be told")

@@ -15,10 +15,10 @@ from distilclip_eeg.schema import DataError
 
 Scorer = Callable[[Track, Track], Counts]
 
-SZCORE_EVENT = f"SzCORE event ({szcore.LIBRARY})"
+SZCORE_EVENT, SZCORE_SAMPLE = (f"SzCORE {kind} ({szcore.LIBRARY})" for kind in ("event", "sample"))
 SCORERS: Mapping[str, Scorer] = {
     SZCORE_EVENT: szcore.event_counts,
-    f"SzCORE sample ({szcore.LIBRARY})": szcore.sample_counts,
+    SZCORE_SAMPLE: szcore.sample_counts,
     "NEDC OVLP": nedc.ovlp,
     "NEDC TAES": nedc.taes,
 }

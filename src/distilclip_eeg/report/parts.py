@@ -159,9 +159,9 @@ def examples(ledger: Ledger, windows: dict, about: dict, stem: str) -> list[Mark
 def events(ledger: Ledger, entry: Entry) -> list[Markup]:
     """Event tables as they were written, and one recording's trace; or nothing."""
     folder, parts = entry.run.path / "continuous", []
-    page = folder / "events.txt"
-    if page.exists():
-        parts.append(tag("pre", page.read_text(encoding="utf-8"), class_="wide"))
+    for page in (folder / "events.txt", entry.run.path / "rehearsal" / "events.txt"):
+        if page.exists():
+            parts.append(tag("pre", page.read_text(encoding="utf-8"), class_="wide"))
     for name, title in EVENT_TABLES.items():
         path = folder / f"{name}.csv"
         if path.exists():
