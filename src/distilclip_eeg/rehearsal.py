@@ -166,7 +166,7 @@ def page(run: Run, overall: pd.DataFrame, people: pd.DataFrame, thresholds: list
         f"{first['recordings']} test recordings of {first['subjects']} subjects, {first['hours']:.2f} h, "
         f"{first['unscored']} unscored; each file by the exported network of a fold that never saw it, every "
         f"{hop_s:g} s; events read back from events.tsv",
-        f"thresholds by fold, from validation windows: {' '.join(f'{t:.3g}' for t in thresholds)}",
+        f"thresholds by fold, from validation recordings: {' '.join(f'{t:.3g}' for t in thresholds)}",
         aligned(head, body, 1),
         f"overlap: {szcore.LIBRARY} without tolerance or merging; false alarms as OVLP counts them; false "
         "time: share of the time without seizure that is under alarm; onset error: start of the first alarm "

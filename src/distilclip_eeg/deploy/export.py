@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from distilclip_eeg.calibration import best_threshold
+from distilclip_eeg import continuous
+from distilclip_eeg.calibration import best_threshold, ictal_score
 from distilclip_eeg.config import read
 from distilclip_eeg.data import Data, reopen, test_rows
 from distilclip_eeg.deploy.card import card
@@ -23,6 +24,7 @@ from distilclip_eeg.deploy.recipe import Recipe
 from distilclip_eeg.deploy.text_side import TextSide
 from distilclip_eeg.events.detect import DetectConfig
 from distilclip_eeg.pipeline import frozen_teacher, uses_text
+from distilclip_eeg.report.continuous import GRID, WHOLE, parts, references, watched
 from distilclip_eeg.runs import Run, provenance, read_json
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.signals.preprocess import SignalConfig
@@ -35,6 +37,8 @@ AGE_GROUPS = {
     **dict.fromkeys(("adult", "older adult"), "adult"),
 }
 """``Recipe.ages`` of an age band."""
+HOP_S = 1.0
+"""Seconds from one window to the next where a threshold is chosen, as ``detect.py`` has it by default."""
 LEAST = 1e-6
 """A threshold is above 0."""
 
@@ -85,7 +89,7 @@ def export(
     chosen = choose(run, weights, config, data)
     nets = chosen.networks()
     files = dict(zip(weight_names(len(nets)), map(save_state, nets), strict=True))
-    threshold, chosen_on = threshold_of(run, chosen.folds)
+    threshold, chosen_on = threshold_of(run, chosen.folds, device=device, **where)
     recipe = Recipe(
         ch_names=data.store.ch_names,
         classes=data.store.classes,
@@ -159,19 +163,35 @@ def choose(run: Run, weights: str | int, config: dict, data: Data) -> Chosen:
     return Chosen(f"fold{weights}", run, [weights], [weights], seen, test)
 
 
-def threshold_of(run: Run, folds: list[int]) -> tuple[float, dict]:
-    """The threshold with the highest macro F1 on the folds' validation windows together, and how it was made.
+def threshold_of(run: Run, folds: list[int], **where) -> tuple[float, dict]:
+    """The threshold with the highest macro F1 on the folds' validation parts together, and how it was made.
 
-    Each window is scored by its own fold's network, which never trained on it.
+    Each part is scored by its own fold's network, which never trained on it: second by second and smoothed,
+    as the detector will; or window by window, where the protocol leaves no validation recording whole.
     """
-    saved = [run.predictions(k) for k in folds]
-    label, probability_NK = (
-        np.concatenate([s[key][s["part"] == "val"] for s in saved]) for key in ("label", "probability_NK")
-    )
-    said = {"folds": folds, "windows": len(label), "rule": "highest macro F1 on the validation windows"}
-    if len(np.unique(label)) < 2:
-        return 0.5, said | {"rule": "0.5, because the validation windows are all of one class"}
-    return float(np.clip(best_threshold(label, probability_NK), LEAST, 1)), said
+    if run.config["split"]["name"] in WHOLE:
+        grid = run.path / GRID
+        usual_s = min(HOP_S, run.config["windows"]["length_s"])
+        continuous.score(run, hop_s=read_json(grid)["hop_s"] if grid.exists() else usual_s, **where)
+        known, smooth_s = references(run), DetectConfig().smooth_s
+        judged = [watched(parts(run, k, known)["val"], smooth_s) for k in folds]
+        on = f"the seconds of validation recordings, smoothed over {smooth_s:g} s"
+    else:
+        judged = [validated(run, k) for k in folds]
+        on = "the validation windows"
+    label_N, score_N = (np.concatenate(values) for values in zip(*judged, strict=True))
+    said = {"folds": folds, "windows": len(label_N), "rule": f"highest macro F1 on {on}"}
+    if len(np.unique(label_N)) < 2:
+        return 0.5, said | {"rule": f"0.5, because {on} are all of one class"}
+    chosen = best_threshold(label_N, np.column_stack([1 - score_N, score_N]))
+    return float(np.clip(chosen, LEAST, 1)), said
+
+
+def validated(run: Run, fold: int) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each validation window is ictal, and its probability of being so, as they were saved."""
+    saved = run.predictions(fold)
+    val = saved["part"] == "val"
+    return (saved["label"][val] > 0).astype(int), ictal_score(saved["probability_NK"][val])
 
 
 def ages_of(data: Data, rows: np.ndarray) -> str:

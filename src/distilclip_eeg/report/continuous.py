@@ -1,5 +1,6 @@
 """Event scores of a run from its saved traces alone, without model or data."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 
@@ -64,24 +65,34 @@ def parts(run: Run, fold: int, known: dict[str, Reference]) -> dict[str, Part]:
     return found
 
 
-def chosen_threshold(validation: Part, config: DetectConfig) -> float:
+def watched(part: Part, smooth_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each window of the recordings touches a seizure, and its smoothed probability, (N,) each."""
+    label, score = [np.zeros(0, int)], [np.zeros(0)]
+    for reference in part.references:
+        trace = part.traces[reference.recording]
+        window_N2 = np.column_stack([trace.start_s_N, trace.start_s_N + trace.length_s])
+        touches_N = (shared_s(window_N2, reference.track.events_E2) > 0).any(axis=1)
+        label.append(touches_N.astype(int))
+        score.append(smooth(trace, smooth_s))
+    return np.concatenate(label), np.concatenate(score)
+
+
+def chosen_threshold(validation: Sequence[Part], config: DetectConfig) -> float:
     """The threshold with the highest macro F1 over the windows of the validation recordings, smoothed.
+
+    Args:
+        validation: one a fold, with the traces of the network that was not trained on it.
 
     Raises:
         DataError: no validation recording, or seconds of one class only.
     """
-    if not validation.traces:
+    label, score = zip(*(watched(part, config.smooth_s) for part in validation), strict=True)
+    label_N, score_N = np.concatenate(label), np.concatenate(score)
+    if not len(label_N):
         raise DataError(
             "threshold=validation: there is no validation recording. Give a number.", reason="no_validation"
         )
-    label, score = [], []
-    for reference in validation.references:
-        trace = validation.traces[reference.recording]
-        window_N2 = np.column_stack([trace.start_s_N, trace.start_s_N + trace.length_s])
-        label.append((shared_s(window_N2, reference.track.events_E2) > 0).any(axis=1))
-        score.append(smooth(trace, config.smooth_s))
-    score_N = np.concatenate(score)
-    chosen = best_threshold(np.concatenate(label).astype(int), np.column_stack([1 - score_N, score_N]))
+    chosen = best_threshold(label_N, np.column_stack([1 - score_N, score_N]))
     return float(np.clip(chosen, np.finfo(float).tiny, 1.0))
 
 
@@ -98,7 +109,7 @@ def event_tables(run: Run, config: DetectConfig, threshold: float | str = "valid
         if not (run.fold(fold) / TRACES).exists():
             continue
         both = parts(run, fold, known)
-        chosen = chosen_threshold(both["val"], config) if threshold == "validation" else float(threshold)
+        chosen = chosen_threshold([both["val"]], config) if threshold == "validation" else float(threshold)
         test, detect[fold] = both["test"], replace(config, threshold=chosen)
         scores.append(summary.score(test.references, test.detect(detect[fold])))
         if both["val"].traces:
