@@ -15,6 +15,7 @@ from distilclip_eeg import pipeline, rehearsal, verbs
 from distilclip_eeg.config import load
 from distilclip_eeg.corpora.events_tsv import szcore_tsv
 from distilclip_eeg.deploy import screen
+from distilclip_eeg.events.detect import DetectConfig
 from distilclip_eeg.events.latency import onset_errors
 from distilclip_eeg.events.spans import Track
 from distilclip_eeg.events.summary import Reference
@@ -100,6 +101,16 @@ def test_every_test_recording_is_scored_as_two_other_libraries_score_the_files(r
     check_scores(rehearsed)
     record = read_json(next((rehearsed.path / "rehearsal").glob("*_detection.json")))
     assert record["model"]["name"] == "teacher_tiny" and "not a medical device" in record["note"]
+
+
+def test_detect_says_of_the_files_what_continuous_says_of_the_store(rehearsed):
+    """Two roads: EDF, exported folder and events.tsv; and the store, the run's weights and its traces."""
+    expected = tables.event_tables(rehearsed, DetectConfig())
+    found = pd.read_csv(rehearsed.path / "rehearsal" / "overall.csv").set_index("scorer")
+    for _, row in expected.overall.iterrows():
+        assert found.loc[row["scorer"], ["tp", "fp", "fn"]].tolist() == pytest.approx(
+            row[["tp", "fp", "fn"]].tolist(), abs=0.01
+        )  # events.tsv holds hundredths of a second
 
 
 def test_a_second_start_keeps_what_still_holds_and_prints_the_same(rehearsed, monkeypatch, capsys):
