@@ -19,7 +19,7 @@ from distilclip_eeg.config import build, load
 from distilclip_eeg.continuous import check_whole, write_reference
 from distilclip_eeg.corpora.events_tsv import read_events
 from distilclip_eeg.data import Data, reopen
-from distilclip_eeg.deploy.detector import Detector
+from distilclip_eeg.deploy.detector import CHANNELS, Detector
 from distilclip_eeg.deploy.export import export
 from distilclip_eeg.deploy.folder import load_folder
 from distilclip_eeg.deploy.screen import Item, about_of, detector_of, score
@@ -65,7 +65,8 @@ def rehearse(run: Run, *, hop_s: float = 1.0, device: str = "auto", n_jobs: int 
     write_reference(run, data)
     known, found, thresholds = references(run), [], []
     settings = load("detect", ["weights=-", "input=-", "output=-", f"hop_s={hop_s}", f"device={device}"])
-    settings["figure"] = False
+    missing = config["dataset"].get("missing_channels", "skip")
+    settings |= {"figure": False, "channels": next(k for k, v in CHANNELS.items() if v == missing)}
     for fold in run.folds_done():
         detector, about = exported(run, fold, settings, n_jobs=n_jobs, **roots)
         names = tested(data, fold)
