@@ -81,7 +81,8 @@ def screen(config: dict) -> int:
         print(f"{len(failed)} of {len(items)} failed")
         print("next: mend those and give the same command; the others are not repeated")
     else:
-        print(f"next: look at the figures in {output}, or score the events with timescoring (SzCORE)")
+        look = f"look at the figures in {output}, or " if config["figure"] else ""
+        print(f"next: {look}score the events with timescoring (SzCORE)")
     return len(failed)
 
 
