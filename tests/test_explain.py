@@ -383,8 +383,8 @@ def test_early_windows_are_counted_from_the_onset_to_their_middle(data):
     assert set(rows[share < 1 / 3]) | set(rows[seconds < 3]) == set(early)
 
 
-FOCAL = ["+dataset.corpus.focality=1", "dataset.corpus.n_subjects=36"]
-"""Seizures that stay at their focus for a third of their length; every focus is three people's or more."""
+FOCAL = ["+dataset.corpus.focality=1", "dataset.corpus.n_subjects=24"]
+"""Seizures that stay at their focus for a third of their length; every focus is two people's or more."""
 
 
 def test_with_focality_the_first_third_of_a_seizure_is_strongest_at_its_focus():
@@ -405,7 +405,7 @@ def test_with_focality_the_first_third_of_a_seizure_is_strongest_at_its_focus():
 def test_the_map_finds_the_focus_in_the_first_third_of_focal_seizures(tmp_path):
     """People who were never trained on; the wave itself, as strong as the network sees it, says how far a map
     can be right."""
-    words = [*FOCAL, "fold=0", "trainer.max_steps=900", "device=cpu"]
+    words = [*FOCAL, "fold=0", "trainer.max_steps=400", "device=cpu"]
     places = [f"dataset.root={tmp_path / 'd'}", f"store.root={tmp_path / 's'}", f"run.root={tmp_path / 'r'}"]
     run = pipeline.train(load("train", [*words, *places]), report=False)
     table = pd.read_csv(explain(run, Ask(windows=20), device="cpu") / "focus.csv")
