@@ -111,9 +111,9 @@ def test_validation_of_one_class_or_none_asks_for_a_number(by_hand):
         val, references=[replace(r, track=replace(r.track, events_E2=[])) for r in val.references]
     )
     with pytest.raises(DataError, match="one class"):
-        tables.chosen_threshold([quiet], BARE)
+        tables.chosen_threshold(quiet, BARE)
     with pytest.raises(DataError, match="Give a number"):
-        tables.chosen_threshold([replace(val, references=[], traces={})], BARE)
+        tables.chosen_threshold(replace(val, references=[], traces={}), BARE)
 
 
 # --------------------------------------------------------------------------------------- of a run

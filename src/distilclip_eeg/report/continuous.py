@@ -1,6 +1,5 @@
 """Event scores of a run from its saved traces alone, without model or data."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 
@@ -77,17 +76,13 @@ def watched(part: Part, smooth_s: float) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(label), np.concatenate(score)
 
 
-def chosen_threshold(validation: Sequence[Part], config: DetectConfig) -> float:
+def chosen_threshold(validation: Part, config: DetectConfig) -> float:
     """The threshold with the highest macro F1 over the windows of the validation recordings, smoothed.
-
-    Args:
-        validation: one a fold, with the traces of the network that was not trained on it.
 
     Raises:
         DataError: no validation recording, or seconds of one class only.
     """
-    label, score = zip(*(watched(part, config.smooth_s) for part in validation), strict=True)
-    label_N, score_N = np.concatenate(label), np.concatenate(score)
+    label_N, score_N = watched(validation, config.smooth_s)
     if not len(label_N):
         raise DataError(
             "threshold=validation: there is no validation recording. Give a number.", reason="no_validation"
@@ -109,7 +104,7 @@ def event_tables(run: Run, config: DetectConfig, threshold: float | str = "valid
         if not (run.fold(fold) / TRACES).exists():
             continue
         both = parts(run, fold, known)
-        chosen = chosen_threshold([both["val"]], config) if threshold == "validation" else float(threshold)
+        chosen = chosen_threshold(both["val"], config) if threshold == "validation" else float(threshold)
         test, detect[fold] = both["test"], replace(config, threshold=chosen)
         scores.append(summary.score(test.references, test.detect(detect[fold])))
         if both["val"].traces:

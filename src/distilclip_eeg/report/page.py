@@ -6,6 +6,7 @@ from pathlib import Path
 from distilclip_eeg.report import cards, html, metric_tables, parts
 from distilclip_eeg.report.article_tables import scored, splits_of
 from distilclip_eeg.report.chosen import Entry
+from distilclip_eeg.report.continuous import WHOLE
 from distilclip_eeg.report.drawing import file_name
 from distilclip_eeg.report.grid import Grid
 from distilclip_eeg.report.html import Markup, tag
@@ -147,7 +148,7 @@ def looked(ledger: Ledger, dataset: str, entries: Sequence[Entry]) -> list[Marku
 def alarms(ledger: Ledger, dataset: str, entries: Sequence[Entry]) -> list[Markup]:
     """Event scores of every run that has them, or the command for one that can."""
     found = [part for entry in entries for part in parts.events(ledger, entry)]
-    whole = [entry for entry in entries if entry.split in parts.WHOLE]
+    whole = [entry for entry in entries if entry.split in WHOLE]
     command = (
         f"python scripts/continuous.py run={whole[0].run.path}" if whole else "python train.py split=subject"
     )

@@ -19,8 +19,6 @@ from distilclip_eeg.report.tables import cell
 from distilclip_eeg.runs import read_json
 from distilclip_eeg.schema import PROTOCOLS
 
-WHOLE = ("recording", "subject", "leave_one_subject_out", "official")
-"""Protocols under which whole recordings can be scored."""
 NETWORKS = ("teacher", "student", "baseline")
 """Kinds of runs that can be explained."""
 FAITHFUL = {
