@@ -93,8 +93,12 @@ def test_no_model_and_no_data_are_needed_and_the_page_says_what_it_rests_on(by_h
     assert tables.detect_config(by_hand, 1) == replace(BARE, threshold=0.5)  # for who draws them later
 
 
-def test_before_there_are_tables_no_alarm_is_drawn(by_hand):
-    assert tables.detect_config(by_hand, 0).threshold == np.inf
+def test_before_there_are_tables_alarms_are_drawn_by_the_threshold_of_validation(by_hand):
+    usual = tables.event_tables(by_hand, DetectConfig())
+    assert tables.detect_config(by_hand, 0) == usual.detect[0] and usual.detect[0].threshold < 0.9
+    quiet = pd.read_csv(by_hand.path / tables.EVENTS, sep="\t").head(0)
+    quiet.to_csv(by_hand.path / tables.EVENTS, sep="\t", index=False)
+    assert tables.detect_config(by_hand, 0).threshold == np.inf  # seconds of one class settle none
 
 
 def test_a_run_without_traces_names_the_command(by_hand):

@@ -126,10 +126,21 @@ def event_tables(run: Run, config: DetectConfig, threshold: float | str = "valid
 
 
 def detect_config(run: Run, fold: int) -> DetectConfig:
-    """How the events of the run's tables were made; before there are any, by default and without alarms."""
+    """How the events of the run's tables were made.
+
+    Before there are any: by default, at the threshold of the fold's validation recordings; where those settle
+    none, no alarm is raised.
+    """
     path = run.path / FOLDER / SETTINGS
     found = read_json(path).get(str(fold)) if path.exists() else None
-    return DetectConfig(**found) if found else DetectConfig(threshold=float("inf"))
+    if found:
+        return DetectConfig(**found)
+    usual = DetectConfig()
+    try:
+        threshold = chosen_threshold(parts(run, fold, references(run))["val"], usual)
+    except DataError:
+        threshold = float("inf")
+    return replace(usual, threshold=threshold)
 
 
 def write_event_tables(run: Run, config: DetectConfig, threshold: float | str = "validation") -> str:
