@@ -187,6 +187,14 @@ def test_the_second_time_nothing_is_scored_again_unless_the_hop_changes(run, mon
     assert (start_s.diff().dropna() == 0.5).mean() > 0.9
 
 
+def test_traces_of_a_run_are_never_on_two_grids(run):
+    continuous.score(run, n_jobs=1, device="cpu")
+    continuous.score(run, [0], hop_s=0.5, n_jobs=1, device="cpu")
+    assert [k for k in run.folds_done() if (run.fold(k) / tables.TRACES).exists()] == [0]
+    continuous.score(run, hop_s=0.5, n_jobs=1, device="cpu")
+    assert all((run.fold(k) / tables.TRACES).exists() for k in run.folds_done())
+
+
 def test_what_was_said_of_an_earlier_network_does_not_outlive_it(tiny, tmp_path):
     words = [*tiny, "trainer.epochs=1", f"run.root={tmp_path}"]
     run = pipeline.train(load("train", words), report=False)

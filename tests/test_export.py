@@ -126,6 +126,14 @@ def test_the_recipe_is_the_run_s_and_its_threshold_the_best_one_as_the_detector_
     assert "smoothed over 5 s" in fold0.about["made"]["threshold"]["rule"]
 
 
+def test_a_fold_is_exported_without_scoring_the_recordings_of_others(teacher, tmp_path):
+    run = Run(shutil.copytree(teacher.path, tmp_path / "run"))
+    for trace in run.path.glob("fold*/continuous.parquet"):
+        trace.unlink()
+    export(run, 1, tmp_path / "out", onnx=False, n_jobs=1)
+    assert [path.parent.name for path in run.path.glob("fold*/continuous.parquet")] == ["fold1"]
+
+
 def test_where_no_recording_is_kept_whole_the_threshold_is_that_of_windows(words, tmp_path):
     run = pipeline.train(load("train", [*words, "split=window", "run.name=cut", "fold=0"]), report=False)
     made = export(run, 0, tmp_path / "out", onnx=False, n_jobs=1)
@@ -133,7 +141,7 @@ def test_where_no_recording_is_kept_whole_the_threshold_is_that_of_windows(words
     label, p_NK = (saved[key][saved["part"] == "val"] for key in ("label", "probability_NK"))
     found, best = best_of(label, p_NK[:, 1], made.recipe.detect.threshold)
     assert found == pytest.approx(best)
-    assert made.about["made"]["threshold"]["rule"] == "highest macro F1 on the validation windows"
+    assert made.about["made"]["threshold"]["rule"] == "highest macro F1 on validation windows"
 
 
 def test_the_card_of_a_fold_has_the_scores_of_that_fold(teacher, fold0):

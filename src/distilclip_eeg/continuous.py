@@ -9,6 +9,7 @@
 and from these alone the tables of ``report/continuous.py``.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,10 +29,19 @@ from distilclip_eeg.tasks import ClassifyTask
 from distilclip_eeg.weights import load_network
 
 
-def score(run: Run, *, hop_s: float = 1.0, device: str = "auto", n_jobs: int = -1, **roots) -> None:
-    """Score the recordings of every finished fold; folds that are scored at this hop already are kept.
+def score(
+    run: Run,
+    folds: Sequence[int] | None = None,
+    *,
+    hop_s: float = 1.0,
+    device: str = "auto",
+    n_jobs: int = -1,
+    **roots,
+) -> None:
+    """Score the recordings of finished folds; those that are scored at this hop already are kept.
 
     Args:
+        folds: None: every finished one.
         hop_s: seconds from one window to the next; no more than a window's length.
         roots: ``dataset`` and ``store``, where these folders are now, if not where the run had them.
 
@@ -44,14 +54,15 @@ def score(run: Run, *, hop_s: float = 1.0, device: str = "auto", n_jobs: int = -
     if not 0 < hop_s <= length_s:
         raise ConfigError(f"hop_s={hop_s}: expected above 0 and up to {length_s:g}, the length of a window.")
     before = read_json(run.path / GRID) if (run.path / GRID).exists() else {}
-    todo = [
-        k for k in run.folds_done() if before.get("hop_s") != hop_s or not (run.fold(k) / TRACES).exists()
-    ]
+    other_grid = before.get("hop_s") != hop_s
+    wanted = run.folds_done() if folds is None else folds
+    todo = [k for k in wanted if other_grid or not (run.fold(k) / TRACES).exists()]
     if not todo:
         return
     config, data = reopen(run, n_jobs=n_jobs, **roots)
     for fold in todo:
         check_whole(run, data, fold)
+    for fold in run.folds_done() if other_grid else todo:  # a run's traces are all on one grid
         (run.fold(fold) / TRACES).unlink(missing_ok=True)
     write_reference(run, data)
     write_json(run.path / GRID, {"hop_s": hop_s, "length_s": data.length / data.store.sfreq})

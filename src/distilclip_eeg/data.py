@@ -1,6 +1,7 @@
 """A corpus as the models see it: store, window index, folds, and the rows of each part."""
 
 import hashlib
+import inspect
 import json
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,11 +20,10 @@ from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.store import Store, data_report, prepare
 from distilclip_eeg.signals.windows import WindowConfig, around, balanced, coin_labels, cut, without
-from distilclip_eeg.text import measures
 from distilclip_eeg.text.measures import measure
 from distilclip_eeg.text.metadata import FACTS
 
-MEASURES_SOURCE = Path(measures.__file__).read_bytes()
+MEASURES_SOURCE = Path(inspect.getfile(measure)).read_bytes()
 """How windows are measured; what was kept by an earlier way is not used."""
 CHUNK = 512
 """Windows that are measured at a time; fewer where each is seen with its surroundings."""

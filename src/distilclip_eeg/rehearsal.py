@@ -28,7 +28,7 @@ from distilclip_eeg.events import summary, szcore
 from distilclip_eeg.events.counts import DAY_S
 from distilclip_eeg.events.latency import onset_errors, summarise
 from distilclip_eeg.events.spans import Track
-from distilclip_eeg.events.summary import Reference, Scores
+from distilclip_eeg.events.summary import NEDC_OVLP, NEDC_TAES, SZCORE_SAMPLE, Reference, Scores
 from distilclip_eeg.progress import track
 from distilclip_eeg.report.continuous import ranged, references
 from distilclip_eeg.report.tables import aligned, cell
@@ -38,8 +38,7 @@ from distilclip_eeg.schema import BACKGROUND
 FOLDER = "rehearsal"
 STRICT = szcore.SzcoreConfig(tolerance_start_s=0, tolerance_end_s=0, max_event_s=DAY_S, merge_gap_s=0)
 """An alarm counts where it overlaps a seizure; nothing is widened, merged or split."""
-OVERLAP, OVLP, TAES = f"overlap ({szcore.LIBRARY})", "NEDC OVLP", "NEDC TAES"
-SAMPLE = summary.SZCORE_SAMPLE
+OVERLAP = f"overlap ({szcore.LIBRARY})"
 SCORERS = {**summary.SCORERS, OVERLAP: partial(szcore.event_counts, config=STRICT)}
 LATENCIES = {"onset error": onset_errors}
 
@@ -124,12 +123,12 @@ def by_subject(scores: Scores) -> pd.DataFrame:
     rows = []
     for who, part in [*table.groupby("subject"), ("all", table)]:
         sums = part.groupby("scorer")[["tp", "fp", "fn", "hours"]].sum()
-        row = {"subject": who, "seizures": int(sums.loc[OVLP, ["tp", "fn"]].sum())}
-        row["hours"] = sums.loc[OVLP, "hours"]
-        for name in (OVERLAP, OVLP, TAES):
+        row = {"subject": who, "seizures": int(sums.loc[NEDC_OVLP, ["tp", "fn"]].sum())}
+        row["hours"] = sums.loc[NEDC_OVLP, "hours"]
+        for name in (OVERLAP, NEDC_OVLP, NEDC_TAES):
             tp, fp, fn, _ = sums.loc[name]
             row |= {f"{name} sensitivity": tp / (tp + fn) if tp + fn else np.nan, f"{name} false alarms": fp}
-        tp, fp, fn, hours = sums.loc[SAMPLE]
+        tp, fp, fn, hours = sums.loc[SZCORE_SAMPLE]
         quiet_s = 3600 * hours - tp - fn
         row["false time"] = fp / quiet_s if quiet_s else np.nan
         errors = scores.latency if who == "all" else scores.latency[scores.latency["subject"] == who]
@@ -145,21 +144,12 @@ def page(run: Run, overall: pd.DataFrame, people: pd.DataFrame, thresholds: list
     head += ["false time %", "onset error s (quartiles)"]
     body = []
     for _, row in people.iterrows():
-        share = [cell(row[f"{name} sensitivity"], np.nan) for name in (OVERLAP, OVLP, TAES)]
+        share = [cell(row[f"{name} sensitivity"], np.nan) for name in (OVERLAP, NEDC_OVLP, NEDC_TAES)]
         errors = [row[f"onset error {name}"] for name in ("median_s", "q25_s", "q75_s")]
         error = "-" if np.isnan(errors[0]) else "{:+.1f} ({:+.1f} to {:+.1f})".format(*errors)
-        minutes, alarms = f"{60 * row['hours']:.1f}", f"{row[f'{OVLP} false alarms']:.0f}"
-        body.append(
-            [
-                row["subject"],
-                str(row["seizures"]),
-                minutes,
-                *share,
-                alarms,
-                cell(row["false time"], np.nan),
-                error,
-            ]
-        )
+        minutes, alarms = f"{60 * row['hours']:.1f}", f"{row[f'{NEDC_OVLP} false alarms']:.0f}"
+        cells = [row["subject"], str(row["seizures"]), minutes, *share, alarms]
+        body.append([*cells, cell(row["false time"], np.nan), error])
     lines = [
         f"{config['dataset']['name']}, {config['model']['name']}, split={config['split']['name']}, "
         f"signals.phase={signals['phase']} signals.normalize={signals['normalize']}: "

@@ -172,17 +172,18 @@ def threshold_of(run: Run, folds: list[int], **where) -> tuple[float, dict]:
     if run.config["split"]["name"] in WHOLE:
         grid = run.path / GRID
         usual_s = min(HOP_S, run.config["windows"]["length_s"])
-        continuous.score(run, hop_s=read_json(grid)["hop_s"] if grid.exists() else usual_s, **where)
+        hop_s = read_json(grid)["hop_s"] if grid.exists() else usual_s
+        continuous.score(run, folds, hop_s=hop_s, **where)
         known, smooth_s = references(run), DetectConfig().smooth_s
         judged = [watched(parts(run, k, known)["val"], smooth_s) for k in folds]
-        on = f"the seconds of validation recordings, smoothed over {smooth_s:g} s"
+        on = f"validation recordings, second by second and smoothed over {smooth_s:g} s"
     else:
         judged = [validated(run, k) for k in folds]
-        on = "the validation windows"
+        on = "validation windows"
     label_N, score_N = (np.concatenate(values) for values in zip(*judged, strict=True))
     said = {"folds": folds, "windows": len(label_N), "rule": f"highest macro F1 on {on}"}
     if len(np.unique(label_N)) < 2:
-        return 0.5, said | {"rule": f"0.5, because {on} are all of one class"}
+        return 0.5, said | {"rule": f"0.5, for want of two classes on {on}"}
     chosen = best_threshold(label_N, np.column_stack([1 - score_N, score_N]))
     return float(np.clip(chosen, LEAST, 1)), said
 

@@ -16,11 +16,12 @@ from distilclip_eeg.schema import DataError
 Scorer = Callable[[Track, Track], Counts]
 
 SZCORE_EVENT, SZCORE_SAMPLE = (f"SzCORE {kind} ({szcore.LIBRARY})" for kind in ("event", "sample"))
+NEDC_OVLP, NEDC_TAES = "NEDC OVLP", "NEDC TAES"
 SCORERS: Mapping[str, Scorer] = {
     SZCORE_EVENT: szcore.event_counts,
     SZCORE_SAMPLE: szcore.sample_counts,
-    "NEDC OVLP": nedc.ovlp,
-    "NEDC TAES": nedc.taes,
+    NEDC_OVLP: nedc.ovlp,
+    NEDC_TAES: nedc.taes,
 }
 """By the name printed with every number."""
 
