@@ -13,11 +13,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from distilclip_eeg import pipeline
-from distilclip_eeg.config import load
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.report import subjects
-from distilclip_eeg.report.scores import Reading, fold_metrics, read_answers
 from distilclip_eeg.report.tables import run_table
+from distilclip_eeg.scoring.answers import Reading, fold_metrics, read_answers
+from distilclip_eeg.training import pipeline
 
 # %% [markdown]
 # ## The runs

@@ -18,15 +18,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from distilclip_eeg import pipeline
-from distilclip_eeg.config import load
-from distilclip_eeg.data import reopen
+from distilclip_eeg.artefact.folder import load_folder
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.deploy.blocks import EdfSource
 from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.export import export
-from distilclip_eeg.deploy.folder import load_folder
 from distilclip_eeg.deploy.writers import figure_png
 from distilclip_eeg.explain.maps import channel_map
+from distilclip_eeg.training import pipeline
+from distilclip_eeg.training.data import reopen
 
 # %% [markdown]
 # ## A model in a folder

@@ -15,11 +15,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.config import load
-from distilclip_eeg.data import describe_data, load_data
-from distilclip_eeg.loaders import WindowSource
-from distilclip_eeg.pipeline import describe_fold
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.signals.windows import WindowConfig, cut
+from distilclip_eeg.training.data import describe_data, load_data
+from distilclip_eeg.training.loaders import WindowSource
+from distilclip_eeg.training.pipeline import describe_fold
 
 # %% [markdown]
 # ## The corpus

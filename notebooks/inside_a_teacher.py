@@ -15,13 +15,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from distilclip_eeg import pipeline
-from distilclip_eeg.config import load
-from distilclip_eeg.data import reopen
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.explain.run import Ask, explain
-from distilclip_eeg.pipeline import frozen_teacher
 from distilclip_eeg.report.explained import embedding_map
 from distilclip_eeg.runs import read_json
+from distilclip_eeg.training import pipeline
+from distilclip_eeg.training.data import reopen
+from distilclip_eeg.training.pipeline import frozen_teacher
 
 # %% [markdown]
 # ## The teacher

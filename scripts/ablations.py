@@ -10,8 +10,8 @@ train.py's. A second start continues, and cells that stand in the CSV are not ru
 
 import sys
 
-from distilclip_eeg.ablations import study
 from distilclip_eeg.schema import UserError
+from distilclip_eeg.studies.ablations import study
 
 if __name__ == "__main__":
     if {"--help", "-h"} & set(sys.argv[1:]):

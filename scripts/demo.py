@@ -7,19 +7,19 @@ leaves a report with every figure: runs/report/index.html.
 import time
 from pathlib import Path
 
-from distilclip_eeg import continuous, pipeline
-from distilclip_eeg.chosen import with_teacher_data
-from distilclip_eeg.config import load
-from distilclip_eeg.data import describe_data, load_data
-from distilclip_eeg.events.detect import DetectConfig
+from distilclip_eeg.commands.which_run import with_teacher_data
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.explain.run import Ask, explain
 from distilclip_eeg.progress import clock
 from distilclip_eeg.report.build import write_report
-from distilclip_eeg.report.chosen import choose
-from distilclip_eeg.report.continuous import write_event_tables
+from distilclip_eeg.report.entries import choose
+from distilclip_eeg.report.event_tables import write_event_tables
 from distilclip_eeg.report.tables import run_table
 from distilclip_eeg.runs import write_atomic
 from distilclip_eeg.schema import NOTE
+from distilclip_eeg.scoring.events.detect import DetectConfig
+from distilclip_eeg.training import pipeline, traces
+from distilclip_eeg.training.data import describe_data, load_data
 
 STEPS = 150
 EXPLAINED = 120
@@ -58,7 +58,7 @@ def main() -> None:
     for run in networks:
         explain(run, Ask(windows=EXPLAINED))
         stage(f"subject: where the {run.config['model']['kind']} looks")
-    continuous.score(networks[-1])
+    traces.score(networks[-1])
     write_event_tables(networks[-1], DetectConfig())
     stage("subject: whole recordings of the student")
     write_report(choose(runs), Path("runs") / "report", Path("results"))

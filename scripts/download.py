@@ -18,8 +18,8 @@ import os
 import sys
 from pathlib import Path
 
-from distilclip_eeg.download.corpus import Download
-from distilclip_eeg.download.sources import SOURCES, TUSZ
+from distilclip_eeg.corpora.download.corpus import Download
+from distilclip_eeg.corpora.download.sources import SOURCES, TUSZ
 from distilclip_eeg.schema import ConfigError, UserError, check_choice
 
 DEFAULTS = {"dataset": "", "root": "", "cases": "", "workers": "4", "dry_run": "false", "url": ""}

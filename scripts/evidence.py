@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from distilclip_eeg import pipeline
-from distilclip_eeg.chosen import with_teacher_data
-from distilclip_eeg.config import load
-from distilclip_eeg.metrics import COLUMNS
+from distilclip_eeg.commands.which_run import with_teacher_data
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
 from distilclip_eeg.runs import Run, commit, digest_of, provenance, read_json, write_atomic
 from distilclip_eeg.schema import UserError, check_choice
+from distilclip_eeg.scoring.metrics import COLUMNS
+from distilclip_eeg.training import pipeline
 
 SPLITS = ("window", "recording", "subject")
 MODELS = ("random_forest", "logreg_bandpower", "teacher_small", "student_small")

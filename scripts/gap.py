@@ -9,8 +9,8 @@ recording, time, subject, leave_one_subject_out, official; jobs=N local processe
 
 import sys
 
-from distilclip_eeg.gap import measure
 from distilclip_eeg.schema import UserError
+from distilclip_eeg.studies.gap import measure
 
 if __name__ == "__main__":
     if {"--help", "-h"} & set(sys.argv[1:]):

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from distilclip_eeg import pipeline, verbs
-from distilclip_eeg.chosen import with_teacher_data
-from distilclip_eeg.config import load
-from distilclip_eeg.corpora.layouts.tree import LAYOUTS
-from distilclip_eeg.report.scores import class_rows
+from distilclip_eeg import verbs
+from distilclip_eeg.commands.which_run import with_teacher_data
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.corpora.invented.layouts.tree import LAYOUTS
 from distilclip_eeg.report.tables import format_classes, summary_rows
 from distilclip_eeg.runs import Run, commit, provenance, read_json, write_atomic
+from distilclip_eeg.scoring.answers import class_rows
+from distilclip_eeg.training import pipeline
 
 RESULT = Path("results/native_layouts.csv")
 SUBJECTS = {"tusz": 24}

@@ -13,8 +13,8 @@ import sys
 
 from safetensors.torch import save
 
-from distilclip_eeg.config import CONFIG_DIR, build, load
-from distilclip_eeg.cost import COUNTS, Workload, eeg_cost, model_cost, page
+from distilclip_eeg.config.compose import CONFIG_DIR, build, load
+from distilclip_eeg.models.cost import COUNTS, Workload, eeg_cost, model_cost, page
 from distilclip_eeg.schema import ConfigError, UserError
 
 SHAPES = ((19, 256, 256.0), (23, 256, 256.0), (19, 500, 500.0))

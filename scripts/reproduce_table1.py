@@ -12,7 +12,7 @@ Every other word is train.py's. A second start continues, and cells that stand i
 import sys
 
 from distilclip_eeg.schema import UserError
-from distilclip_eeg.table1 import reproduce
+from distilclip_eeg.studies.table1 import reproduce
 
 if __name__ == "__main__":
     if {"--help", "-h"} & set(sys.argv[1:]):

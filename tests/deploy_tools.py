@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from distilclip_eeg.corpora.layouts.edf import edf_bytes, signal_of
-from distilclip_eeg.deploy.recipe import Recipe
-from distilclip_eeg.events.detect import DetectConfig
+from distilclip_eeg.artefact.recipe import Recipe
+from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
+from distilclip_eeg.scoring.events.detect import DetectConfig
 from distilclip_eeg.signals.preprocess import SignalConfig
 
 CHANNELS = ("F3", "C3", "T3")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.events.detect import DetectConfig
 from distilclip_eeg.runs import Run, write_json, write_predictions, write_yaml
+from distilclip_eeg.scoring.events.detect import DetectConfig
 
 CHANNELS = ("FP1-F7", "F7-T7", "T7-P7", "P7-T7", "FZ-CZ", "CZ-PZ", "FP2-F8", "F8-T8", "T8-P8", "ECG")
 PLACES = (

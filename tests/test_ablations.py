@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg import ablations
-from distilclip_eeg.ablations import VARIANTS, cells_of, pooled, settings, study
-from distilclip_eeg.config import load
-from distilclip_eeg.losses import TARGETS
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.models.losses import TARGETS
 from distilclip_eeg.runs import digest_of
 from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.studies import ablations
+from distilclip_eeg.studies.ablations import VARIANTS, cells_of, pooled, settings, study
 
 SIX = ("eeg_lp", "text_wp", "text_lp", "text_hp", "base_wp", "base_lp")
 

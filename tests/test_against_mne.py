@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from distilclip_eeg.corpora.chbmit import ChbMit
-from distilclip_eeg.corpora.edf import read_pieces
-from distilclip_eeg.corpora.edf_fields import ANNOTATIONS
-from distilclip_eeg.corpora.edf_header import read_header
+from distilclip_eeg.corpora.edf.fields import ANNOTATIONS
+from distilclip_eeg.corpora.edf.header import read_header
+from distilclip_eeg.corpora.edf.reader import read_pieces
 from distilclip_eeg.schema import DataError
 
 SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")

@@ -8,7 +8,7 @@ import pytest
 from report_runs import make_run
 
 from distilclip_eeg.report import article_tables, grid, published
-from distilclip_eeg.report.chosen import choose
+from distilclip_eeg.report.entries import choose
 from distilclip_eeg.report.grid import NOT_RUN, Grid
 from distilclip_eeg.report.tables import ALWAYS
 from distilclip_eeg.runs import find_runs

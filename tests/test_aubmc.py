@@ -10,10 +10,11 @@ import mne
 import numpy as np
 import pytest
 
-from distilclip_eeg import config
+from distilclip_eeg.config import compose as config
 from distilclip_eeg.corpora.aubmc import AubmcWindows, open_array
 from distilclip_eeg.corpora.aubmc_raw import AubmcRaw, read_table, start_clock
-from distilclip_eeg.corpora.layouts.aubmc import (
+from distilclip_eeg.corpora.edf.montage import AUBMC_19, BIPOLAR_18, STANDARD_19
+from distilclip_eeg.corpora.invented.layouts.aubmc import (
     noise_windows,
     raw_edf,
     write_arrays,
@@ -22,7 +23,6 @@ from distilclip_eeg.corpora.layouts.aubmc import (
     write_edf,
     write_table,
 )
-from distilclip_eeg.corpora.montage import AUBMC_19, BIPOLAR_18, STANDARD_19
 from distilclip_eeg.schema import ConfigError, DataError, Event, SkipRecording
 from distilclip_eeg.signals.preprocess import SignalConfig, preprocess
 from distilclip_eeg.signals.store import data_report, prepare

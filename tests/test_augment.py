@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from distilclip_eeg import augment
-from distilclip_eeg.augment import DROP, NOISE, standard
+from distilclip_eeg.training import augment
+from distilclip_eeg.training.augment import DROP, NOISE, standard
 
 SFREQ = 100.0
 

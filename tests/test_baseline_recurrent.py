@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from distilclip_eeg.config import build, load
+from distilclip_eeg.config.compose import build, load
 from distilclip_eeg.models.baselines.cnn_rnns import CNNRNNs
 from distilclip_eeg.models.baselines.external import SWITCH, External
 from distilclip_eeg.models.baselines.recurrent import Recurrent

@@ -11,10 +11,10 @@ import torch
 import yaml
 from torch.nn import functional as F
 
-from distilclip_eeg.config import CONFIG_DIR, build, find_target, load
-from distilclip_eeg.data import load_data
-from distilclip_eeg.engine import make_accelerator, predict
-from distilclip_eeg.pipeline import plain_task
+from distilclip_eeg.config.compose import CONFIG_DIR, build, find_target, load
+from distilclip_eeg.training.data import load_data
+from distilclip_eeg.training.engine import make_accelerator, predict
+from distilclip_eeg.training.pipeline import plain_task
 
 TABLE_I = [
     *("cnn_rnn", "gasf_cnn", "sincnet_conv1d", "ggn", "lightseizurenet", "eegnet", "meta_gnn", "cbam3d"),

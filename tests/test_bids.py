@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg.config import build, load
+from distilclip_eeg.config.compose import build, load
 from distilclip_eeg.corpora.bids import Bids
-from distilclip_eeg.corpora.edf_header import read_header
-from distilclip_eeg.corpora.layouts.bids import (
+from distilclip_eeg.corpora.edf.header import read_header
+from distilclip_eeg.corpora.edf.montage import STANDARD_19
+from distilclip_eeg.corpora.invented.layouts.bids import (
     LABELS,
     POINTER,
     SECRET,
@@ -24,7 +25,6 @@ from distilclip_eeg.corpora.layouts.bids import (
     write_bids,
     write_json,
 )
-from distilclip_eeg.corpora.montage import STANDARD_19
 from distilclip_eeg.schema import ConfigError, DataError, SkipRecording
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare

@@ -11,9 +11,9 @@ import pytest
 from deploy_tools import CHANNELS, brain, with_gap, write_edf
 from scipy import signal
 
-from distilclip_eeg.corpora.edf import read_eeg
-from distilclip_eeg.corpora.layouts.edf import edf_bytes, signal_of
-from distilclip_eeg.corpora.montage import CHBMIT_18, STANDARD_19, Montage
+from distilclip_eeg.corpora.edf.montage import CHBMIT_18, STANDARD_19, Montage
+from distilclip_eeg.corpora.edf.reader import read_eeg
+from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
 from distilclip_eeg.deploy import blocks, filters
 from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource
 from distilclip_eeg.deploy.filters import Causal, Resampler, zero_phase_blocks

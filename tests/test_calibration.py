@@ -6,12 +6,12 @@ import pytest
 from scipy.special import expit, log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
-from distilclip_eeg.calibration import KINDS, answers, best_threshold, fit
-from distilclip_eeg.metrics import macro_f1, window_metrics
-from distilclip_eeg.report.scores import Reading, fold_metrics, read_answers
 from distilclip_eeg.report.tables import run_table, summary_rows, write_evaluation
 from distilclip_eeg.runs import Run, write_json, write_predictions, write_yaml
 from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.scoring.answers import Reading, fold_metrics, read_answers
+from distilclip_eeg.scoring.calibration import KINDS, answers, best_threshold, fit
+from distilclip_eeg.scoring.metrics import macro_f1, window_metrics
 
 
 def binary(score):

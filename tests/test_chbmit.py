@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 from distilclip_eeg.corpora.chbmit import ChbMit
-from distilclip_eeg.corpora.chbmit_files import read_list, read_seizure_file, read_subject_info, read_summary
-from distilclip_eeg.corpora.layouts.chbmit import (
+from distilclip_eeg.corpora.chbmit_files import (
+    read_list,
+    read_seizure_file,
+    read_subject_info,
+    read_summary,
+)
+from distilclip_eeg.corpora.edf.montage import BIPOLAR_18, CHBMIT_18, CHBMIT_23
+from distilclip_eeg.corpora.invented.layouts.chbmit import (
     BARE,
     LABELS_20,
     LABELS_23,
@@ -22,7 +28,6 @@ from distilclip_eeg.corpora.layouts.chbmit import (
     write_case,
     write_chbmit,
 )
-from distilclip_eeg.corpora.montage import BIPOLAR_18, CHBMIT_18, CHBMIT_23
 from distilclip_eeg.schema import ConfigError, DataError, Event, SkipRecording
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare

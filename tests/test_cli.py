@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from distilclip_eeg import cli
-from distilclip_eeg.corpora.montage import CHBMIT_23
+from distilclip_eeg.corpora.edf.montage import CHBMIT_23
 from distilclip_eeg.runs import find_runs
 
 LABELS = [*CHBMIT_23[:22], "T8-P8"]

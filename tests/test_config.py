@@ -5,15 +5,15 @@ import dataclasses
 import pytest
 import yaml
 
-from distilclip_eeg import chosen
-from distilclip_eeg import config as config_module
-from distilclip_eeg.config import CONFIG_DIR, build, load, read
-from distilclip_eeg.engine import OptimConfig, TrainerConfig
+from distilclip_eeg.commands import which_run as chosen
+from distilclip_eeg.config import compose as config_module
+from distilclip_eeg.config.compose import CONFIG_DIR, build, load, read
 from distilclip_eeg.report.published import table_1
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.windows import WindowConfig
+from distilclip_eeg.training.engine import OptimConfig, TrainerConfig
 
 VERBS = ("train", "distill", "evaluate", "probe", "explain")
 

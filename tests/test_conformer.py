@@ -9,7 +9,7 @@ from safetensors.torch import save
 from torch import nn
 from torch.nn import functional as F
 
-from distilclip_eeg.config import CONFIG_DIR, build, load
+from distilclip_eeg.config.compose import CONFIG_DIR, build, load
 from distilclip_eeg.models.conformer import Block, Conformer, Stem
 from distilclip_eeg.models.literal import LiteralBlock, LiteralConformer, LiteralStem
 from distilclip_eeg.schema import ConfigError

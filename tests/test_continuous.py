@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg import continuous, pipeline, verbs
-from distilclip_eeg.config import load
-from distilclip_eeg.events.detect import DetectConfig
-from distilclip_eeg.report import continuous as tables
+from distilclip_eeg import verbs
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.report import event_tables as tables
 from distilclip_eeg.runs import Run, write_json, write_yaml
 from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.scoring.events.detect import DetectConfig
+from distilclip_eeg.training import pipeline
+from distilclip_eeg.training import traces as continuous
 
 BARE = DetectConfig(smooth_s=0.0, min_duration_s=0.0)
 

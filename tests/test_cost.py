@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from transformers import BertConfig
 
-from distilclip_eeg.cost import COUNTS, Workload, eeg_cost, flops, model_cost, text_cost
 from distilclip_eeg.models.conformer import Conformer
+from distilclip_eeg.models.cost import COUNTS, Workload, eeg_cost, flops, model_cost, text_cost
 from distilclip_eeg.models.literal import LiteralConformer
 from distilclip_eeg.models.text_backends import weightless
 from distilclip_eeg.schema import ConfigError

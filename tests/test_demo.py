@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from distilclip_eeg import config
+from distilclip_eeg.config import compose as config
 from distilclip_eeg.report.tables import ALWAYS
 from distilclip_eeg.runs import find_runs
 from distilclip_eeg.schema import NOTE

@@ -17,12 +17,12 @@ from epilepsy2bids.annotations import Annotations
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from distilclip_eeg.config import build
+from distilclip_eeg.artefact.folder import entry, load_folder, write_folder
+from distilclip_eeg.config.compose import build
 from distilclip_eeg.deploy.benchmark import memory_of, write_long
 from distilclip_eeg.deploy.detector import Detector
-from distilclip_eeg.deploy.folder import entry, load_folder, write_folder
-from distilclip_eeg.deploy.pretrained import save_state
-from distilclip_eeg.events.detect import DetectConfig
+from distilclip_eeg.deploy.networks import save_state
+from distilclip_eeg.scoring.events.detect import DetectConfig
 
 REPO = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 from deploy_tools import CHANNELS, LIVE, Loudness, brain, recipe, with_gap, write_edf
 
-from distilclip_eeg.corpora.edf import read_eeg
-from distilclip_eeg.corpora.montage import BIPOLAR_18, STANDARD_19, Montage
+from distilclip_eeg.artefact.recipe import ictal
+from distilclip_eeg.corpora.edf.montage import BIPOLAR_18, STANDARD_19, Montage
+from distilclip_eeg.corpora.edf.reader import read_eeg
 from distilclip_eeg.deploy.detector import Detector, age_warnings
-from distilclip_eeg.deploy.recipe import ictal
-from distilclip_eeg.events.detect import DetectConfig
-from distilclip_eeg.loaders import running_statistics
 from distilclip_eeg.schema import ConfigError, DataError, Recording, RecordingRef
+from distilclip_eeg.scoring.events.detect import DetectConfig
 from distilclip_eeg.signals.preprocess import SignalConfig, preprocess
+from distilclip_eeg.training.loaders import running_statistics
 
 SEIZURES = [(60, 80), (120, 131)]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from distilclip_eeg.config import CONFIG_DIR, load
+from distilclip_eeg.config.compose import CONFIG_DIR, load
 
 PAGE = (Path(__file__).parents[1] / "docs" / "deviations.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)*=[^`\s]+)`", PAGE)))

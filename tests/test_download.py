@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from distilclip_eeg.download import corpus, files, sources
-from distilclip_eeg.download.corpus import Download
+from distilclip_eeg.corpora.download import corpus, files, sources
+from distilclip_eeg.corpora.download.corpus import Download
 from distilclip_eeg.schema import ConfigError, DataError, UserError
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "download.py"

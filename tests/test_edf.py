@@ -9,9 +9,9 @@ import mne
 import numpy as np
 import pytest
 
-from distilclip_eeg.corpora.edf import read_eeg, read_pieces
-from distilclip_eeg.corpora.edf_header import age_band, read_header
-from distilclip_eeg.corpora.montage import CHBMIT_23, STANDARD_19
+from distilclip_eeg.corpora.edf.header import age_band, read_header
+from distilclip_eeg.corpora.edf.montage import CHBMIT_23, STANDARD_19
+from distilclip_eeg.corpora.edf.reader import read_eeg, read_pieces
 from distilclip_eeg.schema import DataError, SkipRecording, UserError
 
 SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")

@@ -12,13 +12,21 @@ import pandas as pd
 import pytest
 import torch
 
-from distilclip_eeg import engine, runs
-from distilclip_eeg.engine import Fit, OptimConfig, TrainerConfig, make_accelerator, predict, running_mean
-from distilclip_eeg.loaders import Batch, epoch_order
+from distilclip_eeg import runs
 from distilclip_eeg.models.conformer import Conformer
 from distilclip_eeg.runs import write_atomic
 from distilclip_eeg.schema import ConfigError, DataError
-from distilclip_eeg.tasks import ClassifyTask, Task
+from distilclip_eeg.training import engine
+from distilclip_eeg.training.engine import (
+    Fit,
+    OptimConfig,
+    TrainerConfig,
+    make_accelerator,
+    predict,
+    running_mean,
+)
+from distilclip_eeg.training.loaders import Batch, epoch_order
+from distilclip_eeg.training.tasks import ClassifyTask, Task
 
 CHANS, TIMES, TRAIN, VAL = 3, 64, np.arange(20), np.arange(20, 30)
 

@@ -9,12 +9,12 @@ import pytest
 from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring, SampleScoring
 
-from distilclip_eeg.events import nedc, szcore
-from distilclip_eeg.events.counts import Counts, rates
-from distilclip_eeg.events.detect import DetectConfig, Trace, events_from_probability
-from distilclip_eeg.events.spans import Track
-from distilclip_eeg.events.szcore import SzcoreConfig
 from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.scoring.events import nedc, szcore
+from distilclip_eeg.scoring.events.counts import Counts, rates
+from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, events_from_probability
+from distilclip_eeg.scoring.events.spans import Track
+from distilclip_eeg.scoring.events.szcore import SzcoreConfig
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_events.json").read_text())
 NEDC = GOLDEN["nedc_v6_0_0"]

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distilclip_eeg.events.counts import RATES, Counts
-from distilclip_eeg.events.detect import DetectConfig, Trace
-from distilclip_eeg.events.latency import causal_latencies, latencies, summarise
-from distilclip_eeg.events.operating import (
+from distilclip_eeg.schema import DataError
+from distilclip_eeg.scoring.events.counts import RATES, Counts
+from distilclip_eeg.scoring.events.detect import DetectConfig, Trace
+from distilclip_eeg.scoring.events.latency import causal_latencies, latencies, summarise
+from distilclip_eeg.scoring.events.operating import (
     MOST_THRESHOLDS,
     Part,
     candidates,
@@ -17,8 +18,8 @@ from distilclip_eeg.events.operating import (
     operating_rows,
     validation_curve,
 )
-from distilclip_eeg.events.spans import Track
-from distilclip_eeg.events.summary import (
+from distilclip_eeg.scoring.events.spans import Track
+from distilclip_eeg.scoring.events.summary import (
     SCORERS,
     SZCORE_EVENT,
     Reference,
@@ -28,7 +29,6 @@ from distilclip_eeg.events.summary import (
     overall,
     score,
 )
-from distilclip_eeg.schema import DataError
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_events.json").read_text())["aggregation"]
 

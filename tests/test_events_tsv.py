@@ -20,7 +20,7 @@ from distilclip_eeg.corpora.events_tsv import (
     szcore_tsv,
     write,
 )
-from distilclip_eeg.corpora.layouts.bids import EXTRA, events_bytes
+from distilclip_eeg.corpora.invented.layouts.bids import EXTRA, events_bytes
 from distilclip_eeg.schema import DataError, Event
 
 SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")

@@ -10,22 +10,23 @@ import pytest
 import torch
 from mne.channels.layout import _find_topomap_coords
 
-from distilclip_eeg import cli, pipeline
-from distilclip_eeg import data as loading
-from distilclip_eeg.config import load
-from distilclip_eeg.corpora.montage import BIPOLAR_18, CHBMIT_23, STANDARD_19
+from distilclip_eeg import cli
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.corpora.edf.montage import BIPOLAR_18, CHBMIT_23, STANDARD_19
+from distilclip_eeg.corpora.invented.plan import NAMES
+from distilclip_eeg.corpora.invented.truth import Truth, at_focus, truth_of, truths
 from distilclip_eeg.corpora.synthetic import Settings, plan_of
-from distilclip_eeg.corpora.synthetic_plan import NAMES
-from distilclip_eeg.corpora.synthetic_truth import Truth, at_focus, truth_of, truths
 from distilclip_eeg.explain import examples, focus
 from distilclip_eeg.explain.ecam import mean_map
 from distilclip_eeg.explain.examples import Texts, choose, draw, drawn, flat_map, nearest
 from distilclip_eeg.explain.maps import channel_map
 from distilclip_eeg.explain.positions import electrodes, positions
 from distilclip_eeg.explain.run import Ask, explain
-from distilclip_eeg.pipeline import frozen_teacher
+from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.runs import Run, read_json
-from distilclip_eeg.weights import load_network
+from distilclip_eeg.training import data as loading
+from distilclip_eeg.training import pipeline
+from distilclip_eeg.training.pipeline import frozen_teacher
 
 ASK = Ask(windows=20)
 

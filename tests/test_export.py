@@ -13,21 +13,22 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from distilclip_eeg import pipeline, verbs
-from distilclip_eeg.calibration import answers
-from distilclip_eeg.config import load
-from distilclip_eeg.data import reopen
+from distilclip_eeg import verbs
+from distilclip_eeg.artefact.folder import load_folder
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.deploy import export as exporting
-from distilclip_eeg.deploy import pretrained
+from distilclip_eeg.deploy import networks as pretrained
 from distilclip_eeg.deploy.export import export, page
-from distilclip_eeg.deploy.folder import load_folder
-from distilclip_eeg.deploy.pretrained import DistilCLIPEEG
+from distilclip_eeg.deploy.networks import DistilCLIPEEG
 from distilclip_eeg.deploy.text_side import TextSide
-from distilclip_eeg.metrics import macro_f1
 from distilclip_eeg.models.text_backends import described, minilm, random_tiny, rebuilt
 from distilclip_eeg.runs import Run, digest_of, read_json
 from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.scoring.calibration import answers
+from distilclip_eeg.scoring.metrics import macro_f1
 from distilclip_eeg.text.tokenizer import read_tokenizer, save_tokenizer, tokenize
+from distilclip_eeg.training import pipeline
+from distilclip_eeg.training.data import reopen
 
 
 @pytest.fixture(scope="module")

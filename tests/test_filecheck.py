@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from distilclip_eeg import verbs
-from distilclip_eeg.corpora.layouts.edf import edf_bytes, signal_of
-from distilclip_eeg.corpora.montage import STANDARD_19
-from distilclip_eeg.filecheck import CHECKS, check, kind_of
+from distilclip_eeg.corpora.edf.montage import STANDARD_19
+from distilclip_eeg.corpora.filecheck import CHECKS, check, kind_of
+from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
 from distilclip_eeg.schema import DataError
 
 REPO = Path(__file__).parents[1]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from distilclip_eeg.config import build, load
+from distilclip_eeg.config.compose import build, load
 from distilclip_eeg.models.floors import BANDS_HZ, band_features
 
 FLOORS = ("logreg_bandpower", "random_forest")

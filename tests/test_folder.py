@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg.config import build, load
+from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.corpora.edf.montage import STANDARD_19
 from distilclip_eeg.corpora.folder import Folder
-from distilclip_eeg.corpora.layouts.bids import recording_bytes
-from distilclip_eeg.corpora.layouts.folder import (
+from distilclip_eeg.corpora.invented.layouts.bids import recording_bytes
+from distilclip_eeg.corpora.invented.layouts.folder import (
     ALL_COLUMNS,
     COLUMNS,
     LABELS,
@@ -22,7 +23,6 @@ from distilclip_eeg.corpora.layouts.folder import (
     table_bytes,
     write_folder,
 )
-from distilclip_eeg.corpora.montage import STANDARD_19
 from distilclip_eeg.schema import ConfigError, DataError, SkipRecording
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare

@@ -8,10 +8,11 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from distilclip_eeg.config import build
-from distilclip_eeg.deploy.folder import digest, entry, load_folder, write_folder
-from distilclip_eeg.deploy.pretrained import DistilCLIPEEG, save_state
-from distilclip_eeg.deploy.recipe import Recipe
+from distilclip_eeg.artefact.folder import digest, entry, load_folder, write_folder
+from distilclip_eeg.artefact.recipe import Recipe
+from distilclip_eeg.config.compose import build
+from distilclip_eeg.deploy.engines import open_network
+from distilclip_eeg.deploy.networks import DistilCLIPEEG, save_state
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals.preprocess import SignalConfig
 
@@ -70,11 +71,11 @@ def test_a_written_folder_answers_as_the_network_did(tmp_path, nets, eeg_BCT):
     assert folder.recipe == RECIPE
     with torch.no_grad():
         expected = nets[0](torch.from_numpy(eeg_BCT)).numpy()
-    np.testing.assert_array_equal(folder.network("torch").logits(eeg_BCT), expected)
+    np.testing.assert_array_equal(open_network(folder, "torch").logits(eeg_BCT), expected)
 
 
 def test_an_ensemble_answers_the_mean_of_its_members_probabilities(tmp_path, nets, eeg_BCT):
-    found = softmax(write(tmp_path / "a", nets).network().logits(eeg_BCT), axis=1)
+    found = softmax(open_network(write(tmp_path / "a", nets)).logits(eeg_BCT), axis=1)
     with torch.no_grad():
         members = [softmax(net(torch.from_numpy(eeg_BCT)).numpy().astype(float), axis=1) for net in nets]
     np.testing.assert_allclose(found, np.mean(members, axis=0), atol=1e-6)
@@ -104,20 +105,20 @@ def test_every_flipped_bit_is_noticed(tmp_path, nets):
             flipped[at // 8] ^= 1 << at % 8
             (tmp_path / "a" / name).write_bytes(flipped)
             with pytest.raises(DataError, match=re.escape(str(tmp_path / "a"))):
-                load_folder(tmp_path / "a").network("torch")
+                open_network(load_folder(tmp_path / "a"), "torch")
         (tmp_path / "a" / name).write_bytes(whole)
-    load_folder(tmp_path / "a").network("torch")
+    open_network(load_folder(tmp_path / "a"), "torch")
 
 
 def test_a_pickle_in_place_of_weights_is_never_read_even_where_the_digest_is_forged(tmp_path, nets):
     write(tmp_path / "a", nets[:1])
     torch.save(nets[0].state_dict(), tmp_path / "a" / "model0.safetensors")
     with pytest.raises(DataError, match="sha256 differs"):
-        load_folder(tmp_path / "a").network("torch")
+        open_network(load_folder(tmp_path / "a"), "torch")
     body = (tmp_path / "a" / "model0.safetensors").read_bytes()
     rewrite(tmp_path / "a", lambda about: about["weights"].__setitem__(0, entry("model0.safetensors", body)))
     with pytest.raises(DataError, match="not safetensors"):
-        load_folder(tmp_path / "a").network("torch")
+        open_network(load_folder(tmp_path / "a"), "torch")
 
 
 def test_weights_of_another_shape_are_refused_by_the_name_of_the_tensor(tmp_path, nets):
@@ -126,7 +127,7 @@ def test_weights_of_another_shape_are_refused_by_the_name_of_the_tensor(tmp_path
     with pytest.raises(
         DataError, match=r"model0.safetensors: classifier.weight is \(2, 128\), the model wants \(2, 80\)"
     ):
-        load_folder(tmp_path / "a").network("torch")
+        open_network(load_folder(tmp_path / "a"), "torch")
 
 
 @pytest.mark.parametrize(
@@ -185,25 +186,25 @@ def test_a_folder_that_holds_something_else_is_neither_read_nor_replaced(tmp_pat
 
 
 def test_a_write_that_fails_leaves_the_older_export_whole(tmp_path, nets, eeg_BCT):
-    before = write(tmp_path / "a", nets[:1]).network().logits(eeg_BCT)
+    before = open_network(write(tmp_path / "a", nets[:1])).logits(eeg_BCT)
     with pytest.raises(DataError):
         write(tmp_path / "a", nets[1:2], recipe={})
-    np.testing.assert_array_equal(load_folder(tmp_path / "a").network().logits(eeg_BCT), before)
+    np.testing.assert_array_equal(open_network(load_folder(tmp_path / "a")).logits(eeg_BCT), before)
     write(tmp_path / "a", nets[1:2])
-    assert (load_folder(tmp_path / "a").network().logits(eeg_BCT) != before).any()
+    assert (open_network(load_folder(tmp_path / "a")).logits(eeg_BCT) != before).any()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a"]
 
 
 def test_what_the_folder_lacks_is_told(tmp_path, nets):
     folder = write(tmp_path / "a", nets[:1])
     with pytest.raises(DataError, match="no ONNX file"):
-        folder.network("onnx")
+        open_network(folder, "onnx")
     with pytest.raises(ConfigError, match="engine=onnx"):
-        folder.network("torch", "int8")
+        open_network(folder, "torch", "int8")
     with pytest.raises(ConfigError, match="no text side"):
         DistilCLIPEEG.from_folder(folder).encode_text(["rhythmic theta"])
     with pytest.raises(ConfigError, match="neither|no folder"):
         DistilCLIPEEG.from_pretrained(tmp_path / "nowhere")
     (tmp_path / "a" / "model0.safetensors").unlink()
     with pytest.raises(DataError, match="no such file"):
-        folder.network("torch")
+        open_network(folder, "torch")

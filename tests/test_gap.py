@@ -10,17 +10,17 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from distilclip_eeg import gap, table1
-from distilclip_eeg.config import load
-from distilclip_eeg.data import load_data
-from distilclip_eeg.metrics import window_metrics
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.models.floors import band_features
-from distilclip_eeg.report.scores import Reading, fold_metrics
 from distilclip_eeg.runs import Run, find_runs
 from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.scoring.answers import Reading, fold_metrics
+from distilclip_eeg.scoring.metrics import window_metrics
 from distilclip_eeg.signals.audit import fold_columns
 from distilclip_eeg.signals.splits import SplitConfig, make_folds
 from distilclip_eeg.signals.windows import coin_labels
+from distilclip_eeg.studies import gap, table1
+from distilclip_eeg.training.data import load_data
 
 SPLITS = ("window", "subject", "leave_one_subject_out")
 

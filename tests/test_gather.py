@@ -9,12 +9,12 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from distilclip_eeg.loaders import Batch
-from distilclip_eeg.losses import TARGETS
 from distilclip_eeg.models.clip import DistilCLIP
 from distilclip_eeg.models.conformer import Conformer
+from distilclip_eeg.models.losses import TARGETS
 from distilclip_eeg.models.text_backends import random_tiny
-from distilclip_eeg.tasks import ClipTask, TextBank
+from distilclip_eeg.training.loaders import Batch
+from distilclip_eeg.training.tasks import ClipTask, TextBank
 
 SENTENCES = ["Slow waves.", "Rhythmic sharp waves of high amplitude.", "Flat."]
 DESCRIPTION = [SENTENCES[k] for k in (0, 1, 0, 2, 1, 0, 0, 1)]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from distilclip_eeg.intervals import (
+from distilclip_eeg.scoring.metrics import ratio
+from distilclip_eeg.scoring.uncertainty import (
     EXACT_SUBJECTS,
     MIN_SUBJECTS,
     bootstrap_subjects,
@@ -16,7 +17,6 @@ from distilclip_eeg.intervals import (
     paired_permutation,
     percentile_tails,
 )
-from distilclip_eeg.metrics import ratio
 
 
 def pooled_share(sums):

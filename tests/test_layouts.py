@@ -7,13 +7,13 @@ import pytest
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from distilclip_eeg import verbs
-from distilclip_eeg.config import build, load
-from distilclip_eeg.corpora.layouts.tree import LAYOUTS, TRUTH, synthesize
+from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.corpora.invented.layouts.tree import LAYOUTS, TRUTH, synthesize
+from distilclip_eeg.corpora.survey import survey, totals
 from distilclip_eeg.runs import find_runs
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import prepare
-from distilclip_eeg.survey import survey, totals
 
 SIZES = {
     "tusz": (16, 2, 35),

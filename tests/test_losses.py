@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distilclip_eeg import losses
-from distilclip_eeg.losses import (
+from distilclip_eeg.models import losses
+from distilclip_eeg.models.losses import (
     LOGIT_SCALE_MAX,
     clamp_logit_scale_,
     classification_loss,

@@ -7,7 +7,7 @@ import torch
 from captum.attr import IntegratedGradients, LayerGradCam, LayerGradientXActivation
 from torch import nn
 
-from distilclip_eeg.config import CONFIG_DIR, build, load
+from distilclip_eeg.config.compose import CONFIG_DIR, build, load
 from distilclip_eeg.explain import maps
 from distilclip_eeg.explain.maps import channel_map, integrated_gradients, methods_for
 from distilclip_eeg.models.clip import PromptClassifier

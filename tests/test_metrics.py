@@ -7,7 +7,17 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from distilclip_eeg.metrics import (
+from distilclip_eeg.report.tables import (
+    ALWAYS,
+    cell,
+    format_table,
+    run_table,
+    summary_rows,
+    write_evaluation,
+)
+from distilclip_eeg.runs import Run, write_json, write_predictions, write_yaml
+from distilclip_eeg.scoring.answers import class_rows, fold_metrics, pooled
+from distilclip_eeg.scoring.metrics import (
     COLUMNS,
     always_seizure,
     auroc,
@@ -18,16 +28,6 @@ from distilclip_eeg.metrics import (
     ratio,
     window_metrics,
 )
-from distilclip_eeg.report.scores import class_rows, fold_metrics, pooled
-from distilclip_eeg.report.tables import (
-    ALWAYS,
-    cell,
-    format_table,
-    run_table,
-    summary_rows,
-    write_evaluation,
-)
-from distilclip_eeg.runs import Run, write_json, write_predictions, write_yaml
 
 HAND = np.array([[50, 10], [5, 35]])
 """100 windows: of 60 background ones 10 raise a false alarm, of 40 seizure ones 5 are missed."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from distilclip_eeg.corpora.montage import (
+from distilclip_eeg.corpora.edf.montage import (
     CHBMIT_18,
     CHBMIT_23,
     STANDARD_19,

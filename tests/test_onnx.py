@@ -13,13 +13,14 @@ from scipy.special import softmax
 from torch import nn
 
 import distilclip_eeg
-from distilclip_eeg import pipeline
-from distilclip_eeg.config import build, load
+from distilclip_eeg.artefact.folder import FILE_KEYS, entry, write_folder
+from distilclip_eeg.config.compose import build, load
 from distilclip_eeg.deploy import onnx
+from distilclip_eeg.deploy.engines import OnnxNetwork, open_network
 from distilclip_eeg.deploy.export import export
-from distilclip_eeg.deploy.folder import FILE_KEYS, OnnxNetwork, entry, write_folder
 from distilclip_eeg.runs import read_json
 from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.training import pipeline
 
 SIZES = {"n_chans": 6, "n_times": 256, "sfreq": 256.0, "n_outputs": 3}
 ON_GRAPHS = {"n_chans": 18, "n_times": 256, "sfreq": 256.0, "n_outputs": 2}
@@ -49,8 +50,8 @@ def answer(network, eeg_BCT):
 
 
 def test_fp32_answers_as_torch_does_for_any_batch(folder, eeg_BCT):
-    want = answer(folder.network("torch"), eeg_BCT)
-    network = folder.network("onnx", "fp32")
+    want = answer(open_network(folder, "torch"), eeg_BCT)
+    network = open_network(folder, "onnx", "fp32")
     for n in (1, 2, 9):
         np.testing.assert_allclose(answer(network, eeg_BCT[:n]), want[:n], atol=1e-6)
     many = np.tile(eeg_BCT, (30, 1, 1))
@@ -58,7 +59,7 @@ def test_fp32_answers_as_torch_does_for_any_batch(folder, eeg_BCT):
 
 
 def test_int8_stands_beside_fp32_near_it_but_not_equal(folder, eeg_BCT):
-    fp32, int8 = (answer(folder.network("onnx", p), eeg_BCT) for p in ("fp32", "int8"))
+    fp32, int8 = (answer(open_network(folder, "onnx", p), eeg_BCT) for p in ("fp32", "int8"))
     assert 1e-7 < np.abs(fp32 - int8).max() < 0.05
 
 
@@ -66,15 +67,15 @@ def test_fp32_is_the_default_where_too_few_test_windows_decide(folder, eeg_BCT):
     table = read_json(folder.path / "export.json")
     assert (table["verdict"], table["windows_of"]) == ("undecided", "test")
     assert table["windows"] == folder.about["made"]["test"]["n"]
-    default = folder.network("onnx").logits(eeg_BCT)
-    np.testing.assert_array_equal(default, folder.network("onnx", "fp32").logits(eeg_BCT))
+    default = open_network(folder, "onnx").logits(eeg_BCT)
+    np.testing.assert_array_equal(default, open_network(folder, "onnx", "fp32").logits(eeg_BCT))
 
 
 def test_the_table_holds_what_can_be_counted_another_way(folder):
     table = read_json(folder.path / "export.json")
     assert table["scores"]["torch"]["f1"] == pytest.approx(folder.about["made"]["test"]["f1"], abs=1e-6)
     assert table["scores"]["fp32"]["max_difference"] < 1e-5
-    net = folder.network("torch").net
+    net = open_network(folder, "torch").net
     assert table["parameters"] == sum(p.numel() for p in net.parameters())
     for precision, name in (("fp32", "model.onnx"), ("int8", "model.int8.onnx")):
         assert table["bytes"][precision] == (folder.path / name).stat().st_size
@@ -93,18 +94,19 @@ class NoTorch(importlib.abc.MetaPathFinder):
             raise ImportError(name)
 sys.meta_path.insert(0, NoTorch())
 import numpy as np
-from distilclip_eeg.deploy.folder import load_folder
+from distilclip_eeg.artefact.folder import load_folder
+from distilclip_eeg.deploy.engines import open_network
 from distilclip_eeg.schema import ConfigError
 folder = load_folder(sys.argv[1])
 try:
-    folder.network("torch")
+    open_network(folder, "torch")
 except ConfigError as error:
     assert "engine=onnx" in str(error), error
 else:
     raise AssertionError("torch?")
 rng = np.random.default_rng(0)
 eeg = rng.normal(size=(9, len(folder.recipe.ch_names), folder.recipe.n_times)).astype(np.float32)
-print(json.dumps(folder.network().logits(eeg).tolist()))
+print(json.dumps(open_network(folder).logits(eeg).tolist()))
 assert "torch" not in sys.modules
 """
 
@@ -112,7 +114,9 @@ assert "torch" not in sys.modules
 def test_a_folder_answers_where_torch_is_not_installed(folder, eeg_BCT):
     done = subprocess.run([sys.executable, "-c", BLOCKED, str(folder.path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(json.loads(done.stdout), folder.network("torch").logits(eeg_BCT), atol=1e-5)
+    np.testing.assert_allclose(
+        json.loads(done.stdout), open_network(folder, "torch").logits(eeg_BCT), atol=1e-5
+    )
 
 
 class Windows:

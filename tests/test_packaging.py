@@ -87,7 +87,7 @@ def test_the_wheel_says_what_it_needs_and_starts_the_command(unpacked):
 @pytest.mark.slow
 def test_the_unpacked_wheel_composes_its_own_configs(unpacked, tmp_path):
     code = (
-        "from distilclip_eeg.config import CONFIG_DIR, load\n"
+        "from distilclip_eeg.config.compose import CONFIG_DIR, load\n"
         "for verb in ('train', 'distill', 'evaluate'): load(verb, [])\n"
         "load('train', ['dataset=chbmit', 'model=teacher_small', 'split=recording'])\n"
         "print(CONFIG_DIR)"

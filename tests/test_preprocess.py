@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import fft, signal
 
-from distilclip_eeg.config import read
+from distilclip_eeg.config.compose import read
 from distilclip_eeg.schema import ConfigError, Piece, Recording, RecordingRef
 from distilclip_eeg.signals.preprocess import SignalConfig, causal, fir, preprocess, ratio, zero_phase
 

@@ -5,7 +5,8 @@ import pytest
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from distilclip_eeg.metrics import (
+from distilclip_eeg.report import published
+from distilclip_eeg.scoring.metrics import (
     COLUMNS,
     PAPER_COLUMNS,
     at_parity,
@@ -18,7 +19,6 @@ from distilclip_eeg.metrics import (
     per_class,
     window_metrics,
 )
-from distilclip_eeg.report import published
 
 
 def random_case(seed, n_classes, n=None):

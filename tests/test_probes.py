@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg import cli, pipeline, probes
-from distilclip_eeg.config import load
-from distilclip_eeg.probes import agreement, named, page, retrieval, scored, standardised, texts
+from distilclip_eeg import cli
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.runs import Run, read_json
 from distilclip_eeg.schema import DataError
+from distilclip_eeg.studies import probes
+from distilclip_eeg.studies.probes import agreement, named, page, retrieval, scored, standardised, texts
 from distilclip_eeg.text import descriptors
+from distilclip_eeg.training import pipeline
 
 EYE = np.eye(3)
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
-from distilclip_eeg.config import build, load
+from distilclip_eeg.config.compose import build, load
 from distilclip_eeg.models.bert_lp import BertLP
 from distilclip_eeg.models.conformer import Conformer
 from distilclip_eeg.models.prompts import make_prompts

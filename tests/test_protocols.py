@@ -6,14 +6,14 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import cross_val_score, cross_validate
 
-from distilclip_eeg import pipeline
-from distilclip_eeg.config import load, read
+from distilclip_eeg.config.compose import load, read
 from distilclip_eeg.report.tables import summary_rows
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, DataError
 from distilclip_eeg.signals.audit import PROMISES, audit, audit_line, check_audit, distance_s, fold_columns
 from distilclip_eeg.signals.splits import SplitConfig, folds_hash, make_folds
 from distilclip_eeg.signals.splitters import Splitter, place_in_time, surroundings
 from distilclip_eeg.signals.windows import WindowConfig, cut
+from distilclip_eeg.training import pipeline
 
 SFREQ = 8.0
 ONCE = ("window", "event", "recording", "subject", "leave_one_subject_out")

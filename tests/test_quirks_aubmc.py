@@ -5,8 +5,14 @@ import pytest
 
 from distilclip_eeg.corpora.aubmc import AubmcWindows
 from distilclip_eeg.corpora.aubmc_raw import AubmcRaw
-from distilclip_eeg.corpora.layouts.aubmc import noise_windows, raw_edf, write_arrays, write_edf, write_table
-from distilclip_eeg.corpora.montage import AUBMC_19
+from distilclip_eeg.corpora.edf.montage import AUBMC_19
+from distilclip_eeg.corpora.invented.layouts.aubmc import (
+    noise_windows,
+    raw_edf,
+    write_arrays,
+    write_edf,
+    write_table,
+)
 from distilclip_eeg.schema import Event, SkipRecording
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare

@@ -8,8 +8,8 @@ import pytest
 
 from distilclip_eeg.corpora.chbmit import ChbMit
 from distilclip_eeg.corpora.chbmit_files import read_seizure_file, read_summary
-from distilclip_eeg.corpora.edf_header import read_header
-from distilclip_eeg.corpora.layouts.chbmit import (
+from distilclip_eeg.corpora.edf.header import read_header
+from distilclip_eeg.corpora.invented.layouts.chbmit import (
     LABELS_22,
     LABELS_23,
     block,
@@ -20,7 +20,7 @@ from distilclip_eeg.corpora.layouts.chbmit import (
     seizure_bytes,
     write_case,
 )
-from distilclip_eeg.corpora.synthetic_plan import LABELS_28
+from distilclip_eeg.corpora.invented.plan import LABELS_28
 from distilclip_eeg.schema import DataError, Event, SkipRecording
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare

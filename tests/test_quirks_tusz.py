@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from distilclip_eeg.corpora.edf_header import read_header
-from distilclip_eeg.corpora.layouts.edf import edf_bytes
-from distilclip_eeg.corpora.layouts.people import person, potentials
-from distilclip_eeg.corpora.layouts.tusz import EXTRAS, Recipe, signals_of, write_recording
-from distilclip_eeg.corpora.montage import STANDARD_19
+from distilclip_eeg.corpora.edf.header import read_header
+from distilclip_eeg.corpora.edf.montage import STANDARD_19
+from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes
+from distilclip_eeg.corpora.invented.layouts.people import person, potentials
+from distilclip_eeg.corpora.invented.layouts.tusz import EXTRAS, Recipe, signals_of, write_recording
 from distilclip_eeg.corpora.tusz import Tusz
 from distilclip_eeg.schema import DataError, Event, SkipRecording
 from distilclip_eeg.signals.preprocess import SignalConfig

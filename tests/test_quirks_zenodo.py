@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from distilclip_eeg.corpora.layouts.zenodo import (
+from distilclip_eeg.corpora.edf.montage import STANDARD_19
+from distilclip_eeg.corpora.invented.layouts.zenodo import (
     SECRET,
     annotation_csv,
     clinical_csv,
     labels,
     recording_bytes,
 )
-from distilclip_eeg.corpora.montage import STANDARD_19
 from distilclip_eeg.corpora.zenodo import Zenodo
 from distilclip_eeg.corpora.zenodo_files import read_seconds
 from distilclip_eeg.schema import DataError, Event

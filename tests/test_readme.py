@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from distilclip_eeg.config import CONFIG_DIR, build, load
+from distilclip_eeg.config.compose import CONFIG_DIR, build, load
 from distilclip_eeg.runs import find_runs
 
 REPO = Path(__file__).parents[1]

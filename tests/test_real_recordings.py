@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distilclip_eeg import crossval, pipeline
-from distilclip_eeg.config import load
-from distilclip_eeg.data import load_data
-from distilclip_eeg.report.scores import pooled
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.scoring.answers import pooled
 from distilclip_eeg.signals.audit import PROMISES, audit, fold_columns
+from distilclip_eeg.training import crossval, pipeline
+from distilclip_eeg.training.data import load_data
 
 pytestmark = [
     pytest.mark.shared,

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from distilclip_eeg.deploy.recipe import Recipe, ictal
-from distilclip_eeg.events.detect import DetectConfig
+from distilclip_eeg.artefact.recipe import Recipe, ictal
 from distilclip_eeg.schema import DataError
+from distilclip_eeg.scoring.events.detect import DetectConfig
 from distilclip_eeg.signals.preprocess import SignalConfig
 
 RECIPE = Recipe(

@@ -11,21 +11,24 @@ from epilepsy2bids.annotations import Annotations
 from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring
 
-from distilclip_eeg import pipeline, rehearsal, verbs
-from distilclip_eeg.config import load
+from distilclip_eeg import verbs
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.corpora.events_tsv import read_events, szcore_tsv
 from distilclip_eeg.deploy import screen
 from distilclip_eeg.deploy.blocks import EdfSource
 from distilclip_eeg.deploy.detection import Detection
 from distilclip_eeg.deploy.detector import Detector
+from distilclip_eeg.deploy.engines import open_network
 from distilclip_eeg.deploy.export import export
-from distilclip_eeg.events.detect import DetectConfig
-from distilclip_eeg.events.latency import onset_errors
-from distilclip_eeg.events.spans import Track
-from distilclip_eeg.events.summary import Reference
-from distilclip_eeg.report import continuous as tables
+from distilclip_eeg.report import event_tables as tables
 from distilclip_eeg.runs import Run, read_json
 from distilclip_eeg.schema import ConfigError, Event
+from distilclip_eeg.scoring.events.detect import DetectConfig
+from distilclip_eeg.scoring.events.latency import onset_errors
+from distilclip_eeg.scoring.events.spans import Track
+from distilclip_eeg.scoring.events.summary import Reference
+from distilclip_eeg.studies import rehearsal
+from distilclip_eeg.training import pipeline
 
 WHOLE = np.array([[0.0, 100.0]])
 
@@ -157,7 +160,7 @@ def test_real_seizures_of_a_person_never_trained_on_are_found_alike_on_every_roa
     everyone = check_scores(run)
     assert everyone["seizures"] >= 5 and everyone[f"{rehearsal.OVERLAP} sensitivity"] > 0.5
     folder = export(run, 0, tmp_path / "model", device="cpu")
-    by_torch, by_onnx = (Detector(folder.recipe, folder.network(e, "fp32")) for e in ("torch", "onnx"))
+    by_torch, by_onnx = (Detector(folder.recipe, open_network(folder, e, "fp32")) for e in ("torch", "onnx"))
     written = sorted((run.path / "rehearsal").glob("*_events.tsv"))
     with_gap = []
     for events in written[:4]:

@@ -15,7 +15,7 @@ from report_runs import add_events, add_explanation, make_run, small_world
 
 from distilclip_eeg.report import cards, html
 from distilclip_eeg.report.build import write_report
-from distilclip_eeg.report.chosen import choose
+from distilclip_eeg.report.entries import choose
 from distilclip_eeg.report.html import Markup, tag
 from distilclip_eeg.runs import find_runs, read_json, write_json
 from distilclip_eeg.schema import NOTE

@@ -10,7 +10,7 @@ import pytest
 from report_runs import small_world
 
 from distilclip_eeg.report.build import write_report
-from distilclip_eeg.report.chosen import choose
+from distilclip_eeg.report.entries import choose
 from distilclip_eeg.runs import find_runs
 
 CHROME = os.environ.get("CHROME_BIN")

@@ -4,9 +4,7 @@ import mne
 import numpy as np
 import pytest
 
-from distilclip_eeg.corpora.edf import read_eeg
-from distilclip_eeg.corpora.layouts.edf import edf_bytes, signal_of
-from distilclip_eeg.corpora.montage import (
+from distilclip_eeg.corpora.edf.montage import (
     AUBMC_19,
     BIPOLAR_18,
     CHBMIT_23,
@@ -15,6 +13,8 @@ from distilclip_eeg.corpora.montage import (
     montage_of,
     plan_channels,
 )
+from distilclip_eeg.corpora.edf.reader import read_eeg
+from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
 from distilclip_eeg.schema import ConfigError, SkipRecording
 
 NATIVES = {"tusz": STANDARD_19, "chbmit": CHBMIT_23, "aubmc": AUBMC_19}

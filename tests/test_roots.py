@@ -2,7 +2,7 @@
 
 import pytest
 
-from distilclip_eeg.config import build, load
+from distilclip_eeg.config.compose import build, load
 from distilclip_eeg.corpora.edf_corpus import LEVELS, root_hint
 from distilclip_eeg.schema import DataError
 

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg import pipeline, verbs
-from distilclip_eeg.config import load
+from distilclip_eeg import verbs
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.deploy import search
 from distilclip_eeg.deploy.export import export
 from distilclip_eeg.deploy.index import FILE, Index
 from distilclip_eeg.deploy.screen import find
 from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.training import pipeline
 
 TEXT = "Rhythmic theta activity of high amplitude."
 

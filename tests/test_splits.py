@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from distilclip_eeg.config import read
+from distilclip_eeg.config.compose import read
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals.audit import UNKNOWN, audit, audit_line, check_audit, fold_columns
 from distilclip_eeg.signals.splits import SplitConfig, folds_hash, make_folds

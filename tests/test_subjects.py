@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from distilclip_eeg.metrics import confusion
 from distilclip_eeg.report import subjects
 from distilclip_eeg.report.tables import write_evaluation
 from distilclip_eeg.runs import Run, write_json, write_predictions, write_yaml
+from distilclip_eeg.scoring.metrics import confusion
 
 CLASSES = ("bckg", "seiz")
 

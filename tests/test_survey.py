@@ -5,10 +5,10 @@ import pytest
 
 from distilclip_eeg import verbs
 from distilclip_eeg.corpora.chbmit import ChbMit
+from distilclip_eeg.corpora.survey import describe, explain, survey, totals
 from distilclip_eeg.corpora.synthetic import Settings, write_tree
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import prepare
-from distilclip_eeg.survey import describe, explain, survey, totals
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from distilclip_eeg.corpora import synthetic, synthetic_eeg
+from distilclip_eeg.corpora import synthetic
 from distilclip_eeg.corpora.chbmit_files import read_seizure_file, read_summary
+from distilclip_eeg.corpora.invented import eeg as synthetic_eeg
+from distilclip_eeg.corpora.invented.eeg import SFREQ
+from distilclip_eeg.corpora.invented.files import seizure_bytes
+from distilclip_eeg.corpora.invented.plan import NAMES, draw_person
 from distilclip_eeg.corpora.synthetic import MANIFEST, Synthetic
-from distilclip_eeg.corpora.synthetic_eeg import SFREQ
-from distilclip_eeg.corpora.synthetic_files import seizure_bytes
-from distilclip_eeg.corpora.synthetic_plan import NAMES, draw_person
 from distilclip_eeg.schema import ConfigError, DataError
 
 TINY = {"n_subjects": 3, "recordings_per_subject": 3, "recording_s": 45}

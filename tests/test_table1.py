@@ -6,13 +6,13 @@ import sys
 import pandas as pd
 import pytest
 
-from distilclip_eeg import table1
 from distilclip_eeg.models.baselines.external import SWITCH
 from distilclip_eeg.report.comparison import BASELINES, comparison, settings_of
 from distilclip_eeg.report.published import CORPORA, TABLE_1
 from distilclip_eeg.report.published import table_1 as published
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.table1 import Cell, all_models, cells_of, reproduce, settings
+from distilclip_eeg.studies import table1
+from distilclip_eeg.studies.table1 import Cell, all_models, cells_of, reproduce, settings
 
 SIX = ["trainer.max_steps=3", "split.n_folds=2", "fold=[0]", "device=cpu", "n_jobs=1"]
 

@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from distilclip_eeg import engine, pipeline
-from distilclip_eeg.config import load
-from distilclip_eeg.engine import Fit, OptimConfig, TrainerConfig, make_accelerator
-from distilclip_eeg.loaders import Batch
-from distilclip_eeg.losses import LOGIT_SCALE_MAX, TARGETS, clip_loss
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.models.clip import DistilCLIP, PromptClassifier
 from distilclip_eeg.models.conformer import Conformer, take_layers
+from distilclip_eeg.models.losses import LOGIT_SCALE_MAX, TARGETS, clip_loss
 from distilclip_eeg.models.text_backends import random_tiny
+from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.schema import ConfigError, DataError
-from distilclip_eeg.tasks import ClassifyTask, ClipTask, DistillTask, MetaTask, TextBank
-from distilclip_eeg.weights import load_network
+from distilclip_eeg.training import engine, pipeline
+from distilclip_eeg.training.engine import Fit, OptimConfig, TrainerConfig, make_accelerator
+from distilclip_eeg.training.loaders import Batch
+from distilclip_eeg.training.tasks import ClassifyTask, ClipTask, DistillTask, MetaTask, TextBank
 
 SENTENCES = ["Slow waves.", "Rhythmic sharp waves of high amplitude on the left side of the head.", "Flat."]
 DESCRIPTION = [SENTENCES[k] for k in (0, 1, 0, 2, 1, 0, 0, 1, 2, 2, 1, 0)]

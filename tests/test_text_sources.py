@@ -11,25 +11,26 @@ import pandas as pd
 import pytest
 import torch
 
-from distilclip_eeg import data as loading
-from distilclip_eeg import pipeline, text
-from distilclip_eeg.config import load
+from distilclip_eeg import text
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.corpora.aubmc import AubmcWindows
 from distilclip_eeg.corpora.events_tsv import SZCORE
 from distilclip_eeg.corpora.tusz_files import TYPES
-from distilclip_eeg.data import Data, load_data
-from distilclip_eeg.descriptions import AGES, describe_fold
 from distilclip_eeg.runs import digest_of
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import Store
 from distilclip_eeg.signals.windows import WindowConfig
-from distilclip_eeg.tasks import TextBank
 from distilclip_eeg.text.classes import class_sentences
 from distilclip_eeg.text.descriptors import denied
 from distilclip_eeg.text.metadata import MetadataWriter
 from distilclip_eeg.text.sources import SOURCES, TextConfig
 from distilclip_eeg.text.tokenizer import build_wordpiece, tokenize
+from distilclip_eeg.training import data as loading
+from distilclip_eeg.training import pipeline
+from distilclip_eeg.training.data import Data, load_data
+from distilclip_eeg.training.descriptions import AGES, describe_fold
+from distilclip_eeg.training.tasks import TextBank
 
 EVERY_CLASS = ("bckg", "seiz", *TYPES, *AubmcWindows.classes[1:], *SZCORE[1:])
 SETTINGS = {

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg import chosen, verbs
+from distilclip_eeg import verbs
+from distilclip_eeg.commands import which_run as chosen
+from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.runs import Run, find_runs, read_json
 from distilclip_eeg.schema import ConfigError, DataError
-from distilclip_eeg.transfer import binary_logits
-from distilclip_eeg.weights import load_network
+from distilclip_eeg.training.transfer import binary_logits
 
 
 @pytest.fixture(scope="module")

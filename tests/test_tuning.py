@@ -12,14 +12,14 @@ import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from distilclip_eeg import cli
-from distilclip_eeg.config import CONFIG_DIR, load
-from distilclip_eeg.data import Data, load_data
-from distilclip_eeg.loaders import WindowSource
+from distilclip_eeg.config.compose import CONFIG_DIR, load
 from distilclip_eeg.runs import digest_of, find_runs
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.tuning import search
-from distilclip_eeg.tuning import space as spaces
-from distilclip_eeg.tuning.study import Study
+from distilclip_eeg.studies.tuning import search
+from distilclip_eeg.studies.tuning import space as spaces
+from distilclip_eeg.studies.tuning.study import Study
+from distilclip_eeg.training.data import Data, load_data
+from distilclip_eeg.training.loaders import WindowSource
 
 NETWORKS = [
     p.stem

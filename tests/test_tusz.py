@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg.config import build, load
-from distilclip_eeg.corpora.edf_header import read_header
-from distilclip_eeg.corpora.layouts.tusz import Recipe, csv_text, write_recording, write_tusz
-from distilclip_eeg.corpora.montage import STANDARD_19
+from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.corpora.edf.header import read_header
+from distilclip_eeg.corpora.edf.montage import STANDARD_19
+from distilclip_eeg.corpora.invented.layouts.tusz import Recipe, csv_text, write_recording, write_tusz
 from distilclip_eeg.corpora.tusz import Tusz
 from distilclip_eeg.corpora.tusz_files import LEFT_OUT, NON_SPECIFIC, TYPES, labels_of, read_csv
 from distilclip_eeg.schema import ConfigError, DataError, Event, SkipRecording
@@ -554,9 +554,10 @@ def test_the_bytes_of_a_tree_depend_on_its_settings_alone(tmp_path):
 def test_every_type_is_written_in_five_people_and_in_each_part(tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(
-        "distilclip_eeg.corpora.layouts.tusz.write_recording", lambda root, recipe, uv: written.append(recipe)
+        "distilclip_eeg.corpora.invented.layouts.tusz.write_recording",
+        lambda root, recipe, uv: written.append(recipe),
     )
-    monkeypatch.setattr("distilclip_eeg.corpora.layouts.tusz.potentials", lambda *args: {})
+    monkeypatch.setattr("distilclip_eeg.corpora.invented.layouts.tusz.potentials", lambda *args: {})
     write_tusz(tmp_path)
     people = {(r.part, r.patient, e.label) for r in written for e in r.seizures if r.midline}
     for label in TYPES:
@@ -578,7 +579,7 @@ def test_the_writer_keeps_the_tiling_of_the_release(tmp_path):
 
 
 def test_the_settings_build_the_corpus_and_its_official_split_holds_patients_apart(release, tmp_path):
-    from distilclip_eeg.data import load_data
+    from distilclip_eeg.training.data import load_data
 
     root, truth, _ = release
     argv = ["dataset=tusz", "split=official", f"dataset.root={root}", f"store.root={tmp_path}", "n_jobs=2"]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg.config import read
+from distilclip_eeg.config.compose import read
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.signals.windows import WindowConfig, around, balanced, cut, cut_piece, overlaps, without
 

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg.corpora.edf import read_eeg
-from distilclip_eeg.corpora.edf_header import read_header
-from distilclip_eeg.corpora.layouts.zenodo import (
+from distilclip_eeg.corpora.edf.header import read_header
+from distilclip_eeg.corpora.edf.montage import BIPOLAR_18, STANDARD_19
+from distilclip_eeg.corpora.edf.reader import read_eeg
+from distilclip_eeg.corpora.invented.layouts.zenodo import (
     CLINICAL_COLUMNS,
     SECRET,
     annotation_csv,
@@ -21,7 +22,6 @@ from distilclip_eeg.corpora.layouts.zenodo import (
     recording_bytes,
     write_zenodo,
 )
-from distilclip_eeg.corpora.montage import BIPOLAR_18, STANDARD_19
 from distilclip_eeg.corpora.zenodo import Zenodo
 from distilclip_eeg.corpora.zenodo_files import read_annotations, read_mat, read_seconds, read_sexes
 from distilclip_eeg.schema import ConfigError, DataError, Event, SkipRecording

@@ -17,5 +17,5 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 def __getattr__(name: str):
     """``DistilCLIPEEG``, and torch with it, are imported when they are asked for."""
     if name == "DistilCLIPEEG":
-        return import_module("distilclip_eeg.deploy.pretrained").DistilCLIPEEG
+        return import_module("distilclip_eeg.deploy.networks").DistilCLIPEEG
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

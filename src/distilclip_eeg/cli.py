@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from distilclip_eeg.config import CONFIG_DIR, defaults, load, opened
+from distilclip_eeg.config.compose import CONFIG_DIR, defaults, load, opened
 from distilclip_eeg.schema import NOTE, ConfigError, UserError
 from distilclip_eeg.verbs import VERBS
 

@@ -8,7 +8,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from distilclip_eeg.chosen import (
+from distilclip_eeg.commands.which_run import (
     each_seed,
     existing,
     find_teacher,
@@ -19,7 +19,7 @@ from distilclip_eeg.chosen import (
     student_of,
     with_teacher_data,
 )
-from distilclip_eeg.config import TUNE, check_type, load
+from distilclip_eeg.config.compose import TUNE, check_type, load
 from distilclip_eeg.runs import Run, find_runs
 from distilclip_eeg.schema import NOTE, ConfigError, UserError, check_choice
 
@@ -27,8 +27,8 @@ from distilclip_eeg.schema import NOTE, ConfigError, UserError, check_choice
 def train(overrides: list[str]) -> None:
     """Cross-validate one model: ``python train.py dataset=chbmit model=teacher_small``."""
     configs = each_seed(load("train", overrides))  # a wrong setting is told before torch is loaded
-    from distilclip_eeg import pipeline
     from distilclip_eeg.report.tables import run_table
+    from distilclip_eeg.training import pipeline
 
     for config in configs:
         run = pipeline.train(config)
@@ -40,8 +40,8 @@ def distill(overrides: list[str]) -> None:
     config = load("distill", [*student_of(overrides), *overrides])
     teacher = find_teacher(config)
     print(f"teacher={teacher.path}", flush=True)
-    from distilclip_eeg import pipeline
     from distilclip_eeg.report.tables import run_table
+    from distilclip_eeg.training import pipeline
 
     run = pipeline.distill(with_teacher_data(config, teacher, overrides), teacher)
     print(run_table([teacher, run]))
@@ -49,7 +49,7 @@ def distill(overrides: list[str]) -> None:
 
 def tune(overrides: list[str]) -> None:
     """Search settings by macro F1 on validation: ``python scripts/tune.py model=teacher_small trials=30``."""
-    from distilclip_eeg.tuning import search, space
+    from distilclip_eeg.studies.tuning import search, space
 
     given = []
     if option(overrides, "teacher"):
@@ -75,8 +75,8 @@ def tune(overrides: list[str]) -> None:
 
 def evaluate(overrides: list[str]) -> None:
     """Metric tables from saved predictions: ``python evaluate.py run=RUN [dataset=OTHER]``."""
-    from distilclip_eeg.report.scores import Reading
     from distilclip_eeg.report.tables import write_evaluation
+    from distilclip_eeg.scoring.answers import Reading
 
     config = load("evaluate", overrides)
     root = Path(config["root"])
@@ -103,7 +103,7 @@ def report(overrides: list[str]) -> None:
     if config["run"] != "all":
         runs = [open_finished(Path(config["run"]))]
     from distilclip_eeg.report.build import write_report
-    from distilclip_eeg.report.chosen import choose
+    from distilclip_eeg.report.entries import choose
 
     entries = choose(runs, dataset)
     if not entries:
@@ -116,7 +116,7 @@ def report(overrides: list[str]) -> None:
 
 def transfer(config: dict, overrides: list[str]) -> Run:
     """``evaluate run=RUN dataset=OTHER``: the run's models on another corpus, in the run's own montage."""
-    from distilclip_eeg import transfer
+    from distilclip_eeg.training import transfer
 
     if config["run"] == "all":
         raise ConfigError(f"dataset={config['dataset']['name']}: say which model to test on it, run=RUN.")
@@ -133,7 +133,7 @@ def transfer(config: dict, overrides: list[str]) -> Run:
 
 def probe(overrides: list[str]) -> None:
     """What a teacher's text gives away of class and person: ``python scripts/probe.py run=RUN``."""
-    from distilclip_eeg import probes
+    from distilclip_eeg.studies import probes
 
     config = load("probe", overrides)
     latest = config["run"] == "latest"
@@ -147,17 +147,17 @@ def probe(overrides: list[str]) -> None:
 
 def continuous(overrides: list[str]) -> None:
     """Seizure events in whole recordings: ``python scripts/continuous.py run=RUN``."""
-    from distilclip_eeg import continuous
-    from distilclip_eeg.config import read
-    from distilclip_eeg.events.detect import DetectConfig
-    from distilclip_eeg.report.continuous import FOLDER, write_event_tables
+    from distilclip_eeg.config.compose import read
+    from distilclip_eeg.report.event_tables import FOLDER, write_event_tables
+    from distilclip_eeg.scoring.events.detect import DetectConfig
+    from distilclip_eeg.training import traces
 
     config = load("continuous", overrides)
     detect = read(DetectConfig, config["detect"], "detect")
     run = whole_run(config["run"])
     print(f"run={run.path}")
     settings = {k: config[k] for k in ("hop_s", "device", "n_jobs")}
-    continuous.score(run, **settings, **roots(config))
+    traces.score(run, **settings, **roots(config))
     print(f"{write_event_tables(run, detect, config['threshold'])}\nwritten: {run.path / FOLDER}")
 
 
@@ -165,7 +165,7 @@ def whole_run(named: str) -> Run:
     """The run of that folder; ``latest``: the newest whose protocol keeps recordings whole."""
     if named != "latest":
         return existing(Path(named))
-    from distilclip_eeg.report.continuous import WHOLE
+    from distilclip_eeg.report.event_tables import WHOLE
 
     what = "run that keeps recordings whole"
     return newest(Path("runs"), "run", what, lambda run: run.config["split"]["name"] in WHOLE)
@@ -204,7 +204,7 @@ def rehearse(overrides: list[str]) -> None:
     config = load("rehearse", overrides)
     run = whole_run(config["run"])
     print(f"run={run.path}", flush=True)
-    from distilclip_eeg import rehearsal
+    from distilclip_eeg.studies import rehearsal
 
     settings = {k: config[k] for k in ("hop_s", "device", "n_jobs")}
     text = rehearsal.rehearse(run, **settings, **roots(config))
@@ -247,7 +247,7 @@ def prepare(overrides: list[str]) -> None:
     """Recordings to the store only, with a report: ``python scripts/prepare.py dataset=tusz``."""
     import joblib
 
-    from distilclip_eeg.config import build, read
+    from distilclip_eeg.config.compose import build, read
     from distilclip_eeg.progress import track
     from distilclip_eeg.runs import write_atomic
     from distilclip_eeg.signals import store
@@ -266,8 +266,8 @@ def prepare(overrides: list[str]) -> None:
 
 def describe(overrides: list[str]) -> None:
     """What is on disk, beside the published totals: ``python scripts/describe.py dataset=chbmit``."""
-    from distilclip_eeg import survey
-    from distilclip_eeg.config import build
+    from distilclip_eeg.config.compose import build
+    from distilclip_eeg.corpora import survey
     from distilclip_eeg.progress import track
 
     config = load("describe", overrides)
@@ -279,7 +279,7 @@ def check(overrides: list[str]) -> None:
     """One JSON line a file, by the reader that training uses: ``python scripts/check.py path=FOLDER``."""
     import json
 
-    from distilclip_eeg import filecheck
+    from distilclip_eeg.corpora import filecheck
 
     config = load("check", overrides)
     recording = config["recording"]
@@ -289,7 +289,7 @@ def check(overrides: list[str]) -> None:
 
 def synthesize(overrides: list[str]) -> None:
     """An invented corpus in a native layout: ``python scripts/synthesize.py layout=tusz root=FOLDER``."""
-    from distilclip_eeg.corpora.layouts import tree
+    from distilclip_eeg.corpora.invented.layouts import tree
 
     config = load("synthesize", overrides)
     layout, root = config.pop("layout"), Path(config.pop("root"))

@@ -13,17 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from distilclip_eeg.corpora.edf.montage import AUBMC_19
 from distilclip_eeg.corpora.edf_corpus import list_folder, root_hint
-from distilclip_eeg.corpora.montage import AUBMC_19
-from distilclip_eeg.schema import (
-    BACKGROUND,
-    DataError,
-    Event,
-    Piece,
-    Recording,
-    RecordingRef,
-    check_choice,
-)
+from distilclip_eeg.schema import BACKGROUND, DataError, Event, Piece, Recording, RecordingRef, check_choice
 
 SFREQ = 500.0
 PARTS = ("train", "test")

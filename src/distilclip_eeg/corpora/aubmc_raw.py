@@ -11,10 +11,10 @@ import math
 import re
 from pathlib import Path
 
+from distilclip_eeg.corpora.edf.header import EdfHeader
+from distilclip_eeg.corpora.edf.montage import AUBMC_19, montage_of
+from distilclip_eeg.corpora.edf.stretches import settle
 from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder, root_hint
-from distilclip_eeg.corpora.edf_header import EdfHeader
-from distilclip_eeg.corpora.intervals import settle
-from distilclip_eeg.corpora.montage import AUBMC_19, montage_of
 from distilclip_eeg.schema import BACKGROUND, DataError, Event, Labels, RecordingRef, SkipRecording
 
 FOLDER, TABLE = "raw_edf_files", "seizure_times.py"

@@ -18,8 +18,9 @@ from distilclip_eeg.corpora.bids_files import (
     is_pointer,
     read_participants,
 )
+from distilclip_eeg.corpora.edf.header import EdfHeader
+from distilclip_eeg.corpora.edf.stretches import complement, settle
 from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus
-from distilclip_eeg.corpora.edf_header import EdfHeader
 from distilclip_eeg.corpora.events_tsv import (
     ANY_SEIZURE,
     LABEL_COLUMN,
@@ -28,7 +29,6 @@ from distilclip_eeg.corpora.events_tsv import (
     read_events,
     spell,
 )
-from distilclip_eeg.corpora.intervals import complement, settle
 from distilclip_eeg.corpora.own import SUFFIXES, UNLABELLED, own_classes, own_montage
 from distilclip_eeg.schema import (
     BACKGROUND,

@@ -16,10 +16,10 @@ from distilclip_eeg.corpora.chbmit_files import (
     read_subject_info,
     read_summary,
 )
+from distilclip_eeg.corpora.edf.header import EdfHeader
+from distilclip_eeg.corpora.edf.montage import CHBMIT_23, montage_of
+from distilclip_eeg.corpora.edf.stretches import settle
 from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder, root_hint
-from distilclip_eeg.corpora.edf_header import EdfHeader
-from distilclip_eeg.corpora.intervals import settle
-from distilclip_eeg.corpora.montage import CHBMIT_23, montage_of
 from distilclip_eeg.schema import BACKGROUND, DataError, Event, Labels, RecordingRef, SkipRecording
 
 SAME_PERSON = {"chb21": "chb01"}

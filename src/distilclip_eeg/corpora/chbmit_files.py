@@ -11,7 +11,7 @@ import re
 import struct
 from pathlib import Path
 
-from distilclip_eeg.corpora.edf_header import age_band
+from distilclip_eeg.corpora.edf.header import age_band
 from distilclip_eeg.schema import DataError
 
 CASE = re.compile(r"chb\d+", re.IGNORECASE)

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from distilclip_eeg.corpora.edf import read_eeg
-from distilclip_eeg.corpora.edf_header import EdfHeader, read_header
-from distilclip_eeg.corpora.montage import Montage
+from distilclip_eeg.corpora.edf.header import EdfHeader, read_header
+from distilclip_eeg.corpora.edf.montage import Montage
+from distilclip_eeg.corpora.edf.reader import read_eeg
 from distilclip_eeg.schema import DataError, Labels, Recording, RecordingRef
 
 SEIZURE = "seiz"
@@ -57,7 +57,7 @@ class EdfCorpus:
 
         Raises:
             SkipRecording, DataError: see ``labels`` of the corpus and
-                :func:`~distilclip_eeg.corpora.edf.read_eeg`.
+                :func:`~distilclip_eeg.corpora.edf.reader.read_eeg`.
         """
         header = self.header(ref)
         labels = self.labels(ref, header)

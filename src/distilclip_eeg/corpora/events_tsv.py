@@ -13,9 +13,9 @@ from datetime import datetime
 from math import isfinite
 from pathlib import Path
 
+from distilclip_eeg.corpora.edf.fields import number
+from distilclip_eeg.corpora.edf.montage import printable
 from distilclip_eeg.corpora.edf_corpus import SEIZURE
-from distilclip_eeg.corpora.edf_fields import number
-from distilclip_eeg.corpora.montage import printable
 from distilclip_eeg.corpora.own import DECIMALS
 from distilclip_eeg.schema import BACKGROUND, DataError, Event
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from distilclip_eeg.corpora.edf.fields import number
+from distilclip_eeg.corpora.edf.header import EdfHeader
+from distilclip_eeg.corpora.edf.montage import printable
+from distilclip_eeg.corpora.edf.stretches import complement, settle
 from distilclip_eeg.corpora.edf_corpus import EdfCorpus, find_edfs, list_folder
-from distilclip_eeg.corpora.edf_fields import number
-from distilclip_eeg.corpora.edf_header import EdfHeader
-from distilclip_eeg.corpora.intervals import complement, settle
-from distilclip_eeg.corpora.montage import printable
 from distilclip_eeg.corpora.own import (
     DECIMALS,
     DELIMITERS,

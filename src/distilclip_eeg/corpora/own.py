@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distilclip_eeg.corpora.edf_fields import number
-from distilclip_eeg.corpora.edf_header import age_band
-from distilclip_eeg.corpora.montage import STANDARD_19, Montage, canonical, montage_of, printable
+from distilclip_eeg.corpora.edf.fields import number
+from distilclip_eeg.corpora.edf.header import age_band
+from distilclip_eeg.corpora.edf.montage import STANDARD_19, Montage, canonical, montage_of, printable
 from distilclip_eeg.schema import BACKGROUND, ConfigError, DataError
 
 SUFFIXES = (".edf", ".bdf")

@@ -18,9 +18,9 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from distilclip_eeg.corpora.chbmit import ChbMit
-from distilclip_eeg.corpora.synthetic_eeg import draw_recording
-from distilclip_eeg.corpora.synthetic_files import edf_bytes, seizure_bytes, summary_text
-from distilclip_eeg.corpora.synthetic_plan import Plan, draw_person, draw_plan
+from distilclip_eeg.corpora.invented.eeg import draw_recording
+from distilclip_eeg.corpora.invented.files import edf_bytes, seizure_bytes, summary_text
+from distilclip_eeg.corpora.invented.plan import Plan, draw_person, draw_plan
 from distilclip_eeg.schema import ConfigError, DataError, Recording, RecordingRef
 
 GENERATOR_VERSION = 2

@@ -10,19 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from distilclip_eeg.corpora.edf.header import EdfHeader
+from distilclip_eeg.corpora.edf.montage import STANDARD_19, montage_of
+from distilclip_eeg.corpora.edf.stretches import union
 from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, find_edfs, list_folder, root_hint
-from distilclip_eeg.corpora.edf_header import EdfHeader
-from distilclip_eeg.corpora.intervals import union
-from distilclip_eeg.corpora.montage import STANDARD_19, montage_of
 from distilclip_eeg.corpora.tusz_files import TYPES, labels_of, read_csv, seconds
-from distilclip_eeg.schema import (
-    BACKGROUND,
-    DataError,
-    Labels,
-    RecordingRef,
-    SkipRecording,
-    check_choice,
-)
+from distilclip_eeg.schema import BACKGROUND, DataError, Labels, RecordingRef, SkipRecording, check_choice
 
 PARTS = {"train": "train", "dev": "val", "eval": "test"}
 """Folder of the official split, and our name for it."""

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from distilclip_eeg.corpora.edf.fields import number
+from distilclip_eeg.corpora.edf.header import EdfHeader
+from distilclip_eeg.corpora.edf.montage import printable
+from distilclip_eeg.corpora.edf.stretches import settle, union
 from distilclip_eeg.corpora.edf_corpus import SEIZURE
-from distilclip_eeg.corpora.edf_fields import number
-from distilclip_eeg.corpora.edf_header import EdfHeader
-from distilclip_eeg.corpora.intervals import settle, union
-from distilclip_eeg.corpora.montage import printable
 from distilclip_eeg.schema import BACKGROUND, DataError, Event, Labels
 
 TYPES = ("absz", "cpsz", "fnsz", "gnsz", "spsz", "tcsz", "tnsz")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from distilclip_eeg.corpora.edf.header import EdfHeader
+from distilclip_eeg.corpora.edf.montage import STANDARD_19, montage_of
+from distilclip_eeg.corpora.edf.stretches import settle
 from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder, root_hint
-from distilclip_eeg.corpora.edf_header import EdfHeader
-from distilclip_eeg.corpora.intervals import settle
-from distilclip_eeg.corpora.montage import STANDARD_19, montage_of
 from distilclip_eeg.corpora.zenodo_files import EXPERTS, Annotations, read_annotations, read_sexes
 from distilclip_eeg.schema import (
     BACKGROUND,

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from distilclip_eeg.config import build, load
-from distilclip_eeg.corpora.layouts.edf import edf_bytes, signal_of
-from distilclip_eeg.corpora.montage import CHBMIT_23
+from distilclip_eeg.artefact.recipe import Network, Recipe
+from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.corpora.edf.montage import CHBMIT_23
+from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
 from distilclip_eeg.deploy.detector import Detector
-from distilclip_eeg.deploy.recipe import Network, Recipe
 from distilclip_eeg.signals.preprocess import SignalConfig
 
 SFREQ, SEED = 256, 0

@@ -13,12 +13,12 @@ from typing import Protocol
 import mne
 import numpy as np
 
-from distilclip_eeg.corpora.edf import compare_copies, decode, scaling
-from distilclip_eeg.corpora.edf_fields import edf_error
-from distilclip_eeg.corpora.edf_header import map_records, read_header
-from distilclip_eeg.corpora.montage import Montage, montage_warnings, plan_channels, printable
-from distilclip_eeg.corpora.quality import Quality
-from distilclip_eeg.corpora.rereference import arrange
+from distilclip_eeg.corpora.edf.fields import edf_error
+from distilclip_eeg.corpora.edf.header import map_records, read_header
+from distilclip_eeg.corpora.edf.montage import Montage, montage_warnings, plan_channels, printable
+from distilclip_eeg.corpora.edf.quality import Quality
+from distilclip_eeg.corpora.edf.reader import compare_copies, decode, scaling
+from distilclip_eeg.corpora.edf.rereference import arrange
 from distilclip_eeg.deploy.filters import BLOCK_S, Causal, zero_phase_blocks
 from distilclip_eeg.schema import ConfigError, Piece, SkipRecording
 from distilclip_eeg.signals.preprocess import SignalConfig, clip, ratio, zero_phase
@@ -59,7 +59,8 @@ class EdfSource:
     """An EDF or BDF file.
 
     Raises:
-        DataError, SkipRecording: see :func:`~distilclip_eeg.corpora.edf.read_eeg`; also ``mixed_eeg_rates``.
+        DataError, SkipRecording: see :func:`~distilclip_eeg.corpora.edf.reader.read_eeg`; also
+            ``mixed_eeg_rates``.
     """
 
     def __init__(self, path: str | Path):
@@ -146,7 +147,7 @@ class Blocks:
         config: of the model. A file that lacks the upper end of its band is refused.
 
     Raises:
-        SkipRecording, DataError: see :func:`~distilclip_eeg.corpora.edf.read_eeg`; also ``low_rate``,
+        SkipRecording, DataError: see :func:`~distilclip_eeg.corpora.edf.reader.read_eeg`; also ``low_rate``,
             ``bad_sampling_rate``, ``mixed_eeg_rates``, ``not_finite``.
     """
 

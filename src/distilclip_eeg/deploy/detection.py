@@ -6,9 +6,9 @@ from functools import cached_property
 import mne
 import numpy as np
 
-from distilclip_eeg.events.detect import DetectConfig, Trace, events_from_probability
-from distilclip_eeg.events.spans import Track, intersection
 from distilclip_eeg.schema import Event
+from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, events_from_probability
+from distilclip_eeg.scoring.events.spans import Track, intersection
 
 SEIZURE = "seiz"
 EXCERPT_S = 10.0

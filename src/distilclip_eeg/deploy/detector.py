@@ -6,16 +6,16 @@ from pathlib import Path
 import mne
 import numpy as np
 
-from distilclip_eeg.corpora.montage import Montage, canonical, montage_of
+from distilclip_eeg.artefact.recipe import AGES, Network, Recipe, ictal
+from distilclip_eeg.corpora.edf.montage import Montage, canonical, montage_of
 from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource, Source
 from distilclip_eeg.deploy.detection import EXCERPT_S, Detection, Excerpt
 from distilclip_eeg.deploy.filters import Causal
 from distilclip_eeg.deploy.live import Alarm, Stream
-from distilclip_eeg.deploy.recipe import AGES, Network, Recipe, ictal
 from distilclip_eeg.deploy.windows import Windows, hop_samples
-from distilclip_eeg.events.detect import DetectConfig, Trace, smooth
 from distilclip_eeg.progress import Ticker
 from distilclip_eeg.schema import ConfigError, DataError, SkipRecording, check_choice
+from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, smooth
 
 CHANNELS = {"strict": "skip", "zero": "zero", "interpolate": "interpolate"}
 """What to do with channels that a recording lacks, and what the montage calls it."""

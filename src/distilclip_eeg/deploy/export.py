@@ -10,26 +10,26 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from distilclip_eeg import continuous
-from distilclip_eeg.calibration import best_threshold, ictal_score
-from distilclip_eeg.config import read
-from distilclip_eeg.data import Data, reopen, test_rows
+from distilclip_eeg.artefact.folder import CARD, TABLE, Folder, check_output, entry, write_folder
+from distilclip_eeg.artefact.recipe import Recipe
+from distilclip_eeg.config.compose import read
 from distilclip_eeg.deploy.card import card
 from distilclip_eeg.deploy.final import Final, train_final
-from distilclip_eeg.deploy.folder import CARD, TABLE, Folder, check_output, entry, write_folder
+from distilclip_eeg.deploy.networks import pack_text, save_state, together, weight_names
 from distilclip_eeg.deploy.onnx import check_installed, to_onnx
 from distilclip_eeg.deploy.onnx import page as onnx_page
-from distilclip_eeg.deploy.pretrained import pack_text, save_state, together, weight_names
-from distilclip_eeg.deploy.recipe import Recipe
 from distilclip_eeg.deploy.text_side import TextSide
-from distilclip_eeg.events.detect import DetectConfig
-from distilclip_eeg.pipeline import frozen_teacher, uses_text
-from distilclip_eeg.report.continuous import GRID, WHOLE, parts, references, watched
+from distilclip_eeg.models.weights import load_network
+from distilclip_eeg.report.event_tables import GRID, WHOLE, parts, references, watched
 from distilclip_eeg.runs import Run, provenance, read_json
 from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.scoring.calibration import best_threshold, ictal_score
+from distilclip_eeg.scoring.events.detect import DetectConfig
 from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.text.tokenizer import save_tokenizer
-from distilclip_eeg.weights import load_network
+from distilclip_eeg.training import traces
+from distilclip_eeg.training.data import Data, reopen, test_rows
+from distilclip_eeg.training.pipeline import frozen_teacher, uses_text
 
 AGE_GROUPS = {
     "neonate": "neonate",
@@ -173,7 +173,7 @@ def threshold_of(run: Run, folds: list[int], **where) -> tuple[float, dict]:
         grid = run.path / GRID
         usual_s = min(HOP_S, run.config["windows"]["length_s"])
         hop_s = read_json(grid)["hop_s"] if grid.exists() else usual_s
-        continuous.score(run, folds, hop_s=hop_s, **where)
+        traces.score(run, folds, hop_s=hop_s, **where)
         known, smooth_s = references(run), DetectConfig().smooth_s
         judged = [watched(parts(run, k, known)["val"], smooth_s) for k in folds]
         on = f"validation recordings, second by second and smoothed over {smooth_s:g} s"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from distilclip_eeg import pipeline
-from distilclip_eeg.crossval import open_fit
-from distilclip_eeg.data import Data
 from distilclip_eeg.progress import Ticker
 from distilclip_eeg.runs import Run, read_json
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.signals.audit import fold_columns
+from distilclip_eeg.training import pipeline
+from distilclip_eeg.training.crossval import open_fit
+from distilclip_eeg.training.data import Data
 
 
 class Final(Run):

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distilclip_eeg.corpora.montage import Montage, plan_channels
-from distilclip_eeg.corpora.rereference import arrange
+from distilclip_eeg.corpora.edf.montage import Montage, plan_channels
+from distilclip_eeg.corpora.edf.rereference import arrange
 from distilclip_eeg.deploy.blocks import MICRO, check_rate
 from distilclip_eeg.deploy.detection import Detection
 from distilclip_eeg.deploy.filters import Causal
 from distilclip_eeg.deploy.windows import Windows
-from distilclip_eeg.events.detect import DetectConfig, Trace, smooth
 from distilclip_eeg.schema import DataError, Piece
+from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, smooth
 from distilclip_eeg.signals.preprocess import SignalConfig, clip
 
 NAME = "live"

@@ -22,14 +22,15 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
-from distilclip_eeg.cost import count, flops
-from distilclip_eeg.data import Data
-from distilclip_eeg.deploy.folder import TABLE, OnnxNetwork, entry
-from distilclip_eeg.loaders import WindowSource
-from distilclip_eeg.metrics import window_metrics
+from distilclip_eeg.artefact.folder import TABLE, entry
+from distilclip_eeg.deploy.engines import OnnxNetwork
+from distilclip_eeg.models.cost import count, flops
 from distilclip_eeg.progress import track
 from distilclip_eeg.runs import provenance
 from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.scoring.metrics import window_metrics
+from distilclip_eeg.training.data import Data
+from distilclip_eeg.training.loaders import WindowSource
 
 PARITY, PARITY_WINDOWS = 1e-5, 256
 """Largest difference of a probability from torch's that fp32 may have, and windows that are asked."""

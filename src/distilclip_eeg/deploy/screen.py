@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from distilclip_eeg.artefact.folder import Folder, load_folder
+from distilclip_eeg.artefact.recipe import Network
 from distilclip_eeg.corpora.bids_files import entity, read_participants
-from distilclip_eeg.corpora.edf_fields import start_time
-from distilclip_eeg.corpora.montage import printable
+from distilclip_eeg.corpora.edf.fields import start_time
+from distilclip_eeg.corpora.edf.montage import printable
+from distilclip_eeg.corpora.filecheck import looks_like_edf, walk
 from distilclip_eeg.deploy.detector import Detector
-from distilclip_eeg.deploy.folder import Folder, OnnxNetwork, load_folder
-from distilclip_eeg.deploy.recipe import Network
+from distilclip_eeg.deploy.engines import OnnxNetwork, open_network
 from distilclip_eeg.deploy.writers import EVENTS, RECORD, write_detection
-from distilclip_eeg.filecheck import looks_like_edf, walk
 from distilclip_eeg.runs import read_json
 from distilclip_eeg.schema import ConfigError, DataError, check_choice
 from distilclip_eeg.signals.store import fingerprint
@@ -88,7 +89,7 @@ def screen(config: dict) -> int:
 
 def detector_of(folder: Folder, config: dict) -> Detector:
     """The folder's model with the settings of the command line."""
-    network = place(folder.network(config["engine"], config["precision"]), config["device"])
+    network = place(open_network(folder, config["engine"], config["precision"]), config["device"])
     given = {key: value for key, value in config["detect"].items() if value is not None}
     return Detector(
         folder.recipe,

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from distilclip_eeg.corpora.montage import printable
+from distilclip_eeg.artefact.folder import load_folder
+from distilclip_eeg.corpora.edf.montage import printable
 from distilclip_eeg.deploy.blocks import EdfSource
 from distilclip_eeg.deploy.detector import Detector
-from distilclip_eeg.deploy.folder import load_folder
 from distilclip_eeg.deploy.index import FILE, Index, moments
-from distilclip_eeg.deploy.pretrained import DistilCLIPEEG
+from distilclip_eeg.deploy.networks import DistilCLIPEEG
 from distilclip_eeg.deploy.screen import Item, find, key_of, place
 from distilclip_eeg.report.moments import Moment, moments_png
 from distilclip_eeg.runs import write_atomic

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from distilclip_eeg.losses import LOGIT_SCALE_INIT
 from distilclip_eeg.models.bert_lp import BertLP
 from distilclip_eeg.models.clip import DistilCLIP
+from distilclip_eeg.models.losses import LOGIT_SCALE_INIT
 from distilclip_eeg.models.text_backends import described, rebuilt
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.text.tokenizer import read_tokenizer, tokenize

@@ -5,8 +5,8 @@ Shapes: N windows, C channels, K classes.
 
 import numpy as np
 
-from distilclip_eeg.data import Data
 from distilclip_eeg.explain.positions import positions
+from distilclip_eeg.training.data import Data
 
 
 def ecam(data: Data, rows: np.ndarray, predicted_N: np.ndarray, map_NC: np.ndarray) -> dict[str, np.ndarray]:

@@ -11,11 +11,11 @@ from scipy.signal import decimate
 from scipy.special import softmax
 from sklearn.decomposition import PCA
 
-from distilclip_eeg.data import Data
-from distilclip_eeg.descriptions import describe_fold
 from distilclip_eeg.explain.model import FoldModel
-from distilclip_eeg.pipeline import frozen_teacher, uses_text
 from distilclip_eeg.runs import Run
+from distilclip_eeg.training.data import Data
+from distilclip_eeg.training.descriptions import describe_fold
+from distilclip_eeg.training.pipeline import frozen_teacher, uses_text
 
 EACH = 2
 """Example windows of each class that the model got right, and of each that it got wrong."""

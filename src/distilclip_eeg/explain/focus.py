@@ -13,10 +13,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.config import build
+from distilclip_eeg.config.compose import build
+from distilclip_eeg.corpora.invented.truth import at_focus, truths
 from distilclip_eeg.corpora.synthetic import Synthetic
-from distilclip_eeg.corpora.synthetic_truth import at_focus, truths
-from distilclip_eeg.data import Data
+from distilclip_eeg.training.data import Data
 
 SPREAD_S = 3.0
 """The wave reaches the next electrodes at about this time after the onset."""

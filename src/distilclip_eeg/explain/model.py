@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from distilclip_eeg.explain import faithfulness
 from distilclip_eeg.explain.maps import channel_map
-from distilclip_eeg.loaders import WindowSource
+from distilclip_eeg.training.loaders import WindowSource
 
 BATCH = 64
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import mne
 import numpy as np
 
-from distilclip_eeg.corpora.montage import split_reference
+from distilclip_eeg.corpora.edf.montage import split_reference
 
 
 def positions(ch_names: Sequence[str]) -> np.ndarray:

@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg import cost, engine
-from distilclip_eeg.data import Data, reopen, test_rows, train_rows
 from distilclip_eeg.explain import examples, faithfulness, focus
 from distilclip_eeg.explain.ecam import ecam, window_columns
 from distilclip_eeg.explain.maps import METHODS, check_method, methods_for
 from distilclip_eeg.explain.model import FoldModel
+from distilclip_eeg.models import cost
+from distilclip_eeg.models.weights import ABOUT, load_network
 from distilclip_eeg.progress import track
 from distilclip_eeg.runs import Run, find_runs, read_json, write_atomic, write_json, write_npz
 from distilclip_eeg.schema import ConfigError, check_choice
-from distilclip_eeg.weights import ABOUT, load_network
+from distilclip_eeg.training import engine
+from distilclip_eeg.training.data import Data, reopen, test_rows, train_rows
 
 FOLDER, DONE = "explain", "explain.json"
 FAITHFUL = ("hires", "ig", "occlusion")

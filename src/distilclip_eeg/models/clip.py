@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distilclip_eeg.losses import LOGIT_SCALE_INIT, similarity
 from distilclip_eeg.models.bert_lp import BertLP
 from distilclip_eeg.models.conformer import Conformer
+from distilclip_eeg.models.losses import LOGIT_SCALE_INIT, similarity
 from distilclip_eeg.schema import check_choice
 
 HEAD_INPUTS = ("eeg", "fused", "text")

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.metrics import always_seizure
 from distilclip_eeg.report import published
-from distilclip_eeg.report.chosen import FULL, Entry
 from distilclip_eeg.report.comparison import COMPARABLE, in_order, settings_of
+from distilclip_eeg.report.entries import FULL, Entry
 from distilclip_eeg.report.grid import Grid
-from distilclip_eeg.report.scores import Reading, class_rows, fold_metrics
 from distilclip_eeg.report.tables import ALWAYS, HEADS
+from distilclip_eeg.scoring.answers import Reading, class_rows, fold_metrics
+from distilclip_eeg.scoring.metrics import always_seizure
 
 PAPER = Reading("paper")
 ROW_NAMES = {

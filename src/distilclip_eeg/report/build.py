@@ -5,8 +5,8 @@ from pathlib import Path
 
 from distilclip_eeg.report import cards, grid
 from distilclip_eeg.report.article_tables import article_tables
-from distilclip_eeg.report.chosen import Entry
 from distilclip_eeg.report.drawing import file_name
+from distilclip_eeg.report.entries import Entry
 from distilclip_eeg.report.page import named_cards, report_page
 from distilclip_eeg.report.parts import Ledger
 from distilclip_eeg.runs import write_atomic

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distilclip_eeg.metrics import COLUMNS
-from distilclip_eeg.report.chosen import Entry
-from distilclip_eeg.report.scores import fold_metrics
+from distilclip_eeg.report.entries import Entry
 from distilclip_eeg.report.tables import HEADS
 from distilclip_eeg.runs import Run, read_json
 from distilclip_eeg.schema import NOTE
+from distilclip_eeg.scoring.answers import fold_metrics
+from distilclip_eeg.scoring.metrics import COLUMNS
 
 Card = Sequence[tuple[str, Sequence[str]]]
 

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from distilclip_eeg.metrics import ratio
-from distilclip_eeg.report.chosen import Entry
 from distilclip_eeg.report.drawing import (
     GREY,
     OKABE_ITO,
@@ -19,7 +17,9 @@ from distilclip_eeg.report.drawing import (
     sentence,
     styled,
 )
-from distilclip_eeg.report.scores import read_answers
+from distilclip_eeg.report.entries import Entry
+from distilclip_eeg.scoring.answers import read_answers
+from distilclip_eeg.scoring.metrics import ratio
 
 BINS = 10
 

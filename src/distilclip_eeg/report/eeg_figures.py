@@ -5,16 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.events.detect import DetectConfig, Trace, events_from_probability
-from distilclip_eeg.report.drawing import (
-    GREY,
-    OKABE_ITO,
-    PAGE,
-    Picture,
-    new_figure,
-    picture,
-    styled,
-)
+from distilclip_eeg.report.drawing import GREY, OKABE_ITO, PAGE, Picture, new_figure, picture, styled
+from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, events_from_probability
 
 ROW_IN = 0.13
 """Inches a channel takes, so that names of eight points do not touch."""

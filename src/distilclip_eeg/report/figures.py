@@ -6,8 +6,6 @@ import matplotlib.ticker
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.metrics import confusion
-from distilclip_eeg.report.chosen import Entry
 from distilclip_eeg.report.drawing import (
     COLUMN,
     OKABE_ITO,
@@ -21,7 +19,9 @@ from distilclip_eeg.report.drawing import (
     sentence,
     styled,
 )
-from distilclip_eeg.report.scores import read_answers
+from distilclip_eeg.report.entries import Entry
+from distilclip_eeg.scoring.answers import read_answers
+from distilclip_eeg.scoring.metrics import confusion
 
 PARTS = {"train": "training", "val": "validation"}
 CROWDED = 6

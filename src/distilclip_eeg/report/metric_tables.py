@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distilclip_eeg.metrics import PRESETS, always_seizure
 from distilclip_eeg.report.article_tables import AVERAGES, SPREAD, STANDARD, protocol_of, scored, splits_of
-from distilclip_eeg.report.chosen import Entry
+from distilclip_eeg.report.entries import Entry
 from distilclip_eeg.report.grid import NONE, Grid
-from distilclip_eeg.report.scores import CLASS_COLUMNS, Reading, class_rows, fold_metrics
 from distilclip_eeg.report.tables import ALWAYS, HEADS, head_of, n_classes
+from distilclip_eeg.scoring.answers import CLASS_COLUMNS, Reading, class_rows, fold_metrics
+from distilclip_eeg.scoring.metrics import PRESETS, always_seizure
 
 SHARED = {
     "samples": "samples",

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from distilclip_eeg.report import cards, html, metric_tables, parts
 from distilclip_eeg.report.article_tables import scored, splits_of
-from distilclip_eeg.report.chosen import Entry
-from distilclip_eeg.report.continuous import WHOLE
 from distilclip_eeg.report.drawing import file_name
+from distilclip_eeg.report.entries import Entry
+from distilclip_eeg.report.event_tables import WHOLE
 from distilclip_eeg.report.grid import Grid
 from distilclip_eeg.report.html import Markup, tag
 from distilclip_eeg.report.parts import Ledger
-from distilclip_eeg.report.scores import AS_SAVED
 from distilclip_eeg.report.tables import HEADS, cell
 from distilclip_eeg.runs import read_json
 from distilclip_eeg.schema import NOTE
+from distilclip_eeg.scoring.answers import AS_SAVED
 
 NAMES = "Recordings and subjects are called as in the corpus; look at the names before you share this page."
 SUMMARY = ("balanced_accuracy", "f1", "auroc", "ece")

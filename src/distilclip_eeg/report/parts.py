@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.events.detect import Trace
 from distilclip_eeg.report import diagrams, eeg_figures, explained, figures, html, scalp
 from distilclip_eeg.report.article_tables import rows_of
-from distilclip_eeg.report.chosen import Entry
-from distilclip_eeg.report.continuous import EVENTS, GRID, TRACES, detect_config
 from distilclip_eeg.report.drawing import Picture, file_name
+from distilclip_eeg.report.entries import Entry
+from distilclip_eeg.report.event_tables import EVENTS, GRID, TRACES, detect_config
 from distilclip_eeg.report.explained import Explained
 from distilclip_eeg.report.html import Markup, tag
 from distilclip_eeg.report.tables import cell
 from distilclip_eeg.runs import read_json
 from distilclip_eeg.schema import PROTOCOLS
+from distilclip_eeg.scoring.events.detect import Trace
 
 NETWORKS = ("teacher", "student", "baseline")
 """Kinds of runs that can be explained."""

@@ -8,10 +8,15 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.intervals import MIN_SUBJECTS, bootstrap_subjects, corrected_t, paired_permutation
-from distilclip_eeg.metrics import confusion, ratio
-from distilclip_eeg.report.scores import AS_SAVED, Reading, read_answers
 from distilclip_eeg.runs import Run, read_json
+from distilclip_eeg.scoring.answers import AS_SAVED, Reading, read_answers
+from distilclip_eeg.scoring.metrics import confusion, ratio
+from distilclip_eeg.scoring.uncertainty import (
+    MIN_SUBJECTS,
+    bootstrap_subjects,
+    corrected_t,
+    paired_permutation,
+)
 
 Key = tuple[str, str, str]
 """Dataset, protocol and hash of the folds: runs that share it were tested on the same windows."""

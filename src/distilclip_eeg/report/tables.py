@@ -6,11 +6,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.metrics import PRESETS, always_seizure
 from distilclip_eeg.report import subjects
-from distilclip_eeg.report.scores import AS_SAVED, CLASS_COLUMNS, Reading, class_rows, fold_metrics, pooled
 from distilclip_eeg.runs import Run, digest_of, read_json, write_atomic
 from distilclip_eeg.schema import PROTOCOLS
+from distilclip_eeg.scoring.answers import (
+    AS_SAVED,
+    CLASS_COLUMNS,
+    Reading,
+    class_rows,
+    fold_metrics,
+    pooled,
+)
+from distilclip_eeg.scoring.metrics import PRESETS, always_seizure
 
 HEADS = {
     "accuracy": "Acc %",

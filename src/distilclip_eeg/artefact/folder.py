@@ -1,0 +1,211 @@
+"""The artefact on disk: one folder with everything between a recording and an answer. No torch in here.
+
+``config.json`` names every other file with its SHA-256 and is itself behind one, so that a damaged or
+exchanged folder is refused before any of it is used. Nothing that a folder names is executed: weights are
+safetensors, and networks are built from this package's own classes (``model.net``).
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from distilclip_eeg.artefact.recipe import Recipe
+from distilclip_eeg.runs import write_atomic, write_json
+from distilclip_eeg.schema import ConfigError, DataError
+
+FORMAT = 1
+CONFIG, CARD, TABLE = "config.json", "card.md", "export.json"
+KEYS = {"format", "recipe", "model", "weights", "text", "made", "onnx", "sha256"}
+MODEL_KEYS = {"name", "kind", "net", "n_chans", "n_times", "sfreq", "n_outputs"}
+FILE_KEYS = {"file", "sha256", "bytes"}
+TEXT_KEYS = {"weights", "tokenizer", "bert", "bert_lp", "width"}
+NETWORKS = r"distilclip_eeg\.models\.(conformer\.Conformer|clip\.prompt_classifier|baselines\.\w+\.[A-Z]\w+)"
+"""What ``model.net._target_`` may be."""
+PATTERNS = ["*.safetensors", "*.onnx", "tokenizer.json", CONFIG, CARD, TABLE]
+"""Every kind of file that such a folder may hold."""
+AGAIN = "Export the model again, or fetch the folder anew."
+
+
+def entry(name: str, body: bytes) -> dict:
+    """How ``config.json`` names a file."""
+    return {"file": name, "sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
+
+
+def digest(about: dict) -> str:
+    """SHA-256 of everything in ``config.json`` but itself."""
+    content = {k: v for k, v in about.items() if k != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Folder:
+    """An exported model, its ``config.json`` read and checked; other files are checked when they are used."""
+
+    path: Path
+    about: dict
+    """``config.json`` as it stands."""
+    recipe: Recipe
+
+    def read(self, named: dict) -> bytes:
+        """The bytes of one of its files, as ``config.json`` names it.
+
+        Raises:
+            DataError: ``missing_file`` or ``file_changed``.
+        """
+        path = self.path / named["file"]
+        if not path.is_file():
+            raise DataError(
+                f"{path}: there is no such file, but {CONFIG} names it. {AGAIN}", reason="missing_file"
+            )
+        body = path.read_bytes()
+        if entry(path.name, body) != {key: named[key] for key in FILE_KEYS}:
+            raise DataError(
+                f"{path}: not the file that its {CONFIG} describes (sha256 differs). {AGAIN}",
+                reason="file_changed",
+            )
+        return body
+
+
+def load_folder(path: Path | str) -> Folder:
+    """Read and check an exported folder; no weights are read yet.
+
+    Raises:
+        DataError: it is no such folder, or anything in ``config.json`` is unknown, missing, of a wrong shape
+            or changed since the export.
+    """
+    path = Path(path)
+    if not (path / CONFIG).is_file():
+        raise DataError(
+            f"{path}: no exported model (it has no {CONFIG}). Make one: python scripts/export.py run=RUN "
+            f"output={path}.",
+            reason="no_folder",
+        )
+    try:
+        about = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"not JSON ({error})") from None
+    check_about(path, about)
+    try:
+        recipe = Recipe.from_json(about["recipe"])
+    except (ConfigError, DataError) as error:
+        raise damaged(path, str(error), "bad_recipe") from None
+    sizes = {
+        "n_chans": len(recipe.ch_names),
+        "n_times": recipe.n_times,
+        "sfreq": recipe.signals.sfreq,
+        "n_outputs": len(recipe.classes),
+    }
+    wrong = [
+        f"{k}={about['model'][k]} where the recipe says {v}"
+        for k, v in sizes.items()
+        if about["model"][k] != v
+    ]
+    if wrong:
+        raise damaged(path, f"model.{wrong[0]}", "wrong_shape")
+    return Folder(path, about, recipe)
+
+
+def damaged(path: Path, what: str, reason: str = "bad_folder") -> DataError:
+    return DataError(f"{path / CONFIG}: {what}. {AGAIN}", reason=reason)
+
+
+def check_about(path: Path, about: object) -> None:
+    """Refuse a ``config.json`` that this version did not write, or that changed since."""
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        found = about.get("format") if isinstance(about, dict) else type(about).__name__
+        raise damaged(path, f"format {found!r}, expected {FORMAT}", "format")
+    check_keys(path, "", about, KEYS)
+    check_keys(path, "model.", about["model"], MODEL_KEYS)
+    check_net(path, about["model"]["net"])
+    if not isinstance(about["weights"], list) or not about["weights"] or not isinstance(about["onnx"], list):
+        raise damaged(path, "weights must be a list of one file or more, and onnx a list")
+    for named in about["weights"]:
+        check_file(path, named, FILE_KEYS, ".safetensors")
+    for named in about["onnx"]:
+        check_file(path, named, FILE_KEYS | {"precision", "default"}, ".onnx")
+    if about["text"] is not None:
+        check_keys(path, "text.", about["text"], TEXT_KEYS)
+        check_file(path, about["text"]["weights"], FILE_KEYS, ".safetensors")
+        check_file(path, about["text"]["tokenizer"], FILE_KEYS, ".json")
+    if about["sha256"] != digest(about):
+        raise damaged(
+            path,
+            "changed since the export (its own sha256 differs); settings such as the threshold are "
+            "given to the command that uses the folder instead",
+            "file_changed",
+        )
+
+
+def check_keys(path: Path, where: str, found: object, expected: set[str]) -> None:
+    """Refuse anything but a mapping with exactly these keys."""
+    if not isinstance(found, dict):
+        raise damaged(
+            path, f"{where.rstrip('.')} is {type(found).__name__}, expected {', '.join(sorted(expected))}"
+        )
+    if unknown := sorted(found.keys() - expected):
+        raise damaged(path, f"{where}{unknown[0]}: there is no such key", "unknown_key")
+    if missing := sorted(expected - found.keys()):
+        raise damaged(path, f"{where}{missing[0]} is missing", "missing_key")
+
+
+def check_file(path: Path, named: object, keys: set[str], suffix: str) -> None:
+    """Refuse an entry that leads out of the folder, or to another kind of file."""
+    check_keys(path, "file.", named, keys)
+    name = named["file"]
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", name, re.ASCII):
+        raise damaged(path, f"file {name!r} must be a plain name inside the folder", "unsafe_path")
+    if not name.endswith(suffix):
+        raise damaged(path, f"file {name!r} must be a {suffix} file; no other kind is read", "wrong_kind")
+
+
+def check_net(path: Path, net: object) -> None:
+    """Refuse settings that would call anything but one network of this package."""
+    target = net.get("_target_") if isinstance(net, dict) else None
+    text = json.dumps({k: v for k, v in net.items() if k != "_target_"}) if target else ""
+    if not re.fullmatch(NETWORKS, str(target)) or "_target_" in text or "${" in text or "_partial_" in text:
+        raise damaged(
+            path,
+            f"model.net names {target!r}, expected one network of this package and plain settings",
+            "unknown_target",
+        )
+
+
+def check_output(path: Path) -> None:
+    """Refuse to replace what is not an export."""
+    if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"output={path}: something else is there. Give a folder that does not exist yet.")
+
+
+def write_folder(path: Path, about: dict, files: dict[str, bytes], card: str) -> Folder:
+    """Write a whole folder under another name and rename it into place; an older export there is replaced.
+
+    Args:
+        about: ``config.json`` without ``format`` and ``sha256``.
+        files: what it names, and ``export.json``, by file name.
+
+    Raises:
+        ConfigError: something else than an export is there.
+    """
+    check_output(path)
+    about = {**about, "format": FORMAT}
+    about["sha256"] = digest(about)
+    new = path.with_name(f".{path.name}.tmp.{os.getpid()}")
+    old = path.with_name(f".{path.name}.old.{os.getpid()}")
+    try:
+        new.mkdir(parents=True)
+        for name, body in files.items():
+            write_atomic(new / name, body)
+        write_atomic(new / CARD, card.encode())
+        write_json(new / CONFIG, about)
+        load_folder(new)
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    return load_folder(path)

@@ -1,0 +1,1 @@
+"""Settings: dataclasses, composed by Hydra, checked and frozen at the edge."""

@@ -1,0 +1,205 @@
+"""Our own reader of EDF, EDF+C, EDF+D and BDF: only the signals asked for, in volts, and what is odd.
+
+The header is checked before a sample is touched (``corpora/edf_header.py``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from distilclip_eeg.corpora.edf.fields import EdfSignal, edf_error, number
+from distilclip_eeg.corpora.edf.header import RECORDS, EdfHeader, map_records, read_header, samples
+from distilclip_eeg.corpora.edf.montage import Montage, copies, montage_warnings, plan_channels, printable
+from distilclip_eeg.corpora.edf.quality import Quality
+from distilclip_eeg.corpora.edf.rereference import arrange
+from distilclip_eeg.schema import Piece, SkipRecording
+
+UNITS = {"uv": 1e-6, "\xb5v": 1e-6, "\xe2\xb5v": 1e-6, "\xee\xbcv": 1e-6, "mv": 1e-3, "v": 1.0}
+"""Volts per unit, lower case; the third and fourth are UTF-8 micro signs read as Latin-1."""
+Scale = tuple[float, float, float, float]
+"""Gain and offset (volts of a digital value), digital minimum and maximum."""
+
+
+@dataclass(frozen=True)
+class EdfEeg:
+    """A montage's channels out of one file, and everything odd about them."""
+
+    header: EdfHeader
+    pieces: tuple[Piece, ...]
+    sfreq: float
+    clipped_samples: int
+    filled: tuple[str, ...]
+    """Channels that the file lacks: zero, or interpolated."""
+    warnings: tuple[str, ...]
+
+
+def read_eeg(path: str | Path, montage: Montage | Sequence[str], header: EdfHeader | None = None) -> EdfEeg:
+    """Check a file, pick a montage, decode it and judge the signal: what a corpus calls.
+
+    Args:
+        montage: or the names of channels wanted as they stand in the file.
+        header: of the same file, where it has been read already.
+
+    Raises:
+        DataError: see :func:`read_header` and :func:`read_pieces`; also another signal under the name
+            of a chosen one (``duplicate_channel``), an amplitude no EEG has (``implausible_amplitude``).
+        SkipRecording: also ``missing_channels``, ``mixed_references``, ``too_short``, ``all_flat``.
+    """
+    path = Path(path)
+    if not isinstance(montage, Montage):
+        montage = Montage("native", tuple(montage))
+    header = header or read_header(path)
+    plan = plan_channels(header.labels, montage, str(path))
+    pieces, sfreq, clipped_C, odd = read_pieces(path, header, plan.picks)
+    warnings = [*header.warnings, *montage_warnings(header.labels, plan.picks), *odd]
+    warnings += compare_copies(path, header, plan.picks)
+    names = [printable(header.labels[index]) for index in plan.picks]
+    quality = Quality(path, names, sfreq, [piece.eeg_CT.shape[1] for piece in pieces])
+    for piece in pieces:
+        quality.add(piece.eeg_CT)
+    warnings += quality.judge(clipped_C)
+    pieces = arrange(pieces, sfreq, plan, montage)
+    if plan.filled:
+        how = "all zero" if montage.missing == "zero" else "interpolated"
+        warnings.append(f"filled_channels: not in the file, {how}: {', '.join(plan.filled)}")
+    return EdfEeg(header, pieces, sfreq, int(clipped_C.sum()), plan.filled, tuple(warnings))
+
+
+def read_pieces(
+    path: str | Path, header: EdfHeader, picks: Sequence[int]
+) -> tuple[tuple[Piece, ...], float, np.ndarray, list[str]]:
+    """Decode the chosen signals, nothing else, to float32 volts.
+
+    Signals slower than the fastest one are brought to its rate (polyphase filter) and reported.
+
+    Args:
+        header: of the same file, from :func:`read_header`.
+        picks: positions in ``header.signals``; one row each, in this order.
+
+    Returns:
+        One piece per stretch without a gap, each (C, T); their sampling rate in Hz; how many samples of
+        each signal stood at the digital minimum or maximum, (C,); and what is odd about the scaling.
+
+    Raises:
+        SkipRecording: a chosen signal has no samples, range, unit or usable rate.
+        DataError: a range of a chosen signal is not a number.
+    """
+    path = Path(path)
+    table, sfreq, warnings = scaling(path, header, picks)
+    raw = map_records(path, header)
+    pieces, clipped_C = [], np.zeros(len(picks), np.int64)
+    for first, last in header.stretches:
+        eeg_CT, clipped = decode(raw[first:last], header, picks, table)
+        clipped_C += clipped
+        pieces.append(Piece(start_s=float(header.onsets_s[first]), eeg_CT=eeg_CT))
+    return tuple(pieces), sfreq, clipped_C, warnings
+
+
+def decode(
+    raw: np.ndarray, header: EdfHeader, picks: Sequence[int], table: Sequence[Scale]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some records that follow each other: the chosen signals in volts, (C, T) float32, at the fastest
+    one's rate, and how many samples of each stood at the digital minimum or maximum, (C,).
+
+    Args:
+        raw: as :func:`~distilclip_eeg.corpora.edf.header.map_records` gives them.
+        table: from :func:`scaling`.
+    """
+    per_record = max(header.signals[index].samples_per_record for index in picks)
+    eeg_CT = np.empty((len(picks), len(raw) * per_record), np.float32)
+    clipped_C = np.zeros(len(picks), np.int64)
+    for row, (index, (gain, offset, dmin, dmax)) in enumerate(zip(picks, table, strict=True)):
+        digital = samples(raw, header.signals[index].columns).reshape(-1)
+        volts = digital * gain + offset  # in float64: float32 arithmetic would cost a digit
+        if len(volts) < eeg_CT.shape[1]:
+            change = Fraction(per_record, header.signals[index].samples_per_record)
+            volts = resample_poly(volts, change.numerator, change.denominator, padtype="line")
+        eeg_CT[row] = volts
+        clipped_C[row] = np.count_nonzero((digital == dmin) | (digital == dmax))
+    return eeg_CT, clipped_C
+
+
+def scaling(path: Path, header: EdfHeader, picks: Sequence[int]) -> tuple[list[Scale], float, list[str]]:
+    """How to decode each chosen signal, the fastest one's rate, what is odd; errors: ``read_pieces``."""
+    rates = sorted({header.sfreqs[index] for index in picks})
+    empty = [printable(header.labels[i]) for i in picks if header.signals[i].samples_per_record == 0]
+    if empty:
+        found = f"no samples in {', '.join(empty)}"
+        raise edf_error(path, "empty_channel", found, "samples in every chosen signal", "", SkipRecording)
+    for rate in rates:
+        if not 1 <= rate <= 1e5:
+            found = f"a sampling rate of {rate:g} Hz"
+            raise edf_error(path, "bad_sampling_rate", found, "1 to 100000 Hz", "", SkipRecording)
+    warnings, table = [], []
+    if len(rates) > 1:
+        found = ", ".join(f"{rate:g}" for rate in rates)
+        warnings.append(f"mixed_eeg_rates: signals at {found} Hz, all brought to {rates[-1]:g} Hz")
+    if rates[-1] != int(rates[-1]):
+        warnings.append(f"odd_sampling_rate: {rates[-1]:g} Hz is not a whole number")
+    signals = [header.signals[index] for index in picks]
+    if blank := [printable(s.label) for s in signals if not s.unit]:
+        warnings.append(f"unknown_unit: no unit given, taken as uV: {', '.join(blank)}")
+    for signal in signals:
+        gain, offset, dmin, dmax = _scale_of(path, signal, header.sample_bytes)
+        if gain < 0:
+            warnings.append(f"inverted_polarity: physical range of {printable(signal.label)} runs downwards")
+        table.append((gain, offset, dmin, dmax))
+    return table, float(rates[-1]), warnings
+
+
+def _scale_of(path: Path, signal: EdfSignal, width: int) -> Scale:
+    """``volts = digital * gain + offset``; refuses a range that would give silence, NaN or nonsense."""
+    name = printable(signal.label)
+    for what, limits in (("physical", signal.physical), ("digital", signal.digital)):
+        if np.isnan([number(text) for text in limits]).any():
+            found = f"{what} range {limits[0]!r} to {limits[1]!r} of signal {name}"
+            raise edf_error(
+                path, f"bad_{what}_range", found, "two numbers, decimal point", "Mend the header."
+            )
+    if signal.unit and signal.unit.lower() not in UNITS:
+        found = f"unit {printable(signal.unit)} of signal {name}"
+        raise edf_error(path, "unknown_unit", found, "uV, mV or V", "Mend the header.", SkipRecording)
+    (pmin, pmax), (dmin, dmax) = map(number, signal.physical), map(number, signal.digital)
+    if not -np.inf < dmin < dmax < np.inf:
+        found = f"digital range {signal.digital[0]} to {signal.digital[1]} of signal {name}"
+        raise edf_error(path, "bad_digital_range", found, "minimum below maximum", "", SkipRecording)
+    volts = UNITS[signal.unit.lower() or "uv"]
+    gain = (pmax - pmin) / (dmax - dmin) * volts
+    offset = pmin * volts - dmin * gain
+    # The widest sample must still be a float32, else the signal turns into inf or NaN.
+    if gain == 0 or not abs(gain) * 2 ** (8 * width) + abs(offset) < float(np.finfo(np.float32).max):
+        found = f"physical range {signal.physical[0]} to {signal.physical[1]} of signal {name}"
+        raise edf_error(
+            path, "bad_physical_range", found, "two different limits of EEG size", "", SkipRecording
+        )
+    return gain, offset, dmin, dmax
+
+
+def compare_copies(path: Path, header: EdfHeader, picks: Sequence[int]) -> list[str]:
+    """What to say of signals under one name.
+
+    Two equal ones that the montage takes both are the layout of CHB-MIT (T8-P8), so nothing. Of two that
+    differ where only one is taken, nobody knows which is meant: the file is refused.
+    """
+    warnings = []
+    for picked, other in copies(header.labels, picks):
+        a, b = header.signals[picked], header.signals[other]
+        same_scale = (a.unit, a.physical, a.digital) == (b.unit, b.physical, b.digital)
+        same = same_scale and all(
+            np.array_equal(raw[:, a.columns], raw[:, b.columns])
+            for raw in (
+                map_records(path, header)[k : k + RECORDS] for k in range(0, header.n_records, RECORDS)
+            )
+        )
+        found = f"signals {picked + 1} and {other + 1} are both {printable(a.label)} and differ"
+        if other in picks:
+            warnings += [] if same else [f"duplicate_channel: {found}, the montage takes both"]
+        elif same:
+            warnings.append(f"duplicate_channel: signal {other + 1} repeats {printable(a.label)}, not used")
+        else:
+            raise edf_error(path, "duplicate_channel", found, "one signal per name", "Rename or remove one.")
+    return warnings

@@ -1,0 +1,1 @@
+"""Invented EEG, written in native layouts."""

@@ -1,0 +1,219 @@
+"""An exported model in torch: ``DistilCLIPEEG.from_pretrained(FOLDER)``."""
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from huggingface_hub import snapshot_download
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from distilclip_eeg.artefact.folder import CARD, PATTERNS, Folder, entry, load_folder, write_folder
+from distilclip_eeg.artefact.recipe import Recipe
+from distilclip_eeg.config.compose import build
+from distilclip_eeg.deploy.text_side import TextSide
+from distilclip_eeg.models.weights import SIZES
+from distilclip_eeg.schema import ConfigError, DataError
+
+CHANGED = "\n**The weights were changed after the export: no score on this page belongs to them.**\n"
+
+
+class Ensemble(nn.Module):
+    """Several networks as one: the mean of their probabilities, as logits."""
+
+    def __init__(self, nets: Sequence[nn.Module]):
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+
+    def forward(self, eeg_BCT: Tensor) -> Tensor:
+        """Class logits, (B, K)."""
+        logs_NBK = torch.stack([net(eeg_BCT).log_softmax(-1) for net in self.nets])
+        return logs_NBK.logsumexp(0) - np.log(len(self.nets))
+
+
+class DistilCLIPEEG(nn.Module):
+    """A trained network with its recipe, card and, of a teacher, its text encoder; in eval mode.
+
+    ``recipe`` says what a recording must become first: filter, channels, window, normalisation, threshold.
+    Research software, not a medical device.
+
+    Args:
+        nets: one network, or the members of an ensemble.
+        text: the text side, where there is one and it was asked for.
+        about: ``config.json`` of the folder it came from, or will go to.
+        card: ``card.md`` likewise.
+    """
+
+    def __init__(
+        self, nets: Sequence[nn.Module], recipe: Recipe, text: TextSide | None, about: dict, card: str
+    ):
+        super().__init__()
+        self.net = together(nets)
+        self.text, self.recipe, self.about, self.card = text, recipe, about, card
+        self.eval()
+
+    @classmethod
+    def from_pretrained(cls, folder_or_hub_id: str | Path, *, revision: str | None = None) -> "DistilCLIPEEG":
+        """Load an exported folder, or fetch one from the hub by its id, such as ``owner/name``.
+
+        Nothing is executed and every file is checked by its SHA-256; a folder on disk needs no network.
+
+        Args:
+            revision: branch, tag or, to get the same bytes for ever, commit of a hub id.
+
+        Raises:
+            ConfigError: neither a folder nor a repository that can be fetched.
+            DataError: a damaged folder, or one that is no export of this package.
+        """
+        path = Path(folder_or_hub_id)
+        if not path.is_dir():
+            try:
+                path = Path(snapshot_download(str(path), revision=revision, allow_patterns=PATTERNS))
+            except Exception as error:  # the hub raises many kinds: bad id, not cached, no network, not there
+                raise ConfigError(
+                    f"{folder_or_hub_id}: no folder, nor fetched from the hub ({type(error).__name__}). "
+                    "Give the folder that scripts/export.py wrote, or owner/name.",
+                    reason="not_found",
+                ) from error
+        return cls.from_folder(load_folder(path))
+
+    @classmethod
+    def from_folder(cls, folder: Folder, *, text: bool = True) -> "DistilCLIPEEG":
+        """The model of a folder already read; ``text=False`` leaves the text side on the disk."""
+        model = folder.about["model"]
+        nets = [
+            filled(
+                lambda: build(model["net"], **{k: model[k] for k in SIZES}),
+                folder.read(named),
+                folder.path / named["file"],
+            )
+            for named in folder.about["weights"]
+        ]
+        side, about = None, folder.about["text"] if text else None
+        if about:
+            tokenizer = folder.read(about["tokenizer"]).decode()
+            side = filled(
+                lambda: TextSide.empty(about, tokenizer),
+                folder.read(about["weights"]),
+                folder.path / about["weights"]["file"],
+            )
+        card = (folder.path / CARD).read_text(encoding="utf-8")
+        return cls(nets, folder.recipe, side, copy.deepcopy(folder.about), card)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model, recipe and card as ``from_pretrained`` reads them, whole or not at all.
+
+        ONNX files are not written: make them with ``scripts/export.py``.
+        """
+        nets = self.net.nets if isinstance(self.net, Ensemble) else [self.net]
+        bodies = [save_state(net) for net in nets]
+        files = dict(zip(weight_names(len(nets)), bodies, strict=True))
+        about = self.about | {"weights": [entry(*item) for item in files.items()], "onnx": []}
+        about["text"], text_files = pack_text(self.text)
+        changed = about["weights"] != self.about["weights"] and CHANGED not in self.card
+        write_folder(Path(folder), about, files | text_files, self.card + CHANGED * changed)
+
+    def forward(self, eeg_BCT: Tensor) -> Tensor:
+        """Class logits (B, K), with gradients where asked for."""
+        return self.net(eeg_BCT)
+
+    @torch.inference_mode()
+    def logits(self, eeg_BCT: np.ndarray) -> np.ndarray:
+        """Class logits (B, K) of normalised float32 windows (B, C, T)."""
+        return self.net(self.placed(eeg_BCT)).float().cpu().numpy()
+
+    @torch.inference_mode()
+    def encode_eeg(self, eeg_BCT: np.ndarray) -> np.ndarray:
+        """Features of windows in the space shared with text, (B, E), each of length one.
+
+        Raises:
+            ConfigError: an ensemble has a space for every member; a baseline has none.
+        """
+        if not hasattr(self.net, "encode"):
+            raise ConfigError(
+                f"{self.about['model']['name']}: an ensemble or a baseline has no space shared with text. "
+                "Export one teacher: weights=final.",
+                reason="no_features",
+            )
+        return unit(self.net.encode(self.placed(eeg_BCT)))
+
+    @torch.inference_mode()
+    def encode_text(self, sentences: Sequence[str]) -> np.ndarray:
+        """Features of sentences in the same space, (U, E), each of length one.
+
+        Raises:
+            ConfigError: the model has no text side.
+        """
+        if self.text is None:
+            raise ConfigError(
+                f"{self.about['model']['name']}: this folder has no text side. Export a teacher that was "
+                "trained with text.",
+                reason="no_text",
+            )
+        return unit(self.text.encode(sentences))
+
+    def placed(self, eeg_BCT: np.ndarray) -> Tensor:
+        """Windows on the network's device."""
+        device = next(self.net.parameters()).device
+        return torch.as_tensor(np.ascontiguousarray(eeg_BCT, dtype=np.float32), device=device)
+
+
+def together(nets: Sequence[nn.Module]) -> nn.Module:
+    """One network, or several as one."""
+    return nets[0] if len(nets) == 1 else Ensemble(nets)
+
+
+def pack_text(side: TextSide | None) -> tuple[dict | None, dict[str, bytes]]:
+    """What ``config.json`` says of a text side, and its files by name."""
+    if side is None:
+        return None, {}
+    files = {"text.safetensors": save_state(side), "tokenizer.json": side.tokenizer.encode()}
+    weights, tokenizer = (entry(*item) for item in files.items())
+    return {**side.settings(), "weights": weights, "tokenizer": tokenizer}, files
+
+
+def weight_names(n: int) -> list[str]:
+    """File names of the weights of ``n`` networks."""
+    return ["model.safetensors"] if n == 1 else [f"model{i}.safetensors" for i in range(n)]
+
+
+def save_state(module: nn.Module) -> bytes:
+    """All weights of a module, as safetensors."""
+    return save({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()})
+
+
+def filled(make: Callable[[], nn.Module], body: bytes, where: Path) -> nn.Module:
+    """What ``make`` builds, holding exactly the tensors of a safetensors file; nothing is allocated before
+    their names and shapes are known to fit.
+
+    Raises:
+        DataError: ``not_safetensors`` or ``wrong_shape``.
+    """
+    try:
+        found = load(body)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{where}: not safetensors ({error}). Nothing else is read, because a pickle may run code.",
+            reason="not_safetensors",
+        ) from error
+    with torch.device("meta"):
+        expected = make().state_dict()
+    shapes = [{k: (tuple(v.shape), v.dtype) for k, v in state.items()} for state in (found, expected)]
+    if shapes[0] != shapes[1]:
+        name = min(k for k in shapes[0] | shapes[1] if shapes[0].get(k) != shapes[1].get(k))
+        there, wanted = (s.get(name, ("nothing",))[0] for s in shapes)
+        raise DataError(
+            f"{where}: {name} is {there}, the model wants {wanted}. Export the model again.",
+            reason="wrong_shape",
+        )
+    module = make()
+    module.load_state_dict(found)
+    return module.eval()
+
+
+def unit(features: Tensor) -> np.ndarray:
+    """Rows at length one."""
+    return nn.functional.normalize(features.float(), dim=-1).cpu().numpy()

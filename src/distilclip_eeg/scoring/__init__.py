@@ -1,0 +1,1 @@
+"""Scores: metrics of windows, events, calibration, uncertainty; from predictions alone."""

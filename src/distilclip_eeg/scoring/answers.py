@@ -1,0 +1,149 @@
+"""Figures of a run from its saved predictions alone, without model or data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from distilclip_eeg.runs import Run
+from distilclip_eeg.schema import DataError, check_choice
+from distilclip_eeg.scoring import calibration
+from distilclip_eeg.scoring.metrics import (
+    PRESETS,
+    at_parity,
+    class_aurocs,
+    confusion,
+    paper_metrics,
+    per_class,
+    window_metrics,
+)
+
+CLASS_COLUMNS = {
+    "standard": ("precision", "recall", "specificity", "f1", "auroc"),
+    "paper": ("precision", "recall", "specificity", "f1", "auc"),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How predictions are read: ``evaluate.py metrics=… calibration=… threshold=…``."""
+
+    metrics: str = "standard"
+    calibration: str = "none"
+    """Fitted on each fold's validation windows; see ``distilclip_eeg.scoring.calibration``."""
+    threshold: str = "argmax"
+    """``validation``: the one with the highest macro F1 on each fold's validation windows."""
+
+    def __post_init__(self) -> None:
+        check_choice("metrics", self.metrics, tuple(PRESETS))
+        check_choice("calibration", self.calibration, calibration.KINDS)
+        check_choice("threshold", self.threshold, calibration.THRESHOLDS)
+
+    def balances(self, split: str) -> bool:
+        """Whether background is weighted down to parity: in the article's preset, under its own protocol."""
+        return self.metrics == "paper" and split == "window"
+
+
+AS_SAVED = Reading()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The test windows of a fold, or of several."""
+
+    label: np.ndarray
+    probability_NK: np.ndarray
+    predicted: np.ndarray
+
+    def metrics(self, reading: Reading, split: str) -> dict[str, float]:
+        """One row of the reading's preset."""
+        if reading.metrics == "standard":
+            return window_metrics(self.label, self.probability_NK, self.predicted)
+        n_classes = self.probability_NK.shape[1]
+        return paper_metrics(self.label, self.predicted, n_classes, balance=reading.balances(split))
+
+
+def read_answers(run: Run, fold: int, reading: Reading = AS_SAVED, answer: Callable | None = None) -> Answers:
+    """What a fold's model says of its test windows; whatever is chosen is chosen on validation windows.
+
+    Args:
+        answer: replaces the model's probabilities by ``answer(label, n_classes)``.
+
+    Raises:
+        DataError: something is to be chosen and the fold has no validation windows, or of one class only.
+    """
+    saved = run.predictions(fold)
+    test, val = saved["part"] == "test", saved["part"] == "val"
+    label, probability_NK = saved["label"][test], saved["probability_NK"][test]
+    if answer:
+        probability_NK = answer(label, probability_NK.shape[1])
+        return Answers(label, probability_NK, probability_NK.argmax(1))
+    if reading.calibration == "none" and reading.threshold == "argmax":
+        return Answers(label, probability_NK, probability_NK.argmax(1))
+    try:
+        if not val.any():
+            raise DataError(
+                f"no validation windows to choose calibration={reading.calibration} threshold="
+                f"{reading.threshold} on.",
+                reason="no_validation",
+            )
+        fitted = calibration.fit(reading.calibration, saved["logits_NK"][val], saved["label"][val])
+        probability_NK, threshold = fitted(saved["logits_NK"][test]), None
+        if reading.threshold == "validation":
+            threshold = calibration.best_threshold(saved["label"][val], fitted(saved["logits_NK"][val]))
+    except DataError as problem:
+        raise DataError(f"{run.fold(fold)}: {problem}", reason=problem.reason) from None
+    return Answers(label, probability_NK, calibration.answers(probability_NK, threshold))
+
+
+def fold_metrics(run: Run, answer: Callable | None = None, reading: Reading = AS_SAVED) -> pd.DataFrame:
+    """One row of window metrics a fold, from the test part of its predictions.
+
+    Args:
+        answer: replaces the model's probabilities by ``answer(label, n_classes)``.
+    """
+    config = run.config
+    rows = [
+        {"fold": k, **read_answers(run, k, reading, answer).metrics(reading, config["split"]["name"])}
+        for k in run.folds_done()
+    ]
+    table = pd.DataFrame(rows)
+    if config["windows"]["balance_test"] and reading.metrics == "standard":
+        table[["brier", "ece"]] = np.nan  # at natural prevalence or not at all
+    return table
+
+
+def pooled(run: Run, reading: Reading = AS_SAVED) -> dict[str, float]:
+    """Metrics of all folds' test windows thrown together; each window is tested once."""
+    parts = [read_answers(run, k, reading) for k in run.folds_done()]
+    together = (np.concatenate([getattr(p, name) for p in parts]) for name in Answers.__dataclass_fields__)
+    return Answers(*together).metrics(reading, run.config["split"]["name"])
+
+
+def class_rows(run: Run, reading: Reading = AS_SAVED) -> pd.DataFrame:
+    """Each class against the rest (Tables III to V of the article), mean and SD over folds.
+
+    The article's accuracy of a class is its recall, its AUC the mean of recall and specificity. ``auroc``
+    ranks the scores of the class, one against rest; a class that a fold's test part lacks is left out of that
+    fold's mean.
+    """
+    config, tables = run.config, []
+    for k in run.folds_done():
+        said = read_answers(run, k, reading)
+        names = [str(c) for c in run.predictions(k)["classes"]]
+        counts = confusion(said.label, said.predicted, len(names))
+        counts = at_parity(counts) if reading.balances(config["split"]["name"]) else counts
+        rows = pd.DataFrame(per_class(counts))
+        if reading.metrics == "paper":
+            rows["auc"] = (rows["recall"] + rows["specificity"]) / 2
+        else:
+            rows["auroc"] = class_aurocs(said.label, said.probability_NK)
+        rows["support"] = np.bincount(said.label, minlength=len(names))
+        tables.append(rows.assign(**{"class": names}))
+    stacked = pd.concat(tables).groupby("class", sort=False)
+    mean, sd = stacked.mean(), stacked.std(ddof=1).add_suffix("_sd").drop(columns="support_sd")
+    table = mean.assign(support=stacked["support"].sum()).join(sd).reset_index()
+    table.insert(0, "model", config["model"]["name"])
+    table.insert(0, "split", config["split"]["name"])
+    return table

@@ -1,0 +1,161 @@
+"""From a probability each second to events."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.scoring.events.spans import Track, spans
+
+STEP_TOLERANCE_S = 1e-3
+"""Rounding of window starts that is no gap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectConfig:
+    """How a trace becomes events; applied in the order of the fields, within each stretch alone."""
+
+    smooth_s: float = 5.0
+    """Each value becomes the mean of all that start within half of this before or after it; 0 for none."""
+    threshold: float = 0.5
+    """A window counts as seizure from here on; ``inf`` raises no alarm."""
+    merge_gap_s: float = 0.0
+    """Events less than this apart become one."""
+    min_duration_s: float = 2.0
+    """Shorter events are dropped."""
+
+    def __post_init__(self) -> None:
+        for name in ("smooth_s", "merge_gap_s", "min_duration_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"detect.{name}={getattr(self, name)}: expected 0 or more seconds.")
+        if not (0 < self.threshold <= 1 or self.threshold == math.inf):
+            raise ConfigError(
+                f"detect.threshold={self.threshold}: expected a probability above 0 and up to 1, or inf."
+            )
+
+    def delay_s(self, length_s: float) -> float:
+        """Seconds from a seizure's onset until these settings could raise an alarm at the earliest, live.
+
+        The windows of the shortest event must have ended, and those that smoothing looks ahead to; the
+        filter's own look-ahead comes on top.
+        """
+        return max(length_s, self.min_duration_s) + self.smooth_s / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Probability of seizure in the windows of one recording, in time order, one window every ``hop_s``.
+
+    Where the step is larger, a stretch ends: between stretches there is no data.
+
+    Raises:
+        ConfigError: ``hop_s`` or ``length_s`` not positive, or windows that leave time between them out.
+        DataError: ``bad_trace`` where probabilities are missing or outside 0 to 1, or starts are no such
+        grid.
+    """
+
+    probability_N: np.ndarray
+    start_s_N: np.ndarray
+    hop_s: float = 1.0
+    length_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hop_s <= self.length_s < math.inf:
+            raise ConfigError(
+                f"hop_s={self.hop_s}, length_s={self.length_s}: expected 0 < hop_s <= length_s, or "
+                "there is time that no window sees."
+            )
+        for name in ("probability_N", "start_s_N"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=float))
+        if problem := self._problem():
+            raise DataError(
+                f"trace: {problem} Score every window of the recording again.", reason="bad_trace"
+            )
+
+    def _problem(self) -> str:
+        probability_N, start_s_N = self.probability_N, self.start_s_N
+        if probability_N.ndim != 1 or probability_N.shape != start_s_N.shape:
+            shapes = f"{probability_N.shape} probabilities, {start_s_N.shape} starts"
+            return f"{shapes}; expected one of each a window."
+        bad_N = ~((probability_N >= 0) & (probability_N <= 1) & np.isfinite(start_s_N))
+        if bad_N.any():
+            at = int(np.flatnonzero(bad_N)[0])
+            return f"{probability_N[at]} at {start_s_N[at]} s; expected probabilities from 0 to 1."
+        step_s = np.diff(start_s_N)
+        ends = step_s > self.length_s - STEP_TOLERANCE_S
+        off = ~ends & (np.abs(step_s - self.hop_s) > STEP_TOLERANCE_S)
+        if off.any():
+            at = int(np.flatnonzero(off)[0])
+            return (
+                f"windows at {start_s_N[at]:g} and {start_s_N[at + 1]:g} s; expected one every "
+                f"{self.hop_s:g} s in time order, {self.length_s:g} s long, or a gap."
+            )
+        return ""
+
+    @cached_property
+    def stretches(self) -> list[slice]:
+        """Windows of each stretch without a gap."""
+        breaks = np.flatnonzero(np.diff(self.start_s_N) > self.hop_s + STEP_TOLERANCE_S) + 1
+        edges = [0, *breaks.tolist(), len(self.start_s_N)]
+        return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+
+    @property
+    def recorded_P2(self) -> np.ndarray:
+        """Seconds that some window covers, (P, 2)."""
+        return self.covered([(s.start, s.stop) for s in self.stretches])
+
+    def covered(self, runs: list[tuple[int, int]]) -> np.ndarray:
+        """Seconds covered by runs of windows, given as first and one past the last, none across a gap."""
+        return spans((self.start_s_N[a], self.start_s_N[b - 1] + self.length_s) for a, b in runs)
+
+
+def smooth(trace: Trace, smooth_s: float) -> np.ndarray:
+    """Moving mean over the windows that start within ``smooth_s / 2`` of each, (N,).
+
+    Centred, so it moves no onset; at the ends of a stretch it takes what is there, and never looks across a
+    gap.
+    """
+    half = int(smooth_s / 2 / trace.hop_s + 1e-9)
+    out_N = trace.probability_N.copy()
+    for stretch in trace.stretches if half else ():
+        inside = trace.probability_N[stretch]
+        total, n = (_moving_sum(values, half) for values in (inside, np.ones_like(inside)))
+        out_N[stretch] = total / n
+    return out_N
+
+
+def _moving_sum(values_N: np.ndarray, half: int) -> np.ndarray:
+    """Each with ``half`` before and after it, zeros beyond the ends.
+
+    Added window by window, so that a part of a trace has the very sums of the whole: live alarms rest on it.
+    """
+    return sliding_window_view(np.pad(values_N, half), 2 * half + 1).sum(axis=1)
+
+
+def events_from_probability(trace: Trace, config: DetectConfig) -> Track:
+    """Events of a trace: smooth, compare with the threshold, join near ones, drop short ones.
+
+    An event reaches from the start of its first window to the end of its last. None spans a gap, and none is
+    joined to another across one. The track's stretches are those the windows cover; it may lack up to a
+    window at the end of each.
+    """
+    above_N = smooth(trace, config.smooth_s) >= config.threshold
+    runs = []
+    for stretch in trace.stretches:
+        runs += _runs(above_N[stretch], stretch.start, trace, config)
+    return Track(trace.covered(runs), trace.recorded_P2, slack_s=max(1.0, trace.length_s))
+
+
+def _runs(above: np.ndarray, offset: int, trace: Trace, config: DetectConfig) -> list[tuple[int, int]]:
+    """Runs of windows above the threshold within one stretch; counted in windows, so no length is rounded."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], above, [0]]))).reshape(-1, 2)
+    between = trace.length_s - trace.hop_s
+    gap_s = (edges[1:, 0] - edges[:-1, 1]) * trace.hop_s - between
+    apart = (gap_s > 1e-9) & (gap_s > config.merge_gap_s - 1e-9)
+    first = edges[np.concatenate([[True], apart])[: len(edges)], 0]
+    last = edges[np.concatenate([apart, [True]])[: len(edges)], 1]
+    long = (last - first) * trace.hop_s + between >= config.min_duration_s - 1e-9
+    return [(offset + int(a), offset + int(b)) for a, b in zip(first[long], last[long], strict=True)]

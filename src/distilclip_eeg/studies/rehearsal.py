@@ -1,0 +1,175 @@
+"""A dress rehearsal of ``scripts/detect.py`` on recordings that the networks of a run have not seen.
+
+``python scripts/rehearse.py run=RUN`` exports the network of every fold, sends the files of the fold's test
+part down ``detect.py``'s own road, reads the ``events.tsv`` that come out and scores them. Nothing of the run
+takes part but the exported folder, with the threshold that it has from validation windows.
+
+Written into ``RUN/rehearsal``: what ``detect.py`` writes of each recording, ``overall.csv``,
+``by_subject.csv`` and the page, ``events.txt``.
+"""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from distilclip_eeg.artefact.folder import load_folder
+from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.corpora.events_tsv import read_events
+from distilclip_eeg.deploy.detector import CHANNELS, Detector
+from distilclip_eeg.deploy.export import export
+from distilclip_eeg.deploy.screen import Item, about_of, detector_of, score
+from distilclip_eeg.deploy.writers import EVENTS
+from distilclip_eeg.progress import track
+from distilclip_eeg.report.event_tables import ranged, references
+from distilclip_eeg.report.tables import aligned, cell
+from distilclip_eeg.runs import Run, read_json, write_atomic
+from distilclip_eeg.schema import BACKGROUND
+from distilclip_eeg.scoring.events import summary, szcore
+from distilclip_eeg.scoring.events.counts import DAY_S
+from distilclip_eeg.scoring.events.latency import onset_errors, summarise
+from distilclip_eeg.scoring.events.spans import Track
+from distilclip_eeg.scoring.events.summary import NEDC_OVLP, NEDC_TAES, SZCORE_SAMPLE, Reference, Scores
+from distilclip_eeg.training.data import Data, reopen
+from distilclip_eeg.training.traces import check_whole, write_reference
+
+FOLDER = "rehearsal"
+STRICT = szcore.SzcoreConfig(tolerance_start_s=0, tolerance_end_s=0, max_event_s=DAY_S, merge_gap_s=0)
+"""An alarm counts where it overlaps a seizure; nothing is widened, merged or split."""
+OVERLAP = f"overlap ({szcore.LIBRARY})"
+SCORERS = {**summary.SCORERS, OVERLAP: partial(szcore.event_counts, config=STRICT)}
+LATENCIES = {"onset error": onset_errors}
+
+
+def rehearse(run: Run, *, hop_s: float = 1.0, device: str = "auto", n_jobs: int = -1, **roots) -> str:
+    """Detect and score the test recordings of every finished fold; files that still hold are kept.
+
+    Args:
+        hop_s: seconds from one window to the next.
+        roots: ``dataset`` and ``store``, where these folders are now, if not where the run had them.
+
+    Returns:
+        The page.
+
+    Raises:
+        ConfigError: the run's networks cannot be exported, or were trained on parts of what they would test.
+        DataError: the data are not the run's, or ``detect.py`` refuses one of its files.
+    """
+    config, data = reopen(run, device=device, n_jobs=n_jobs, **roots)
+    path_of = {ref.recording: ref.path for ref in build(config["dataset"]["corpus"]).recordings()}
+    for fold in run.folds_done():
+        check_whole(run, data, fold)
+    write_reference(run, data)
+    known, found, thresholds = references(run), [], []
+    settings = load("detect", ["weights=-", "input=-", "output=-", f"hop_s={hop_s}", f"device={device}"])
+    missing = config["dataset"].get("missing_channels", "skip")
+    settings |= {"figure": False, "channels": next(k for k, v in CHANNELS.items() if v == missing)}
+    for fold in run.folds_done():
+        detector, about = exported(run, fold, settings, n_jobs=n_jobs, **roots)
+        names = tested(data, fold)
+        for name in track(names, len(names), f"fold {fold}: from file to events"):
+            score(detector, Item(path_of[name], Path(name)), run.path / FOLDER, about, settings)
+        thresholds.append(detector.detect.threshold)
+        chosen = [known[name] for name in names]
+        hypotheses = {name: read_back(run.path / FOLDER, known[name]) for name in names}
+        found.append(summary.score(chosen, hypotheses, SCORERS, LATENCIES))
+    return write_tables(run, summary.combine(found), thresholds, hop_s)
+
+
+def exported(run: Run, fold: int, settings: dict, **where) -> tuple[Detector, dict]:
+    """A fold's network as whoever gets its folder has it, and what its records say of it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model"
+        export(run, fold, path, onnx=False, device=settings["device"], **where)
+        folder = load_folder(path)
+        detector = detector_of(folder, settings)
+    return detector, about_of(folder, detector, settings)
+
+
+def tested(data: Data, fold: int) -> list[str]:
+    """Recordings of the test part."""
+    return sorted(data.windows["recording_name"][data.rows(fold, "test")].unique())
+
+
+def read_back(folder: Path, reference: Reference) -> Track:
+    """The events that were written of a recording; its gaps are no data."""
+    rows = read_events(folder / f"{reference.recording}{EVENTS}").rows
+    events = [(row.onset_s, row.offset_s) for row in rows if row.label != BACKGROUND]
+    return Track(np.array(events).reshape(-1, 2), reference.track.recorded_P2)
+
+
+def write_tables(run: Run, scores: Scores, thresholds: list[float], hop_s: float) -> str:
+    """Both tables and the page, in the run's folder ``rehearsal``."""
+    overall, people = summary.overall(scores), by_subject(scores)
+    text = page(run, overall, people, thresholds, hop_s)
+    folder = run.path / FOLDER
+    write_atomic(folder / "overall.csv", overall.to_csv(index=False).encode())
+    write_atomic(folder / "by_subject.csv", people.to_csv(index=False).encode())
+    write_atomic(folder / "events.txt", f"{text}\n".encode())
+    return text
+
+
+def by_subject(scores: Scores) -> pd.DataFrame:
+    """A row a subject: seizures, hours, sensitivity and false alarms by each scorer, onset error; last, all.
+
+    ``false time`` is the share of the time without seizure that is under alarm, second by second: an alarm
+    that never ends finds every seizure.
+    The onset error is the first overlapping alarm's start less the seizure's, seconds, negative where the
+    alarm came first: its median, quartiles, and how many seizures have one.
+    """
+    table = summary.by_subject(scores)
+    rows = []
+    for who, part in [*table.groupby("subject"), ("all", table)]:
+        sums = part.groupby("scorer")[["tp", "fp", "fn", "hours"]].sum()
+        row = {"subject": who, "seizures": int(sums.loc[NEDC_OVLP, ["tp", "fn"]].sum())}
+        row["hours"] = sums.loc[NEDC_OVLP, "hours"]
+        for name in (OVERLAP, NEDC_OVLP, NEDC_TAES):
+            tp, fp, fn, _ = sums.loc[name]
+            row |= {f"{name} sensitivity": tp / (tp + fn) if tp + fn else np.nan, f"{name} false alarms": fp}
+        tp, fp, fn, hours = sums.loc[SZCORE_SAMPLE]
+        quiet_s = 3600 * hours - tp - fn
+        row["false time"] = fp / quiet_s if quiet_s else np.nan
+        errors = scores.latency if who == "all" else scores.latency[scores.latency["subject"] == who]
+        rows.append(row | {f"onset error {k}": v for k, v in summarise(errors["latency_s"]).items()})
+    return pd.DataFrame(rows)
+
+
+def page(run: Run, overall: pd.DataFrame, people: pd.DataFrame, thresholds: list[float], hop_s: float) -> str:
+    """Everything a reader needs beside the figures, and the figures."""
+    config, first = run.config, overall.iloc[0]
+    signals = config["signals"]
+    head = ["subject", "seizures", "minutes", "overlap %", "OVLP %", "TAES %", "false alarms"]
+    head += ["false time %", "onset error s (quartiles)"]
+    body = []
+    for _, row in people.iterrows():
+        share = [cell(row[f"{name} sensitivity"], np.nan) for name in (OVERLAP, NEDC_OVLP, NEDC_TAES)]
+        errors = [row[f"onset error {name}"] for name in ("median_s", "q25_s", "q75_s")]
+        error = "-" if np.isnan(errors[0]) else "{:+.1f} ({:+.1f} to {:+.1f})".format(*errors)
+        minutes, alarms = f"{60 * row['hours']:.1f}", f"{row[f'{NEDC_OVLP} false alarms']:.0f}"
+        cells = [row["subject"], str(row["seizures"]), minutes, *share, alarms]
+        body.append([*cells, cell(row["false time"], np.nan), error])
+    lines = [
+        f"{config['dataset']['name']}, {config['model']['name']}, split={config['split']['name']}, "
+        f"signals.phase={signals['phase']} signals.normalize={signals['normalize']}: "
+        f"{read_json(run.path / 'data.json')['leak_note']}",
+        f"{first['recordings']} test recordings of {first['subjects']} subjects, {first['hours']:.2f} h, "
+        f"{first['unscored']} unscored; each file by the exported network of a fold that never saw it, every "
+        f"{hop_s:g} s; events read back from events.tsv",
+        f"thresholds by fold, from validation recordings: {' '.join(f'{t:.3g}' for t in thresholds)}",
+        aligned(head, body, 1),
+        f"overlap: {szcore.LIBRARY} without tolerance or merging; false alarms as OVLP counts them; false "
+        "time: share of the time without seizure that is under alarm; onset error: start of the first alarm "
+        "on a seizure less its onset",
+    ]
+    if first["seconds"] < DAY_S:
+        lines.append("less than 24 h of recording: no rate of false alarms can be told")
+    else:
+        lines += [
+            f"{r['scorer']}: sensitivity {ranged(r, 'sensitivity', 100)} %, false alarms per 24 h "
+            f"{ranged(r, 'fp_per_24h', 1)}, precision {ranged(r, 'precision', 100)} %"
+            for _, r in overall.iterrows()
+        ]
+        lines.append("in brackets: 95 % over subjects, none below six of them")
+    return "\n".join(lines)

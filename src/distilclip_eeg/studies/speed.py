@@ -1,0 +1,103 @@
+"""Sizes and speeds of networks, measured in turns on one machine."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from distilclip_eeg.config.compose import build
+from distilclip_eeg.runs import commit, provenance, write_atomic
+from distilclip_eeg.training.data import Data
+
+SPEED = "speed.csv"
+"""Where it stands, beside the tables of results."""
+KEY = ["n_chans", "n_times", "n_outputs", "hardware"]
+"""What a network's speed belongs to, beside its name and settings."""
+ROUNDS, SEED = 5, 0
+
+
+def hardware(device: str) -> str:
+    """The GPU that ``device`` stands for here, else the kind of machine."""
+    cuda = device != "cpu" and torch.cuda.is_available()
+    return torch.cuda.get_device_name() if cuda else provenance()["machine"]
+
+
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """Wall time of ``work``, to the end of what it started on a GPU."""
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def measure_speed(nets: dict[str, dict], sizes: dict, device: torch.device) -> pd.DataFrame:
+    """Parameters, ms of a training step (32 windows) and windows scored a second (batches of 256).
+
+    The networks take turns on random windows, so that what else the machine does falls on all alike; the
+    best of five rounds counts. A step is forward and backward; the optimiser's part is left out.
+
+    Args:
+        nets: ``model.net`` of a config, by the name that the network goes by.
+
+    Returns:
+        A row a network; ``minutes`` is what its measurement took.
+    """
+    torch.manual_seed(SEED)
+    built = {name: build(config, **sizes).to(device) for name, config in nets.items()}
+    eeg = torch.randn(256, sizes["n_chans"], sizes["n_times"]).to(device)
+    label = torch.zeros(32, dtype=torch.long, device=device)
+    taken = {name: np.full((ROUNDS, 2), np.nan) for name in nets}
+    for i in range(ROUNDS):
+        for name, net in built.items():
+            net.train()
+            taken[name][i, 0] = seconds_of(
+                lambda: torch.nn.functional.cross_entropy(net(eeg[:32]), label).backward(), device
+            )
+            net.eval()
+            with torch.no_grad():
+                taken[name][i, 1] = seconds_of(lambda: net(eeg), device)
+    rows = []
+    for name, net in built.items():
+        step, score = taken[name].min(0)
+        row = {"model": name, **{size: sizes[size] for size in KEY[:3]}}
+        row["parameters"] = sum(p.numel() for p in net.parameters())
+        row |= {"step_ms": round(1000 * step, 2), "windows_per_s": round(len(eeg) / score)}
+        rows.append(row | {"minutes": round(taken[name].sum() / 60, 3), "seed": SEED})
+    return pd.DataFrame(rows)
+
+
+def with_speed(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Result rows with what ``path`` says of their networks (column ``net``), sizes and machines."""
+    columns = ["parameters", "step_ms", "windows_per_s"]
+    if not path.exists() or rows.empty:
+        return rows.assign(**dict.fromkeys(columns, np.nan))
+    net = rows["net"].fillna(rows["model"]) if "net" in rows else rows["model"]
+    measured = pd.read_csv(path).rename(columns={"model": "net"})[["net", *KEY, *columns]]
+    return rows.assign(net=net).merge(measured, on=["net", *KEY], how="left")
+
+
+def known_speeds(path: Path, sizes: dict) -> pd.DataFrame:
+    """The rows of ``path`` that belong to ``sizes`` (any of ``KEY``), by the networks' names."""
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["model", *KEY])
+    mine = np.all([table[key] == sizes[key] for key in KEY if key in sizes], axis=0)
+    return table[mine].set_index("model")
+
+
+def speeds(nets: dict[str, dict], data: Data, device: torch.device, path: Path) -> pd.DataFrame:
+    """These networks' speeds on the data's sizes and this machine; all measured if ``path`` lacks one."""
+    sizes = data.sizes()
+    here = {**sizes, "hardware": hardware(device.type)}
+    if set(nets) - set(known_speeds(path, here).index):
+        command = f"python scripts/reproduce_table1.py dataset={data.store.manifest['corpus']}"
+        found = measure_speed(nets, sizes, device).assign(
+            hardware=here["hardware"], commit=commit(), command=command
+        )
+        table = pd.concat([pd.read_csv(path), found]) if path.exists() else found
+        table = table.drop_duplicates(["model", *KEY], keep="last")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, table.to_csv(index=False).encode())
+    return known_speeds(path, here)

@@ -1,0 +1,1 @@
+"""Training: a corpus as batches, tasks, the one loop, cross-validation."""

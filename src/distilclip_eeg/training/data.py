@@ -1,0 +1,196 @@
+"""A corpus as the models see it: store, window index, folds, and the rows of each part."""
+
+import hashlib
+import inspect
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from distilclip_eeg.config.compose import build, read
+from distilclip_eeg.progress import track
+from distilclip_eeg.runs import Run, read_json, write_atomic
+from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.signals import audit, splits
+from distilclip_eeg.signals.preprocess import SignalConfig
+from distilclip_eeg.signals.splits import SplitConfig
+from distilclip_eeg.signals.store import Store, data_report, prepare
+from distilclip_eeg.signals.windows import WindowConfig, around, balanced, coin_labels, cut, without
+from distilclip_eeg.text.measures import measure
+from distilclip_eeg.text.metadata import FACTS
+from distilclip_eeg.training.loaders import WindowSource
+
+MEASURES_SOURCE = Path(inspect.getfile(measure)).read_bytes()
+"""How windows are measured; what was kept by an earlier way is not used."""
+CHUNK = 512
+"""Windows that are measured at a time; fewer where each is seen with its surroundings."""
+
+
+@dataclass
+class Data:
+    """A corpus as the models see it."""
+
+    store: Store
+    windows: pd.DataFrame
+    """The index with recording_name, subject and a ``fold<k>`` column a fold."""
+    length: int
+    signals: SignalConfig
+    cut: WindowConfig
+    audit: dict[str, float | None]
+    leak_note: str
+    """The audit in words, as every table carries it."""
+    _measures: dict[float | None, pd.DataFrame] = field(default_factory=dict)
+
+    def rows(self, fold: int, part: str) -> np.ndarray:
+        return np.flatnonzero(self.windows[f"fold{fold}"] == part)
+
+    def source(self, fit_rows: np.ndarray) -> WindowSource:
+        """Windows normalised as configured; ``fit_rows`` are training rows."""
+        return WindowSource(self.store, self.windows, self.length, self.signals.normalize, fit_rows)
+
+    def measures(self, context_s: float | None = None) -> pd.DataFrame:
+        """What the descriptions are made of, for every window: from its own microvolts, no label in reach.
+
+        Kept in the store beside the signal, so that no later command measures the same windows again.
+
+        Args:
+            context_s: measure this many seconds around each window instead (``TextConfig.context_s``).
+        """
+        if context_s not in self._measures:
+            first = self.windows["first"].to_numpy()
+            length = self.length if context_s is None else round(context_s * self.store.sfreq)
+            # Pieces as recorded: where time was excluded is known from annotations.
+            start_N, length_N = around(first, self.length, length, self.store.pieces)
+            key = hashlib.sha256(MEASURES_SOURCE + start_N.tobytes() + length_N.tobytes()).hexdigest()[:16]
+            path = self.store.path / f"measures-{key}.parquet"
+            if path.exists():
+                self._measures[context_s] = pd.read_parquet(path)
+            else:
+                self._measures[context_s] = table = self._measure(start_N, length_N)
+                with suppress(DataError):  # a store that belongs to others may be read-only
+                    write_atomic(path, table.to_parquet())
+        return self._measures[context_s]
+
+    def _measure(self, start_N: np.ndarray, length_N: np.ndarray) -> pd.DataFrame:
+        """A row a stretch, in their order."""
+        stretches, parts = self.windows.assign(first=start_N), []
+        for n in np.unique(length_N):
+            source = WindowSource(self.store, stretches, n, "recording")
+            rows = np.flatnonzero(length_N == n)
+            size = max(1, CHUNK * self.length // n)
+            parts += [(source, rows[i : i + size]) for i in range(0, len(rows), size)]
+        tables = [
+            measure(source.microvolts(rows), self.store.sfreq, self.store.ch_names).set_index(rows)
+            for source, rows in track(parts, len(parts), "describing windows")
+        ]
+        return pd.concat(tables).sort_index()
+
+    def metadata(self) -> pd.DataFrame:
+        """Allow-listed facts of each window's recording (``text.metadata.FACTS``), empty where unknown."""
+        used = self.store.recordings[self.store.recordings["skipped"] == ""].set_index("number")
+        known = used["metadata"].map(json.loads)
+        facts = {fact: known.map(lambda facts, fact=fact: facts.get(fact, "")) for fact in FACTS}
+        return pd.DataFrame(facts).loc[self.windows["recording"]].reset_index(drop=True)
+
+    def sizes(self) -> dict:
+        """The four sizes every model takes from the data."""
+        return {
+            "n_chans": len(self.store.ch_names),
+            "n_times": self.length,
+            "sfreq": self.store.sfreq,
+            "n_outputs": len(self.store.classes),
+        }
+
+
+def load_data(config: dict) -> Data:
+    """Store, window index and folds of ``config``; settings are checked before any file is read."""
+    signals = read(SignalConfig, config["signals"], "signals")
+    windows_config = read(WindowConfig, config["windows"], "windows")
+    corpus = build(config["dataset"]["corpus"])
+    store = prepare(corpus, signals, Path(config["store"]["root"]), n_jobs=config["n_jobs"], progress=track)
+    windows = index_windows(store, windows_config)
+    if config["split"]["name"] == "auto":
+        config["split"]["name"] = auto_split(store, windows)
+    split = read(SplitConfig, config["split"], "split")
+    if split.name != "window" and not store.manifest["identified"]:
+        raise ConfigError(
+            f"split={split.name}: the windows of {store.manifest['corpus']} carry neither recording nor "
+            "subject. Use split=window, or the recordings themselves."
+        )
+    placebo = windows_config.labels == "coin"
+    windows = coin_labels(windows, config["seed"]) if placebo else windows
+    length = round(windows_config.length_s * store.sfreq)
+    length_s = length / store.sfreq
+    folds = splits.make_folds(windows, split, config["seed"], length_s)
+    config["split"]["n_folds"] = len(audit.fold_columns(folds))  # a split's own number
+    shares = audit.audit(folds, length_s) if store.manifest["identified"] else audit.UNKNOWN
+    audit.check_audit(shares, split.name)
+    note = ("placebo labels, a coin per subject; " if placebo else "") + audit.audit_line(split.name, shares)
+    return Data(store, folds, length, signals, windows_config, shares, note)
+
+
+def reopen(run: Run, *, device: str = "auto", n_jobs: int = -1, **roots: str | None) -> tuple[dict, Data]:
+    """The config of a run and the data it was made from.
+
+    Args:
+        roots: ``dataset`` and ``store``, where these folders are now, if not where the run had them.
+
+    Raises:
+        DataError: ``folds_differ`` where the data that are there now give other folds.
+    """
+    config = run.config | {"device": device, "n_jobs": n_jobs}
+    if roots.get("dataset"):
+        config["dataset"]["root"] = config["dataset"]["corpus"]["root"] = roots["dataset"]
+    if roots.get("store"):
+        config["store"]["root"] = roots["store"]
+    data = load_data(config)
+    if splits.folds_hash(data.windows) != read_json(run.path / "data.json")["folds_sha256"]:
+        raise DataError(
+            f"run={run.path}: its folds are not those of the data that are there now. Give the data it was "
+            "trained on, dataset.root=FOLDER.",
+            reason="folds_differ",
+        )
+    return config, data
+
+
+def index_windows(store: Store, config: WindowConfig) -> pd.DataFrame:
+    """The window index of a store, with recording_name, subject and official part of each window."""
+    pieces = without(store.pieces, store.excluded, store.sfreq)
+    windows = cut(pieces, store.events, store.classes, store.sfreq, config)
+    used = store.recordings[store.recordings["skipped"] == ""].set_index("number")
+    for column, source in (("recording_name", "recording"), ("subject", "subject"), ("part", "part")):
+        windows[column] = used[source].loc[windows["recording"]].to_numpy()
+    return windows
+
+
+def auto_split(store: Store, windows: pd.DataFrame) -> str:
+    """``split=auto``: the strictest protocol that the corpus allows."""
+    if not store.manifest["identified"]:
+        return "window"
+    return "subject" if windows["subject"].nunique() >= 5 else "recording"
+
+
+def describe_data(data: Data) -> str:
+    """The data report, with windows by class."""
+    counts = data.windows["label"].value_counts().sort_index()
+    names = ", ".join(f"{data.store.classes[k]} {n:,}" for k, n in counts.items())
+    return f"{data_report(data.store)}\n  windows of {data.cut.length_s:g} s: {names}"
+
+
+def train_rows(data: Data, fold: int, seed: int, part: str = "train") -> np.ndarray:
+    """Training rows of a fold, balanced where configured; a pure function of the seed."""
+    rows = data.rows(fold, part)
+    if data.cut.balance_train:
+        rows = rows[balanced(data.windows["label"].to_numpy()[rows], np.random.default_rng([seed, fold]))]
+    return rows
+
+
+def test_rows(data: Data, fold: int, seed: int) -> np.ndarray:
+    """Test rows of a fold, balanced only where configured."""
+    rows = data.rows(fold, "test")
+    if data.cut.balance_test:
+        rows = rows[balanced(data.windows["label"].to_numpy()[rows], np.random.default_rng([seed, fold, 1]))]
+    return rows

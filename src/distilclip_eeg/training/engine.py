@@ -1,0 +1,365 @@
+"""The one training loop, and prediction.
+
+Everything random is a pure function of (seed, epoch) or (seed, step): the order of windows, and the state
+of dropout, which is seeded at every step. A checkpoint is therefore weights, optimiser and a step number,
+and a run that was killed ends with the same bytes as one that was not (CPU, fp32).
+"""
+
+import hashlib
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.tensorboard import SummaryWriter
+
+from distilclip_eeg.runs import write_atomic
+from distilclip_eeg.schema import ConfigError, DataError, check_choice
+from distilclip_eeg.scoring.metrics import macro_f1
+from distilclip_eeg.training.loaders import WindowSource, epoch_order
+
+MIXED = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig:
+    """``trainer`` of the configs."""
+
+    epochs: int
+    max_steps: int | None = None
+    """Stop after this many steps in all, whatever ``epochs`` says."""
+    batch_size: int = 32
+    precision: str = "fp32"
+    """``fp32``, ``bf16`` (CPU too) or ``fp16`` (CUDA only)."""
+    patience: int | None = None
+    """Stop after this many epochs without a better validation macro F1."""
+
+    def __post_init__(self) -> None:
+        check_choice("trainer.precision", self.precision, tuple(MIXED))
+        for name in ("epochs", "batch_size", "max_steps", "patience"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ConfigError(f"trainer.{name}={getattr(self, name)} must be 1 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """``optim`` of the configs; the article: Adam with weight decay, betas (0.9, 0.999), 1e-5."""
+
+    name: str = "adam"
+    lr: float = 1e-5
+    text_lr: float | None = None
+    """Rate of the text encoder; null: ``lr``."""
+    weight_decay: float = 1e-4
+    grad_clip: float | None = 1.0
+    warmup_steps: int = 0
+    ema: float = 0.0
+    """Decay of the running mean of weights that is evaluated and kept, reached gradually (``running_mean``);
+    0: the weights themselves."""
+
+    def __post_init__(self) -> None:
+        check_choice("optim.name", self.name, ("adam", "adamw"))
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"optim.ema={self.ema} must be in [0, 1).")
+
+
+def make_accelerator(precision: str, device: str) -> Accelerator:
+    """Device and mixed precision; what the device cannot do is refused before any work."""
+    check_choice("device", device, ("auto", "cpu", "cuda"))
+    cuda = torch.cuda.is_available() and device != "cpu"
+    if device == "cuda" and not cuda:
+        raise ConfigError("device=cuda, but torch finds no CUDA GPU. Use device=auto or device=cpu.")
+    if precision == "fp16" and not cuda:
+        raise ConfigError("trainer.precision=fp16 needs a CUDA GPU and none is in use; use bf16 or fp32.")
+    AcceleratorState._reset_state(reset_partial_state=True)  # else a process keeps its first precision
+    accelerator = Accelerator(mixed_precision=MIXED[precision], cpu=not cuda)
+    if accelerator.num_processes > 1:
+        raise ConfigError(
+            f"started with {accelerator.num_processes} processes; one fold trains on one device. Start one "
+            "process a GPU with fold=0, fold=1, … instead: they fill the same run folder."
+        )
+    return accelerator
+
+
+def make_optimizer(task: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+    """Adam over everything trainable; the text encoder's own parameters at ``text_lr``."""
+    text, rest = [], []
+    for name, parameter in task.named_parameters():
+        if parameter.requires_grad:
+            (text if name.startswith("model.text.") else rest).append(parameter)
+    groups = [{"params": rest, "lr": config.lr}]
+    if text:
+        groups.append({"params": text, "lr": config.lr if config.text_lr is None else config.text_lr})
+    kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
+    optimizer = kind(groups, betas=(0.9, 0.999), weight_decay=config.weight_decay, fused=True)
+    for group in optimizer.param_groups:
+        group["peak_lr"] = group["lr"]
+    return optimizer
+
+
+def running_mean(decay: float) -> Callable:
+    """Exponential mean of the weights; its decay at step n is min(decay, (1 + n) / (10 + n)).
+
+    A constant decay of 0.995 would leave a third of a 200-step run's mean to its first weights.
+    """
+
+    def update(averaged: list, current: list, n: torch.Tensor) -> None:
+        get_ema_multi_avg_fn(min(decay, (1 + int(n)) / (10 + int(n))))(averaged, current, n)
+
+    return update
+
+
+def kept_state(module: nn.Module) -> dict[str, torch.Tensor]:
+    """What training changes: trainable parameters and buffers; a frozen body is not copied."""
+    state = {k: v for k, v in module.named_parameters() if v.requires_grad} | dict(module.named_buffers())
+    return {k: v.detach().cpu().clone() for k, v in state.items()}
+
+
+def write_checkpoint(path: Path, content: dict) -> None:
+    """A torch file behind its own SHA-256, renamed into place."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    body = buffer.getvalue()
+    write_atomic(path, hashlib.sha256(body).hexdigest().encode() + body)
+
+
+def read_checkpoint(path: Path) -> dict:
+    """What ``write_checkpoint`` wrote; a damaged file is an error, never a silent fresh start."""
+    data = path.read_bytes()
+    if hashlib.sha256(data[64:]).hexdigest().encode() != data[:64]:
+        raise DataError(
+            f"{path} is damaged (its SHA-256 does not fit). Delete this file to train the fold anew.",
+            reason="corrupt_checkpoint",
+        )
+    return torch.load(io.BytesIO(data[64:]), map_location="cpu", weights_only=True)
+
+
+class Fit:
+    """One fold's training; it begins at the newest checkpoint and ``run()`` goes to the last epoch.
+
+    Args:
+        task: see ``tasks``; ``task.logits`` answers a batch that is not trained on.
+        train_rows, val_rows: rows of the window index; without any to validate on, the last epoch is kept.
+        folder: checkpoint, history.csv and tensorboard go here.
+        augment: varies the EEG of a training batch, ``augment(eeg_BCT, rows, seed=, epoch=)``, or None.
+        tick: called as ``tick(steps, text)`` while working.
+        after_epoch: called with the epoch's row of history.csv once that epoch is saved; what it raises
+            ends training, which can be continued.
+    """
+
+    def __init__(
+        self,
+        task: nn.Module,
+        source: WindowSource,
+        train_rows: np.ndarray,
+        val_rows: np.ndarray,
+        folder: Path,
+        *,
+        trainer: TrainerConfig,
+        optim: OptimConfig,
+        seed: int,
+        accelerator: Accelerator,
+        augment: Callable[..., torch.Tensor] | None = None,
+        tick: Callable[[int, str], None] = lambda steps, text: None,
+        after_epoch: Callable[[dict], None] = lambda row: None,
+    ):
+        self.source, self.train_rows, self.val_rows = source, train_rows, val_rows
+        self.folder, self.trainer, self.optim, self.seed, self.tick = folder, trainer, optim, seed, tick
+        self.accelerator, self.augment, self.after_epoch = accelerator, augment, after_epoch
+        self.task, self.optimizer = accelerator.prepare(task, make_optimizer(task, optim))
+        self.plain = accelerator.unwrap_model(self.task)
+        self.averaged = (
+            AveragedModel(self.plain, multi_avg_fn=running_mean(optim.ema), use_buffers=True)
+            if optim.ema
+            else None
+        )
+        self.steps_per_epoch = -(-len(train_rows) // trainer.batch_size)
+        self.epoch, self.step = 0, 0
+        self.history: list[dict] = []
+        self.best: dict | None = None
+        self.checkpoint = folder / "checkpoint.pt"
+        if self.checkpoint.exists():
+            self.resume()
+
+    @property
+    def total_steps(self) -> int:
+        steps = self.steps_per_epoch * self.trainer.epochs
+        return min(steps, self.trainer.max_steps or steps)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The task whose weights are judged and kept."""
+        return self.averaged.module if self.averaged else self.plain
+
+    def run(self) -> nn.Module:
+        """Train; returns the task with the weights of the best epoch, in eval mode."""
+        while not self.finished():
+            terms = self.train_epoch()
+            self.close_epoch(terms)
+        with torch.no_grad():
+            target = dict(self.plain.named_parameters()) | dict(self.plain.named_buffers())
+            for name, value in self.best["state"].items():
+                target[name].copy_(value)
+        return self.plain.eval()
+
+    def finished(self) -> bool:
+        stale = (
+            self.best is not None
+            and self.trainer.patience
+            and self.epoch - self.best["epoch"] >= self.trainer.patience
+        )
+        return bool(self.step >= self.total_steps or stale)
+
+    def train_epoch(self) -> dict[str, float]:
+        """One pass over the training windows; means of every loss term."""
+        self.task.train()
+        order = epoch_order(self.train_rows, self.seed, self.epoch)
+        sums: dict[str, float] = {}
+        hits = seen = 0
+        batches = [
+            order[i : i + self.trainer.batch_size] for i in range(0, len(order), self.trainer.batch_size)
+        ]
+        for rows in batches[: self.total_steps - self.step]:
+            terms = self.train_step(rows)
+            label = torch.from_numpy(self.source.label[rows])
+            hits += int((terms.pop("logits").argmax(1).cpu() == label).sum())
+            seen += len(rows)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
+            self.tick(1, f"epoch {self.epoch + 1}/{self.trainer.epochs}, loss {float(terms['loss']):.3f}")
+        return {k: v / seen for k, v in sums.items()} | {"accuracy": hits / seen}
+
+    def train_step(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        torch.manual_seed(hash((self.seed, self.step)) % 2**31)  # dropout depends on the step alone
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * min(1.0, (self.step + 1) / (self.optim.warmup_steps + 1))
+        batch = self.source.batch(rows, self.accelerator.device)
+        if self.augment:
+            eeg_BCT = self.augment(batch.eeg_BCT, rows, seed=self.seed, epoch=self.epoch)
+            batch = replace(batch, eeg_BCT=eeg_BCT)
+        with self.accelerator.autocast():
+            terms = self.task(batch)
+        if not torch.isfinite(terms["loss"]):
+            raise DataError(
+                f"{self.folder}: the loss is {terms['loss'].item()} at step {self.step} (epoch {self.epoch}, "
+                f"windows {rows[:4].tolist()} …). Lower optim.lr; the last epoch's checkpoint is intact.",
+                reason="non_finite",
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(terms["loss"])
+        if self.optim.grad_clip:
+            self.accelerator.clip_grad_norm_(self.plain.parameters(), self.optim.grad_clip)
+        self.optimizer.step()
+        self.plain.after_step()
+        if self.averaged:
+            self.averaged.update_parameters(self.plain)
+        self.step += 1
+        return {k: v.detach() for k, v in terms.items()}
+
+    def close_epoch(self, terms: dict[str, float]) -> None:
+        """Validate, remember the best, save."""
+        judged = self.validate() if len(self.val_rows) else {}
+        row = {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "train_loss": terms.pop("loss"),
+            "train_accuracy": terms.pop("accuracy"),
+            **judged,
+            **{f"train_{k}": v for k, v in terms.items()},
+        }
+        self.history.append(row)
+        self.epoch += 1
+        if self.best is None or not judged or self.beaten(row):
+            self.best = {
+                "epoch": self.epoch,
+                "f1": row.get("val_macro_f1"),
+                "loss": row.get("val_loss"),
+                "state": kept_state(self.evaluated),
+            }
+        self.log(row)
+        write_checkpoint(self.checkpoint, self.state())
+        self.after_epoch(row)
+
+    def beaten(self, row: dict) -> bool:
+        """Whether an epoch is better than the best so far."""
+        return (row["val_macro_f1"], -row["val_loss"]) > (self.best["f1"], -self.best["loss"])
+
+    def validate(self) -> dict[str, float]:
+        """Loss, accuracy and macro F1 on the validation windows."""
+        logits = predict(self.evaluated, self.source, self.val_rows, self.accelerator)
+        label, predicted = self.source.label[self.val_rows], logits.argmax(1)
+        log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        return {
+            "val_loss": float(-log_p[np.arange(len(label)), label].mean()),
+            "val_accuracy": float((predicted == label).mean()),
+            "val_macro_f1": macro_f1(label, predicted, logits.shape[1]),
+        }
+
+    def log(self, row: dict) -> None:
+        write_atomic(self.folder / "history.csv", pd.DataFrame(self.history).to_csv(index=False).encode())
+        with SummaryWriter(str(self.folder / "tensorboard")) as writer:
+            for name, value in row.items():
+                part, _, what = name.partition("_")
+                if what:
+                    writer.add_scalar(f"{part}/{what}", value, row["epoch"])
+
+    def state(self) -> dict:
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "history": self.history,
+            "best": self.best,
+            "task": kept_state(self.plain),
+            "optimizer": self.optimizer.state_dict(),
+            "averaged": kept_state(self.averaged) if self.averaged else None,
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else None,
+        }
+
+    def resume(self) -> None:
+        """Continue after the last whole epoch."""
+        saved = read_checkpoint(self.checkpoint)
+        with torch.no_grad():
+            for module, state in ((self.plain, saved["task"]), (self.averaged, saved["averaged"])):
+                if module is not None:
+                    target = dict(module.named_parameters()) | dict(module.named_buffers())
+                    for name, value in state.items():
+                        target[name].copy_(value)
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.accelerator.scaler and saved["scaler"]:
+            self.accelerator.scaler.load_state_dict(saved["scaler"])
+        self.epoch, self.step = saved["epoch"], saved["step"]
+        self.history, self.best = saved["history"], saved["best"]
+
+
+@torch.no_grad()
+def predict(
+    task: nn.Module, source: WindowSource, rows: np.ndarray, accelerator: Accelerator, batch_size: int = 256
+) -> np.ndarray:
+    """What ``task.logits`` answers to the windows at ``rows``, (N, K) float32, dropout off."""
+    training = task.training
+    task.eval()
+    out = []
+    for i in range(0, len(rows), batch_size):
+        with accelerator.autocast():
+            logits = task.logits(source.batch(rows[i : i + batch_size], accelerator.device))
+        out.append(logits.float().cpu().numpy())
+    task.train(training)
+    return np.concatenate(out)
+
+
+class Timed:
+    """``with Timed() as t: …; t.seconds``."""
+
+    def __enter__(self) -> "Timed":
+        self.start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.seconds = time.perf_counter() - self.start

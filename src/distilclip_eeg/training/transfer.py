@@ -1,0 +1,133 @@
+"""One corpus's models on another: ``python evaluate.py run=RUN dataset=OTHER``.
+
+Every fold's network scores every window of the other corpus; nothing of that corpus is fitted, chosen or
+calibrated. The signals are made as the run's were (filter, rate, montage, normalisation), so the two corpora
+must share a montage. Where the classes differ, both are reduced to background and seizure.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from distilclip_eeg.config.compose import build, read
+from distilclip_eeg.models.weights import load_network
+from distilclip_eeg.progress import track
+from distilclip_eeg.runs import Run, provenance, read_json, write_json, write_predictions, write_yaml
+from distilclip_eeg.schema import BACKGROUND, ConfigError
+from distilclip_eeg.scoring.metrics import window_metrics
+from distilclip_eeg.signals.preprocess import SignalConfig
+from distilclip_eeg.signals.store import Store, data_report, prepare
+from distilclip_eeg.signals.windows import WindowConfig
+from distilclip_eeg.training import engine
+from distilclip_eeg.training.data import index_windows
+from distilclip_eeg.training.loaders import WindowSource
+from distilclip_eeg.training.tasks import ClassifyTask
+
+PROTOCOL = "transfer"
+"""Name of this protocol in tables, where others have their split."""
+BINARY = (BACKGROUND, "seiz")
+
+
+@dataclass(frozen=True)
+class Target:
+    """The other corpus, and where its windows and scores go."""
+
+    dataset: dict
+    """Its ``dataset`` section, montage set to the run's."""
+    store_root: Path
+    run_root: Path
+    device: str
+    n_jobs: int
+
+
+def transfer(run: Run, target: Target) -> Run:
+    """Score the other corpus with every fold's network; the result is a run folder of its own.
+
+    Raises:
+        ConfigError: the run has no network, normalises by training recordings, or its channels differ.
+    """
+    made = run.config
+    if made["model"]["kind"] == "floor":
+        raise ConfigError(f"run={run.path}: {made['model']['name']} keeps no weights; give a network's run.")
+    signals = read(SignalConfig, made["signals"], "signals")
+    if signals.normalize == "train":
+        raise ConfigError(
+            f"run={run.path}: signals.normalize=train rests on the run's own recordings. Train with "
+            "signals.normalize=recording or running to test on another corpus."
+        )
+    corpus = build(target.dataset["corpus"])
+    about = read_json(run.fold(run.folds_done()[0]) / "model.json")
+    check_channels(run, tuple(about["ch_names"]), corpus)
+    store = prepare(corpus, signals, target.store_root, n_jobs=target.n_jobs, progress=track)
+    cut = read(WindowConfig, made["windows"], "windows")
+    windows = index_windows(store, cut)
+    print(data_report(store))
+    names = {"same": tuple(about["classes"]) == store.classes, "classes": tuple(about["classes"])}
+    classes = store.classes if names["same"] else BINARY
+    if not names["same"]:
+        windows["label"] = (windows["label"] > 0).astype(int)
+    result = open_result(run, made, target, store)
+    source = WindowSource(store, windows, round(cut.length_s * store.sfreq), signals.normalize)
+    accelerator = engine.make_accelerator("fp32", target.device)
+    rows, tests = np.arange(len(windows)), []
+    for fold in track(run.folds_done(), len(run.folds_done()), "scoring with each fold's model"):
+        net = load_network(run.fold(fold)).to(accelerator.device)
+        logits = engine.predict(ClassifyTask(net).eval(), source, rows, accelerator)
+        logits = logits if names["same"] else binary_logits(logits)
+        folder = result.fold(fold)
+        folder.mkdir(exist_ok=True)
+        part = np.full(len(rows), "test")
+        write_predictions(folder / "predictions.npz", windows, part, logits, classes)
+        saved = result.predictions(fold)
+        tests.append(window_metrics(saved["label"], saved["probability_NK"]))
+        write_json(folder / "metrics.json", {"test": tests[-1]})
+    write_json(result.path / "metrics.json", {"folds": len(tests), "mean": mean_of(tests)})
+    return result
+
+
+def check_channels(run: Run, theirs: tuple[str, ...], corpus) -> None:
+    """Refuse to score signals whose rows mean something else than those the network was trained on."""
+    if theirs == corpus.ch_names:
+        return
+    raise ConfigError(
+        f"run={run.path}: its model takes {len(theirs)} channels ({', '.join(theirs[:3])}, ...), dataset="
+        f"{corpus.name} gives {len(corpus.ch_names)} ({', '.join(corpus.ch_names[:3])}, ...). Train with "
+        "signals.montage=bipolar18 or car19, which are the same for every corpus."
+    )
+
+
+def open_result(run: Run, made: dict, target: Target, store: Store) -> Run:
+    """The folder of the scores: config, data report and protocol, as any run has them."""
+    source = f"{made['model']['name']} from {made['dataset']['name']}"
+    name = f"{made['model']['name']}-from-{made['dataset']['name']}-{run.path.name.rpartition('-')[2]}"
+    result = Run(target.run_root / target.dataset["name"] / f"{name}-{store.manifest['digest'][:8]}")
+    result.path.mkdir(parents=True, exist_ok=True)
+    (result.path / "metrics.json").unlink(missing_ok=True)
+    config = {
+        **made,
+        "dataset": target.dataset,
+        "model": {**made["model"], "name": source, "kind": PROTOCOL},
+        "split": {**made["split"], "name": PROTOCOL},
+        "windows": {**made["windows"], "balance_test": False},
+    }
+    write_yaml(result.path / "config.yaml", config)
+    theirs, ours = made["dataset"]["name"], target.dataset["name"]
+    note = (
+        f"every window of {ours}, scored by the models of each fold of {theirs} ({made['split']['name']}); "
+        f"nothing was fitted on {ours}, and nothing is known of persons who may stand in both"
+    )
+    info = {"leak_note": note, "audit": None, "store_digest": store.manifest["digest"], "run": run.path.name}
+    write_json(result.path / "data.json", info)
+    (result.path / "data_report.txt").write_text(data_report(store) + "\n")
+    write_json(result.path / "provenance.json", provenance())
+    return result
+
+
+def binary_logits(logits_NK: np.ndarray) -> np.ndarray:
+    """Background against any seizure: the seizure classes' probabilities added up, as logits (N, 2)."""
+    return np.stack([logits_NK[:, 0], np.logaddexp.reduce(logits_NK[:, 1:], axis=1)], axis=1)
+
+
+def mean_of(tests: list[dict]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in tests])) for name in tests[0] if name != "n"}
