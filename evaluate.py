@@ -1,6 +1,6 @@
 """`python evaluate.py key=value …`; see README.md."""
 
-from distilclip_eeg.cli import run
+from distilclip_eeg.commands.cli import run
 
 if __name__ == "__main__":
     run("evaluate")

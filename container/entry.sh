@@ -11,7 +11,7 @@ for name in INPUT OUTPUT; do
 done
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-"$PYTHON" -c "from distilclip_eeg.cli import main; main()" detect \
+"$PYTHON" -c "from distilclip_eeg.commands.cli import main; main()" detect \
     weights="$MODEL_DIR" input="$DATA_DIR/$INPUT" output="$scratch" engine="$ENGINE" figure=false
 mkdir -p "$(dirname "$OUTPUT_DIR/$OUTPUT")"
 cp "$scratch"/*_events.tsv "$OUTPUT_DIR/$OUTPUT.part"

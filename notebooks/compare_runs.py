@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.metrics import roc_curve
 
 from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.report import subjects
 from distilclip_eeg.report.tables import run_table
 from distilclip_eeg.scoring.answers import Reading, fold_metrics, read_answers
@@ -32,13 +33,11 @@ models = ["logreg_bandpower", "random_forest"]
 splits = ["window", "subject"]
 
 # %%
-runs = {
-    (split, model): pipeline.train(
-        load("train", [*overrides, f"split={split}", f"model={model}"]), report=False
-    )
-    for split in splits
-    for model in models
-}
+runs = {}
+for split in splits:
+    for model in models:
+        [settings] = load(TrainSettings, [*overrides, f"split={split}", f"model={model}"]).each_seed()
+        runs[split, model] = pipeline.training(settings, report=False).train()
 
 # %% [markdown]
 # ## The table

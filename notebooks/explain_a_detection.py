@@ -20,8 +20,11 @@ import torch
 
 from distilclip_eeg.artefact.folder import load_folder
 from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.data import HERE
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.deploy.blocks import EdfSource
 from distilclip_eeg.deploy.detector import Detector
+from distilclip_eeg.deploy.engines import open_network
 from distilclip_eeg.deploy.export import export
 from distilclip_eeg.deploy.writers import figure_png
 from distilclip_eeg.explain.maps import channel_map
@@ -39,7 +42,8 @@ overrides = []
 onnx = False
 
 # %%
-run = pipeline.train(load("train", [*overrides, "fold=0"]), report=False)
+[settings] = load(TrainSettings, [*overrides, "fold=0"]).each_seed()
+run = pipeline.training(settings, report=False).train()
 model = load_folder(export(run, 0, run.path / "fold0_export", onnx=onnx).path)
 print(
     f"{model.about['model']['name']}, {len(model.recipe.ch_names)} channels, events from a probability of "
@@ -50,12 +54,12 @@ print(
 # ## One recording of the test part
 
 # %%
-config, data = reopen(run)
+settings, data = reopen(run, HERE)
 tested = data.windows[data.windows["fold0"] == "test"]
 name = tested[tested["label"] > 0]["recording_name"].iloc[0]
-root = Path(config["dataset"]["root"])
+root = Path(settings.dataset.root)
 (path,) = [p for p in sorted(root.rglob("*.edf")) if p.stem == Path(name).stem][:1]
-detector = Detector(model.recipe, model.network())
+detector = Detector(model.recipe, open_network(model))
 found = detector.file(path)
 number = tested[tested["recording_name"] == name]["recording"].iloc[0]
 truth = data.store.events[data.store.events["recording"] == number][["onset_s", "offset_s"]]
@@ -82,7 +86,7 @@ plt.show()
 blocks, _ = detector.open(EdfSource(path))
 start_s, eeg_BCT = (np.concatenate(parts) for parts in zip(*detector.batches(blocks), strict=True))
 best = int(found.trace.probability_N.argmax())
-network = model.network(engine="torch").net
+network = open_network(model, engine="torch").net
 window = torch.from_numpy(eeg_BCT[best : best + 1])
 target = torch.tensor([1])
 maps = {m: channel_map(network, window, target, m)[0].detach().numpy() for m in ("hires", "occlusion")}

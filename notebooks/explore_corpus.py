@@ -16,10 +16,12 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.compose import load
-from distilclip_eeg.signals.windows import WindowConfig, cut
+from distilclip_eeg.config.data import WindowConfig
+from distilclip_eeg.config.experiment import TrainSettings
+from distilclip_eeg.signals.windows import cut
 from distilclip_eeg.training.data import describe_data, load_data
+from distilclip_eeg.training.descriptions import describe_fold
 from distilclip_eeg.training.loaders import WindowSource
-from distilclip_eeg.training.pipeline import describe_fold
 
 # %% [markdown]
 # ## The corpus
@@ -36,8 +38,8 @@ overrides = []
 # it. The data report counts whatever was skipped or odd. The same report stands in every run folder.
 
 # %%
-config = load("train", overrides)
-data = load_data(config)
+settings = load(TrainSettings, overrides)
+data = load_data(settings.data)
 print(describe_data(data))
 
 # %% [markdown]
@@ -60,7 +62,7 @@ print(pd.crosstab(data.windows["subject"], classes, margins=True).to_string())
 
 # %%
 shares = {
-    name: load_data(load("train", [*overrides, f"split={name}"])).audit
+    name: load_data(load(TrainSettings, [*overrides, f"split={name}"]).data).audit
     for name in ("window", "recording", "subject")
 }
 print((100 * pd.DataFrame(shares)).round(1).to_string())
@@ -105,7 +107,7 @@ plt.show()
 # something about that class.
 
 # %%
-sentences, _ = describe_fold(config, data, 0)
+sentences, _ = describe_fold(settings.text, data, 0)
 described = pd.DataFrame({"description": sentences, "class": classes})
 print(described.sample(5, random_state=0).to_string(index=False), "\n")
 print(pd.crosstab(described["description"], described["class"]).to_string())

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 
 from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.data import HERE
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.explain.run import Ask, explain
 from distilclip_eeg.report.explained import embedding_map
 from distilclip_eeg.runs import read_json
@@ -32,9 +34,10 @@ from distilclip_eeg.training.pipeline import frozen_teacher
 overrides = []
 
 # %%
-run = pipeline.train(load("train", [*overrides, "fold=0"]), report=False)
+[settings] = load(TrainSettings, [*overrides, "fold=0"]).each_seed()
+run = pipeline.training(settings, report=False).train()
 folder = explain(run, Ask(fold=0))
-note = read_json(run.path / "data.json")["leak_note"]
+note = run.data["leak_note"]
 
 # %% [markdown]
 # ## A map of its EEG features
@@ -71,7 +74,7 @@ for window in examples["windows"][:4]:
 # for one and the same cannot teach different things.
 
 # %%
-_, data = reopen(run)
+_, data = reopen(run, HERE)
 model, bank = frozen_teacher(run, 0, data)
 with torch.no_grad():
     text_UE = model.encode_text(bank.input_ids, bank.attention_mask).numpy()

@@ -1,11 +1,13 @@
 """What the tests of detection share: invented recordings as EDF, a recipe, an untrained network."""
 
+from dataclasses import fields
+
 import numpy as np
 
 from distilclip_eeg.artefact.recipe import Recipe
-from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
-from distilclip_eeg.scoring.events.detect import DetectConfig
-from distilclip_eeg.signals.preprocess import SignalConfig
+from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.config.detection import DetectConfig
+from distilclip_eeg.corpora.invented.layouts.edf import Header, edf_bytes, signal_of
 
 CHANNELS = ("F3", "C3", "T3")
 RANGE = (-2000.0, 2000.0)
@@ -23,11 +25,12 @@ def brain(seconds, sfreq, n_chans=3, seizures=(), seed=0):
 
 
 def write_edf(path, uv, sfreq, labels=CHANNELS, **how):
-    """``how``: as ``edf_bytes`` takes it."""
+    """``how``: as ``edf_bytes`` or its header takes it."""
+    header = Header(**{f.name: how.pop(f.name) for f in fields(Header) if f.name in how})
     signals = [
         signal_of(label, row, sfreq, physical_range=RANGE) for label, row in zip(labels, uv, strict=True)
     ]
-    path.write_bytes(edf_bytes(signals, **how))
+    path.write_bytes(edf_bytes(signals, header=header, **how))
     return path
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tools import write_config
 
-from distilclip_eeg.runs import Run, write_json, write_predictions, write_yaml
-from distilclip_eeg.scoring.events.detect import DetectConfig
+from distilclip_eeg.config.detection import DetectConfig
+from distilclip_eeg.config.learning import DistillConfig
+from distilclip_eeg.config.rules import plain
+from distilclip_eeg.runs import Run, write_json, write_predictions
 
 CHANNELS = ("FP1-F7", "F7-T7", "T7-P7", "P7-T7", "FZ-CZ", "CZ-PZ", "FP2-F8", "F8-T8", "T8-P8", "ECG")
 PLACES = (
@@ -32,19 +35,25 @@ def make_run(root: Path, model: str, kind: str, split: str = "subject", **more) 
     dataset, name = more.get("dataset", "chbmit"), more.get("name", f"{model}-{split}-s0-00000000")
     run = Run(root / dataset / name)
     run.path.mkdir(parents=True)
-    config = {
-        "dataset": {"name": dataset},
-        "model": {"name": model, "kind": kind, "net": {"prompts": more.get("prompts", "deep")}},
-        "split": {"name": split, "n_folds": 2},
-        "windows": {"length_s": 1.0, "balance_test": False},
-        "signals": {"l_freq": 0.1, "h_freq": 70.0, "sfreq": 256.0, "normalize": "recording"},
-        "text": {"source": more.get("text", "descriptors")},
-        "loss": {"alpha": 0.0 if more.get("text") == "none" else 0.5},
-        "optim": {"lr": 0.001},
-        "trainer": {"epochs": 3},
-        "seed": more.get("seed", 0),
-    }
-    write_yaml(run.path / "config.yaml", config | ({"distill": {"alpha": 0.5}} if kind == "student" else {}))
+    write_config(
+        run.path,
+        dataset={"name": dataset},
+        model={
+            "name": model,
+            "kind": kind,
+            "net": {
+                "_target_": "distilclip_eeg.models.conformer.Conformer",
+                "prompts": more.get("prompts", "deep"),
+            },
+        },
+        split={"name": split, "n_folds": 2},
+        text={"source": more.get("text", "descriptors")},
+        loss={"alpha": 0.0 if more.get("text") == "none" else 0.5},
+        optim={"lr": 0.001},
+        trainer={"epochs": 3},
+        distill=plain(DistillConfig()) if kind == "student" else None,
+        seed=more.get("seed", 0),
+    )
     shared = 0.0 if split == "subject" else 1.0
     note = f"test windows sharing with training: event {100 * shared:.0f} %, subject {100 * shared:.0f} %"
     audit = dict.fromkeys(("samples", "event", "recording", "subject", "future"), shared)

@@ -1,27 +1,45 @@
 """The ablations: what each variant changes, how rows pool, and a table made twice."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.experiment import TrainSettings
+from distilclip_eeg.config.older import digest_of
+from distilclip_eeg.config.studies import VARIANT_GROUPS, AblationsSettings
 from distilclip_eeg.models.losses import TARGETS
-from distilclip_eeg.runs import digest_of
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.studies import ablations
-from distilclip_eeg.studies.ablations import VARIANTS, cells_of, pooled, settings, study
+from distilclip_eeg.studies.ablations import VARIANTS, cells_of, pooled, table
 
 SIX = ("eeg_lp", "text_wp", "text_lp", "text_hp", "base_wp", "base_lp")
 
 
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def told_cells(*said):
+    words = AblationsSettings.words(list(said))
+    return cells_of(load(AblationsSettings, words), AblationsSettings.train_words(words))
+
+
+def study(said, results):
+    """``python scripts/ablations.py``, its tables in ``results``."""
+    words = AblationsSettings.words([*said, f"results={results}"])
+    ablations.ablations(load(AblationsSettings, words), AblationsSettings.train_words(words))
+
+
 def config(name, reading="placement", *words):
-    return load("train", [f"experiment=ablation_{name}", f"ablation_reading={reading}", *words])
+    return load(TrainSettings, [f"experiment=ablation_{name}", f"ablation_reading={reading}", *words])
 
 
 def told(name, reading):
     c = config(name, reading)
-    eeg, text = c["model"]["net"].get("prompts", "deep"), c["text_encoder"].get("prompts", "deep")
-    return c["text"]["source"], c["loss"]["alpha"], c["head"]["input"], eeg, text
+    eeg, text = c.model.net.get("prompts", "deep"), c.text_encoder.get("prompts", "deep")
+    return c.text.source, c.loss.alpha, c.head.input, eeg, text
 
 
 @pytest.mark.parametrize(
@@ -53,25 +71,46 @@ def test_each_row_of_table_2_is_one_experiment_in_both_readings(name, placement,
 
 def test_the_full_model_is_the_default_one_and_the_others_are_other_runs():
     digests = {name: digest_of(config(name)) for name in SIX}
-    assert digests["base_lp"] == digest_of(load("train", []))
+    assert digests["base_lp"] == digest_of(load(TrainSettings, []))
     assert len(set(digests.values())) == 6
 
 
 def test_an_ablation_adds_to_another_experiment_and_gives_way_to_the_command_line():
-    both = load("train", ["experiment=[paper_chbmit,ablation_text_wp]", "dataset.root=x"])
-    assert both["split"]["name"] == "window" and both["text_encoder"]["prompts"] == "none"
-    assert config("text_wp", "placement", "loss.alpha=0.3")["loss"]["alpha"] == 0.3
+    both = load(TrainSettings, ["experiment=[paper_chbmit,ablation_text_wp]", "dataset.root=x"])
+    assert both.split.name == "window" and both.text_encoder.get("prompts") == "none"
+    assert config("text_wp", "placement", "loss.alpha=0.3").loss.alpha == 0.3
 
 
 def test_an_unknown_reading_is_refused():
     with pytest.raises(ConfigError, match="ablation_reading='literal' is not one of"):
-        load("train", ["ablation_reading=literal"])
+        load(TrainSettings, ["ablation_reading=literal"])
 
 
 def test_the_table_has_all_six_rows_and_all_readings_of_the_targets():
     assert tuple(VARIANTS["table2"]) == SIX
     told = [words[0].partition("=")[2] for words in VARIANTS["targets"].values()]
     assert {*told, "multi_positive"} == set(TARGETS)
+    assert tuple(VARIANTS) == VARIANT_GROUPS
+
+
+def test_cells_of_the_committed_table_are_known():
+    cells = told_cells("what=table2,student", "trainer.max_steps=200", "fold=0", "seed=0,1,2")
+    assert len(cells) == 2 * 3 * 8
+    assert {one.key for one in cells} <= set(pd.read_csv(RESULTS / "ablations_synthetic.csv")["key"])
+
+
+@pytest.mark.parametrize("name", ["synthetic", "chbmit_excerpts"])
+def test_the_committed_page_is_what_the_committed_rows_print(name):
+    page = (RESULTS / f"ablations_{name}.txt").read_text(encoding="utf-8")
+    assert table(RESULTS / f"ablations_{name}.csv") + "\n" == page
+
+
+def test_a_distilled_student_s_cell_begins_with_its_teacher():
+    distilled, alone = told_cells("what=student", "model=teacher_small", "split=subject")
+    assert (
+        distilled.settings.model.name == "teacher_small" and distilled.student.model.name == "student_small"
+    )
+    assert alone.settings.model.name == "student_small" and alone.distill is None
 
 
 def rows(variant, seed, aurocs, model="teacher_tiny"):
@@ -81,7 +120,7 @@ def rows(variant, seed, aurocs, model="teacher_tiny"):
 
 
 def test_seeds_and_folds_pool_in_one_row_and_gains_are_paired():
-    table = pd.DataFrame(
+    made = pd.DataFrame(
         [
             *rows("base_lp", 0, [0.8, 0.6]),
             *rows("base_lp", 1, [0.7, 0.5]),
@@ -89,7 +128,7 @@ def test_seeds_and_folds_pool_in_one_row_and_gains_are_paired():
             *rows("eeg_lp", 1, [0.7, 0.7]),
         ]
     )
-    found = pooled(table).set_index("variant")
+    found = pooled(made).set_index("variant")
     assert found.loc["base_lp", "auroc"] == pytest.approx(0.65)
     assert found.loc["base_lp", "auroc_sd"] == pytest.approx(np.std([0.8, 0.6, 0.7, 0.5], ddof=1))
     assert found.loc["eeg_lp", "gain"] == pytest.approx(np.mean([0.1, -0.1, 0.0, 0.2]))
@@ -98,19 +137,19 @@ def test_seeds_and_folds_pool_in_one_row_and_gains_are_paired():
 
 
 def test_a_distilled_student_is_compared_with_the_same_student_alone():
-    table = pd.DataFrame(
+    made = pd.DataFrame(
         [
             *rows("base_lp", 0, [0.9]),
             *rows("student distilled", 0, [0.8], "student_tiny"),
             *rows("student alone", 0, [0.7], "student_tiny"),
         ]
     )
-    assert pooled(table).set_index("variant").loc["student distilled", "gain"] == pytest.approx(0.1)
+    assert pooled(made).set_index("variant").loc["student distilled", "gain"] == pytest.approx(0.1)
 
 
 def test_a_row_that_was_made_twice_counts_once():
-    table = pd.DataFrame([*rows("base_lp", 0, [0.1]), *rows("base_lp", 0, [0.8])])
-    assert pooled(table)["auroc"].tolist() == [0.8]
+    made = pd.DataFrame([*rows("base_lp", 0, [0.1]), *rows("base_lp", 0, [0.8])])
+    assert pooled(made)["auroc"].tolist() == [0.8]
 
 
 @pytest.mark.parametrize(
@@ -118,13 +157,13 @@ def test_a_row_that_was_made_twice_counts_once():
     [
         (["what=table3"], "what='table3' is not one of 'table2', 'targets', 'text', 'student'"),
         (["model=eegnet"], "model=eegnet: expected a teacher"),
-        (["seed=a"], "seed=a: expected whole numbers"),
-        (["jobs=0"], "jobs=0: expected whole numbers"),
+        (["seed=a"], "seed='a' is str, expected int"),
+        (["jobs=0"], "jobs=0 must be 1 or more"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_read(words, says):
     with pytest.raises(ConfigError, match=says):
-        cells_of(settings(words), [])
+        told_cells(*words)
 
 
 def test_the_table_is_filled_once_and_names_what_it_could_not_run(tiny, tmp_path, capsys, monkeypatch):

@@ -1,16 +1,16 @@
 """AUBMC: the ready-made arrays as recordings of one-second pieces; the raw recordings and their table."""
 
-import importlib.util
-import os
 import pickle
 import struct
-from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
+from tools import bad_module, codes, needs_shared
 
-from distilclip_eeg.config import compose as config
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.data import SignalConfig, WindowConfig
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.corpora.aubmc import AubmcWindows, open_array
 from distilclip_eeg.corpora.aubmc_raw import AubmcRaw, read_table, start_clock
 from distilclip_eeg.corpora.edf.montage import AUBMC_19, BIPOLAR_18, STANDARD_19
@@ -24,17 +24,11 @@ from distilclip_eeg.corpora.invented.layouts.aubmc import (
     write_table,
 )
 from distilclip_eeg.schema import ConfigError, DataError, Event, SkipRecording
-from distilclip_eeg.signals.preprocess import SignalConfig, preprocess
+from distilclip_eeg.signals.preprocess import preprocess
 from distilclip_eeg.signals.store import data_report, prepare
-from distilclip_eeg.signals.windows import WindowConfig, cut, without
+from distilclip_eeg.signals.windows import cut, without
 
-SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
-needs_shared = pytest.mark.skipif(not SHARED, reason="DISTILCLIP_EEG_SHARED is not set")
 AS_THEY_ARE = SignalConfig(l_freq=None, h_freq=None, clip_uv=None, sfreq=500.0, normalize="train")
-
-
-def codes(warnings):
-    return [w.partition(":")[0] for w in warnings]
 
 
 def refused(call, kind=DataError):
@@ -253,11 +247,9 @@ def test_a_good_array_is_mapped_not_loaded(tmp_path):
 
 def bad_arrays():
     """The shared cases of kind npy; nothing where they are absent."""
-    if not SHARED:
+    module = bad_module()
+    if module is None:
         return []
-    path = Path(SHARED) / "spec" / "bad_inputs.py"
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("bad_inputs", path))
-    module.__spec__.loader.exec_module(module)
     return [("obj_pickle_npy", module._npy_obj, "unsafe_array")] + [
         ("npy_claims_1TB", lambda flag: module._npy_claim((2**37,)), "size_mismatch")
     ]
@@ -338,12 +330,10 @@ def test_a_channel_order_and_a_unit_that_are_taken_for_granted_are_said(tmp_path
 
 @pytest.mark.parametrize("name, cls", [("aubmc", AubmcWindows), ("aubmc_raw", AubmcRaw)])
 def test_the_config_builds_the_corpus(tmp_path, name, cls):
-    settings = config.load("train", [f"dataset={name}", f"dataset.root={tmp_path}"])
-    corpus = config.build(settings["dataset"]["corpus"])
-    signals = config.read(SignalConfig, settings["signals"], "signals")
-    windows = config.read(WindowConfig, settings["windows"], "windows")
-    assert isinstance(corpus, cls) and corpus.name == name == settings["dataset"]["name"]
-    assert (signals.sfreq, windows.seizure_overlap) == (500.0, 0.75)
+    settings = load(TrainSettings, [f"dataset={name}", f"dataset.root={tmp_path}"])
+    corpus, signals = settings.dataset.corpus.build(), settings.signals
+    assert isinstance(corpus, cls) and corpus.name == name == settings.dataset.name
+    assert (signals.sfreq, settings.windows.seizure_overlap) == (500.0, 0.75)
     assert (signals.l_freq, signals.h_freq) == ((None, None) if name == "aubmc" else (0.1, 70.0))
 
 

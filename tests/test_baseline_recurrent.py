@@ -1,6 +1,5 @@
 """Recurrent baselines, the transformer behind the article's EEGNet row, and networks of other packages."""
 
-import copy
 import math
 import sys
 
@@ -9,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.config.component import Component
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.models.baselines.cnn_rnns import CNNRNNs
 from distilclip_eeg.models.baselines.external import SWITCH, External
 from distilclip_eeg.models.baselines.recurrent import Recurrent
@@ -323,7 +324,7 @@ def package(tmp_path, monkeypatch):
 
 
 def external(*overrides):
-    return build(load("train", ["model=external", *overrides])["model"]["net"], **SIZES)
+    return load(TrainSettings, ["model=external", *overrides]).model.net.build(**SIZES)
 
 
 def test_a_network_of_another_package_is_built_from_the_config(package):
@@ -389,11 +390,13 @@ def test_no_foreign_code_runs_without_leave(package, monkeypatch, allowed):
 
 
 def test_leave_for_one_package_is_none_for_what_a_config_hides_in_its_arguments(package):
-    values = load("train", ["model=external", f"model.net.target={package}.Plain"])["model"]["net"]
-    values = copy.deepcopy(values)
+    values = load(TrainSettings, ["model=external", f"model.net.target={package}.Plain"]).model.net.plain()
     values["arguments"]["power"] = {"_target_": "os.getcwd"}
-    with pytest.raises(ConfigError, match="must begin with distilclip_eeg"):
-        build(values, **SIZES)
+    with pytest.raises(
+        ConfigError, match="a _target_ inside another part's arguments is not built"
+    ) as caught:
+        Component.of(values, "model.net")
+    assert caught.value.reason == "unknown_target"
 
 
 def test_a_size_that_does_not_exist_is_refused(package):
@@ -403,4 +406,4 @@ def test_a_size_that_does_not_exist_is_refused(package):
 
 def test_the_adapter_asks_for_its_target():
     with pytest.raises(ConfigError, match="model.net.target"):
-        load("train", ["model=external"])
+        load(TrainSettings, ["model=external"])

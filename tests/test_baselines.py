@@ -11,7 +11,9 @@ import torch
 import yaml
 from torch.nn import functional as F
 
-from distilclip_eeg.config.compose import CONFIG_DIR, build, find_target, load
+from distilclip_eeg.config import registry
+from distilclip_eeg.config.compose import CONFIG_DIR, load
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.training.data import load_data
 from distilclip_eeg.training.engine import make_accelerator, predict
 from distilclip_eeg.training.pipeline import plain_task
@@ -66,19 +68,19 @@ every = pytest.mark.parametrize("name", baselines())
 
 @functools.cache
 def config(name):
-    return load("train", [f"model={name}"])
+    return load(TrainSettings, [f"model={name}"])
 
 
 def network(name, n_chans=19, n_times=256, sfreq=256.0, n_outputs=8, **settings):
     """The network as training builds it; ``settings`` replace those of the config."""
     torch.manual_seed(0)
-    values = config(name)["model"]["net"] | settings
-    return build(values, n_chans=n_chans, n_times=n_times, sfreq=sfreq, n_outputs=n_outputs)
+    net = config(name).model.net.with_arguments(**settings)
+    return net.build(n_chans=n_chans, n_times=n_times, sfreq=sfreq, n_outputs=n_outputs)
 
 
 def without_dropout(name):
     """Settings that turn off every dropout of the network."""
-    known = inspect.signature(find_target(config(name)["model"]["net"]["_target_"])).parameters
+    known = inspect.signature(registry.find(config(name).model.net.target)).parameters
     return {setting: 0.0 for setting in known if "dropout" in setting}
 
 
@@ -103,8 +105,8 @@ def test_every_row_of_table_1_has_a_config_and_nothing_else_is_a_baseline():
 
 @every
 def test_the_config_trains_with_cross_entropy_alone_and_names_itself(name):
-    assert config(name)["model"]["name"] == name
-    assert config(name)["optim"]["text_lr"] is None
+    assert config(name).model.name == name
+    assert config(name).optim.text_lr is None
 
 
 @every
@@ -112,7 +114,7 @@ def test_the_parameters_are_as_many_as_recorded(name):
     built, planned = PARAMETERS[name]
     assert sum(p.numel() for p in network(name).parameters()) == built
     assert planned is None or abs(built / planned - 1) <= 0.05
-    said = inspect.getdoc(find_target(config(name)["model"]["net"]["_target_"]))
+    said = inspect.getdoc(registry.find(config(name).model.net.target))
     assert f"{built:,} parameters" in " ".join(said.split())
 
 
@@ -222,7 +224,7 @@ def test_half_precision_stays_finite(name):
 @pytest.fixture(scope="module")
 def named(tiny):
     """The tiny corpus twice: as it is, and with other channel names."""
-    data = load_data(load("train", tiny))
+    data = load_data(load(TrainSettings, tiny).data)
     names = [f"X{i}" for i in range(len(data.store.ch_names))]
     store = replace(data.store, manifest={**data.store.manifest, "ch_names": names})
     return data, replace(data, store=store)
@@ -234,7 +236,7 @@ def test_channel_names_play_no_role(name, named):
     logits, rows = [], np.arange(5)
     for data in named:
         torch.manual_seed(0)
-        task = plain_task(config(name), data)
+        task = plain_task(config(name).learning, data)
         logits.append(predict(task, data.source(rows), rows, make_accelerator("fp32", "cpu")))
     np.testing.assert_array_equal(*logits)
 
@@ -253,7 +255,7 @@ def test_building_and_running_says_nothing(name):
 def test_sixteen_windows_are_learned_by_heart(name):
     net = network(name, **without_dropout(name))
     eeg, label = windows(16), torch.arange(16) % 8
-    optimizer = torch.optim.Adam(net.parameters(), lr=FASTER.get(name, config(name)["optim"]["lr"]))
+    optimizer = torch.optim.Adam(net.parameters(), lr=FASTER.get(name, config(name).optim.lr))
     for step in range(300):
         loss = F.cross_entropy(net.train()(eeg), label)
         optimizer.zero_grad()

@@ -1,7 +1,6 @@
 """Any SzCORE / BIDS-EEG tree: what it holds, what it may lack, and what is told of both."""
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -10,8 +9,11 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+from tools import SHARED, codes, needs_shared
 
-from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.corpora.bids import Bids
 from distilclip_eeg.corpora.edf.header import read_header
 from distilclip_eeg.corpora.edf.montage import STANDARD_19
@@ -26,11 +28,8 @@ from distilclip_eeg.corpora.invented.layouts.bids import (
     write_json,
 )
 from distilclip_eeg.schema import ConfigError, DataError, SkipRecording
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare
 
-SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
-needs_shared = pytest.mark.skipif(not SHARED, reason="DISTILCLIP_EEG_SHARED is not set")
 RUN = "sub-01_ses-01_task-szMonitoring_run-00"
 
 
@@ -47,10 +46,6 @@ def only(root, **kw):
     corpus = Bids(root=root, **kw)
     (ref,) = corpus.recordings()
     return corpus.read(ref)
-
-
-def codes(warnings):
-    return [w.partition(":")[0] for w in warnings]
 
 
 def spans(events):
@@ -531,9 +526,9 @@ def test_a_changed_label_setting_or_sidecar_makes_another_store(tmp_path):
 
 
 def test_the_config_builds_the_corpus_and_checks_its_settings(tmp_path):
-    config = load("train", ["dataset=bids", f"dataset.root={tmp_path}", "dataset.classes=[sz_foc,sz_gen]",
-                            "dataset.channels=[F7-T7,T7-P7]", "dataset.unlabelled=exclude"])  # fmt: skip
-    corpus = build(config["dataset"]["corpus"])
+    words = ["dataset=bids", f"dataset.root={tmp_path}"]
+    more = ["dataset.classes=[sz_foc,sz_gen]", "dataset.channels=[F7-T7,T7-P7]", "dataset.unlabelled=exclude"]
+    corpus = load(TrainSettings, [*words, *more]).dataset.corpus.build()
     assert corpus.classes == ("bckg", "sz_foc", "sz_gen") and corpus.ch_names == ("F7-T3", "T3-T5")
     assert json.loads(json.dumps(corpus.options)) == {
         "missing_channels": "skip",
@@ -541,9 +536,9 @@ def test_the_config_builds_the_corpus_and_checks_its_settings(tmp_path):
         "label_column": "eventType",
         "unlabelled": "exclude",
     }
-    wrong = load("train", ["dataset=bids", f"dataset.root={tmp_path}", "dataset.unlabelled=drop"])
+    wrong = load(TrainSettings, [*words, "dataset.unlabelled=drop"])
     with pytest.raises(ConfigError, match="'drop' is not one of 'background', 'exclude'"):
-        build(wrong["dataset"]["corpus"])
+        wrong.dataset.corpus.build()
 
 
 # ------------------------------------------------------------------------------------------- shared material

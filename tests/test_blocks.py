@@ -11,6 +11,7 @@ import pytest
 from deploy_tools import CHANNELS, brain, with_gap, write_edf
 from scipy import signal
 
+from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.corpora.edf.montage import CHBMIT_18, STANDARD_19, Montage
 from distilclip_eeg.corpora.edf.reader import read_eeg
 from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
@@ -18,7 +19,7 @@ from distilclip_eeg.deploy import blocks, filters
 from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource
 from distilclip_eeg.deploy.filters import Causal, Resampler, zero_phase_blocks
 from distilclip_eeg.schema import DataError, Recording, RecordingRef
-from distilclip_eeg.signals.preprocess import SignalConfig, causal, preprocess, zero_phase
+from distilclip_eeg.signals.preprocess import causal, preprocess, zero_phase
 
 SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
 PAPER = SignalConfig()

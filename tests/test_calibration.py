@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from scipy.special import expit, log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
+from tools import write_config
 
 from distilclip_eeg.report.tables import run_table, summary_rows, write_evaluation
-from distilclip_eeg.runs import Run, write_json, write_predictions, write_yaml
+from distilclip_eeg.runs import Run, write_json, write_predictions
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.scoring.answers import Reading, fold_metrics, read_answers
 from distilclip_eeg.scoring.calibration import KINDS, answers, best_threshold, fit
@@ -136,8 +137,8 @@ def write_run(path, val, test, *, split="subject", balance_test=False):
         run.fold(k).mkdir(parents=True)
         write_predictions(run.fold(k) / "predictions.npz", windows, part, logits, ("bckg", "seiz"))
         write_json(run.fold(k) / "metrics.json", {"test": {}})
-    config = {"model": {"name": "m"}, "split": {"name": split}, "dataset": {"name": "hand"}, "seed": 0}
-    write_yaml(path / "config.yaml", config | {"windows": {"balance_test": balance_test}})
+    named = {"model": {"name": "m"}, "split": {"name": split}, "dataset": {"name": "hand"}}
+    write_config(path, **named, windows={"balance_test": balance_test})
     write_json(path / "metrics.json", {})
     write_json(path / "data.json", {"leak_note": "shares nothing"})
     (path / "data_report.txt").write_text("hand-made data\n")

@@ -1,12 +1,12 @@
 """The CHB-MIT corpus: its summary grammar with every known quirk, and the recordings at hand."""
 
-import importlib.util
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tools import SHARED, bad_module, codes, needs_shared
 
+from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.corpora.chbmit import ChbMit
 from distilclip_eeg.corpora.chbmit_files import (
     read_list,
@@ -29,11 +29,7 @@ from distilclip_eeg.corpora.invented.layouts.chbmit import (
     write_chbmit,
 )
 from distilclip_eeg.schema import ConfigError, DataError, Event, SkipRecording
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare
-
-SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
-needs_shared = pytest.mark.skipif(not SHARED, reason="DISTILCLIP_EEG_SHARED is not set")
 
 
 def summary_of(tmp_path, text):
@@ -46,10 +42,6 @@ def only(root, **settings):
     corpus = ChbMit(root=root, **settings)
     (ref,) = corpus.recordings()
     return corpus.read(ref)
-
-
-def codes(warnings):
-    return [w.partition(":")[0] for w in warnings]
 
 
 # --------------------------------------------------------------------------------------------- summaries
@@ -415,11 +407,9 @@ def test_sex_and_age_band_come_from_subject_info_by_folder(tmp_path):
 
 def bad_summaries():
     """The shared corpus of bad summaries; nothing where it is absent."""
-    if not SHARED:
+    module = bad_module()
+    if module is None:
         return []
-    path = Path(SHARED) / "spec" / "bad_inputs.py"
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("bad_inputs", path))
-    module.__spec__.loader.exec_module(module)
     module.build_ann()
     return [
         pytest.param(c["data"], c["expect"], c["reason"], id=c["name"])

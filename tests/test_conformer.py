@@ -9,7 +9,9 @@ from safetensors.torch import save
 from torch import nn
 from torch.nn import functional as F
 
-from distilclip_eeg.config.compose import CONFIG_DIR, build, load
+from distilclip_eeg.config.component import Component
+from distilclip_eeg.config.compose import CONFIG_DIR, load
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.models.conformer import Block, Conformer, Stem
 from distilclip_eeg.models.literal import LiteralBlock, LiteralConformer, LiteralStem
 from distilclip_eeg.schema import ConfigError
@@ -21,13 +23,13 @@ NETWORKS = sorted(
 
 @functools.cache
 def config(name):
-    return load("train", [f"model={name}"])
+    return load(TrainSettings, [f"model={name}"])
 
 
 def preset(name, **sizes):
     """The network of a preset; sizes as the data would give them."""
     sizes = {"n_chans": 19, "n_times": 256, "sfreq": 256.0, "n_outputs": 8} | sizes
-    return build(config(name)["model"]["net"], **sizes)
+    return config(name).model.net.build(**sizes)
 
 
 def count(net):
@@ -214,7 +216,7 @@ def test_a_batch_of_one_constant_window_trains_every_preset(name):
 def test_sixteen_windows_are_learned_by_heart(name):
     torch.manual_seed(0)
     sizes = {"n_chans": 19, "n_times": 256, "sfreq": 256.0, "n_outputs": 8}
-    net = build(config(name)["model"]["net"] | {"dropout": 0.0}, **sizes)
+    net = config(name).model.net.with_arguments(dropout=0.0).build(**sizes)
     eeg, label = torch.randn(16, 19, 256), torch.arange(16) % 8
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     for _ in range(60):
@@ -279,12 +281,8 @@ def test_a_width_that_heads_cannot_share_is_refused():
     with pytest.raises(ConfigError, match="model.dim=25 .*model.heads=4"):
         small(dim=25)
     with pytest.raises(ConfigError, match="model.dim"):  # the reason reaches the user through build()
-        build(
-            {"_target_": "distilclip_eeg.models.conformer.Conformer", "dim": 25, "depth": 1, "heads": 4},
-            n_chans=5,
-            n_times=256,
-            sfreq=256.0,
-            n_outputs=2,
+        Component("distilclip_eeg.models.conformer.Conformer", {"dim": 25, "depth": 1, "heads": 4}).build(
+            n_chans=5, n_times=256, sfreq=256.0, n_outputs=2
         )
 
 

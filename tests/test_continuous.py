@@ -6,17 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from tools import one_run, write_config
 
-from distilclip_eeg import verbs
-from distilclip_eeg.config.compose import load
-from distilclip_eeg.report import event_tables as tables
-from distilclip_eeg.runs import Run, write_json, write_yaml
+from distilclip_eeg.commands import cli
+from distilclip_eeg.config.data import Places
+from distilclip_eeg.config.detection import DetectConfig
+from distilclip_eeg.report.event_tables import write_event_tables
+from distilclip_eeg.runs import Run, write_json
 from distilclip_eeg.schema import ConfigError, DataError
-from distilclip_eeg.scoring.events.detect import DetectConfig
+from distilclip_eeg.scoring import event_scores
 from distilclip_eeg.training import pipeline
 from distilclip_eeg.training import traces as continuous
 
 BARE = DetectConfig(smooth_s=0.0, min_duration_s=0.0)
+CPU = Places(device="cpu", n_jobs=1)
 
 
 # --------------------------------------------------------------------------------------- by hand
@@ -39,29 +42,32 @@ def trace_rows(part, recording, seconds, seizures):
 def by_hand(tmp_path) -> Run:
     """Two folds: a and b are tested in one each, and validate the other's threshold."""
     run = Run(tmp_path / "run")
-    named = {"dataset": {"name": "d"}, "model": {"name": "m"}, "split": {"name": "subject"}}
     for fold, (val, test) in enumerate((("a", "b"), ("b", "a"))):
         folder = run.fold(fold)
         folder.mkdir(parents=True)
         write_json(folder / "metrics.json", {})
         found = {"a": [(100, 110)], "b": [(50, 60), (900, 905)]}  # the last is a false alarm
         rows = [trace_rows("val", val, 1000, found[val]), trace_rows("test", test, 1000, found[test])]
-        pd.concat(rows).to_parquet(folder / tables.TRACES)
-    write_yaml(run.path / "config.yaml", named)
+        pd.concat(rows).to_parquet(folder / event_scores.TRACES)
+    write_config(run.path)
     write_json(run.path / "data.json", {"leak_note": "nothing is shared"})
-    write_json(run.path / tables.GRID, {"hop_s": 1.0, "length_s": 1.0})
+    write_json(run.path / event_scores.GRID, {"hop_s": 1.0, "length_s": 1.0})
     events = [("a", "p1", 100, 120, "seiz"), ("b", "p2", 50, 60, "seiz"), ("b", "p2", 500, 510, "seiz")]
     recorded = [("a", "p1", 0, 1000), ("b", "p2", 0, 1000)]
     for name, rows, columns in (
-        (tables.EVENTS, events, ["recording", "subject", "onset_s", "offset_s", "label"]),
-        (tables.RECORDED, recorded, ["recording", "subject", "start_s", "stop_s"]),
+        (event_scores.EVENTS, events, ["recording", "subject", "onset_s", "offset_s", "label"]),
+        (event_scores.RECORDED, recorded, ["recording", "subject", "start_s", "stop_s"]),
     ):
         pd.DataFrame(rows, columns=columns).to_csv(run.path / name, sep="\t", index=False)
     return run
 
 
+def test_whole_are_the_protocols_that_never_share_a_recording_with_training():
+    assert event_scores.WHOLE == ("recording", "subject", "leave_one_subject_out", "official")
+
+
 def test_hits_misses_and_false_alarms_are_those_counted_by_hand(by_hand):
-    found = tables.event_tables(by_hand, BARE, 0.5)
+    found = event_scores.event_tables(by_hand, BARE, 0.5)
     row = found.overall.set_index("scorer").loc["NEDC OVLP"]
     assert (row["tp"], row["fp"], row["fn"]) == (2, 1, 1)
     assert row["fp_per_24h"] == pytest.approx(86400 / 2000)
@@ -74,52 +80,52 @@ def test_hits_misses_and_false_alarms_are_those_counted_by_hand(by_hand):
 
 
 def test_the_threshold_lies_between_what_validation_recordings_say(by_hand):
-    found = tables.event_tables(by_hand, BARE)
+    found = event_scores.event_tables(by_hand, BARE)
     # Two values only, 0.1 and 0.9: whatever lies between them is best, on either fold.
     assert [made.threshold for made in found.detect.values()] == [0.5, 0.5]
-    moved = pd.read_parquet(by_hand.fold(0) / tables.TRACES)
+    moved = pd.read_parquet(by_hand.fold(0) / event_scores.TRACES)
     moved["probability"] = np.where(moved["part"] == "test", 0.99, moved["probability"])
-    moved.to_parquet(by_hand.fold(0) / tables.TRACES)
-    again = tables.event_tables(by_hand, BARE).detect
+    moved.to_parquet(by_hand.fold(0) / event_scores.TRACES)
+    again = event_scores.event_tables(by_hand, BARE).detect
     assert [made.threshold for made in again.values()] == [0.5, 0.5]  # test recordings have no say
 
 
 def test_no_model_and_no_data_are_needed_and_the_page_says_what_it_rests_on(by_hand):
-    text = tables.write_event_tables(by_hand, BARE, 0.5)
+    text = write_event_tables(by_hand, BARE, 0.5)
     assert "nothing is shared" in text and "timescoring" in text
     assert "false alarms per 24 h are an extrapolation" in text
     assert "thresholds by fold, given: 0.5 0.5" in text
-    written = {p.name for p in (by_hand.path / tables.FOLDER).iterdir()}
+    written = {p.name for p in (by_hand.path / event_scores.FOLDER).iterdir()}
     names = ("overall", "by_subject", "latency", "operating", "unscored")
-    assert written == {*(f"{name}.csv" for name in names), "events.txt", tables.SETTINGS}
-    assert tables.detect_config(by_hand, 1) == replace(BARE, threshold=0.5)  # for who draws them later
+    assert written == {*(f"{name}.csv" for name in names), "events.txt", event_scores.SETTINGS}
+    assert event_scores.detect_config(by_hand, 1) == replace(BARE, threshold=0.5)  # for who draws them later
 
 
 def test_before_there_are_tables_alarms_are_drawn_by_the_threshold_of_validation(by_hand):
-    usual = tables.event_tables(by_hand, DetectConfig())
-    assert tables.detect_config(by_hand, 0) == usual.detect[0] and usual.detect[0].threshold < 0.9
-    quiet = pd.read_csv(by_hand.path / tables.EVENTS, sep="\t").head(0)
-    quiet.to_csv(by_hand.path / tables.EVENTS, sep="\t", index=False)
-    assert tables.detect_config(by_hand, 0).threshold == np.inf  # seconds of one class settle none
+    usual = event_scores.event_tables(by_hand, DetectConfig())
+    assert event_scores.detect_config(by_hand, 0) == usual.detect[0] and usual.detect[0].threshold < 0.9
+    quiet = pd.read_csv(by_hand.path / event_scores.EVENTS, sep="\t").head(0)
+    quiet.to_csv(by_hand.path / event_scores.EVENTS, sep="\t", index=False)
+    assert event_scores.detect_config(by_hand, 0).threshold == np.inf  # seconds of one class settle none
 
 
 def test_a_run_without_traces_names_the_command(by_hand):
     for fold in (0, 1):
-        (by_hand.fold(fold) / tables.TRACES).unlink()
+        (by_hand.fold(fold) / event_scores.TRACES).unlink()
     with pytest.raises(DataError, match="scripts/continuous.py run="):
-        tables.event_tables(by_hand, BARE, 0.5)
+        event_scores.event_tables(by_hand, BARE, 0.5)
 
 
 def test_validation_of_one_class_or_none_asks_for_a_number(by_hand):
-    known = tables.references(by_hand)
-    val = tables.parts(by_hand, 0, known)["val"]
+    known = event_scores.references(by_hand)
+    val = event_scores.parts(by_hand, 0, known)["val"]
     quiet = replace(
         val, references=[replace(r, track=replace(r.track, events_E2=[])) for r in val.references]
     )
     with pytest.raises(DataError, match="one class"):
-        tables.chosen_threshold(quiet, BARE)
+        event_scores.chosen_threshold(quiet, BARE)
     with pytest.raises(DataError, match="Give a number"):
-        tables.chosen_threshold(replace(val, references=[], traces={}), BARE)
+        event_scores.chosen_threshold(replace(val, references=[], traces={}), BARE)
 
 
 # --------------------------------------------------------------------------------------- of a run
@@ -128,7 +134,7 @@ def test_validation_of_one_class_or_none_asks_for_a_number(by_hand):
 @pytest.fixture(scope="module")
 def trained(tiny, tmp_path_factory) -> Run:
     root = tmp_path_factory.mktemp("continuous")
-    return pipeline.train(load("train", [*tiny, "trainer.epochs=1", f"run.root={root}"]), report=False)
+    return pipeline.training(one_run([*tiny, "trainer.epochs=1", f"run.root={root}"]), report=False).train()
 
 
 @pytest.fixture
@@ -137,17 +143,17 @@ def run(trained, tmp_path) -> Run:
 
 
 def test_every_second_of_every_recording_is_scored_once_by_a_model_that_never_saw_it(run):
-    continuous.score(run, n_jobs=1, device="cpu")
+    continuous.score(run, places=CPU)
     tested = []
     for fold in run.folds_done():
-        traces = pd.read_parquet(run.fold(fold) / tables.TRACES)
+        traces = pd.read_parquet(run.fold(fold) / event_scores.TRACES)
         folds = pd.read_parquet(run.path / "folds.parquet")
         for part in ("val", "test"):
             of_part = set(folds.loc[folds[f"fold{fold}"] == part, "recording_name"])
             assert set(traces.loc[traces["part"] == part, "recording"]) == of_part
         tested.append(traces[traces["part"] == "test"])
     tested = pd.concat(tested)
-    recorded = pd.read_csv(run.path / tables.RECORDED, sep="\t")
+    recorded = pd.read_csv(run.path / event_scores.RECORDED, sep="\t")
     assert not tested.duplicated(["recording", "start_s"]).any()
     for name, rows in recorded.groupby("recording"):
         expected = sum(int(r.stop_s - r.start_s + 1e-6) for r in rows.itertuples())
@@ -155,12 +161,12 @@ def test_every_second_of_every_recording_is_scored_once_by_a_model_that_never_sa
 
 
 def test_a_window_that_was_tested_has_the_same_probability_in_the_trace(run):
-    continuous.score(run, n_jobs=1, device="cpu")
+    continuous.score(run, places=CPU)
     for fold in run.folds_done():
         saved = run.predictions(fold)
         one = pd.DataFrame({k: saved[k] for k in ("part", "recording", "start_s")})
         one["expected"] = 1 - saved["probability_NK"][:, 0]
-        traces = pd.read_parquet(run.fold(fold) / tables.TRACES)
+        traces = pd.read_parquet(run.fold(fold) / event_scores.TRACES)
         both = one.merge(traces, on=["part", "recording", "start_s"])
         assert len(both) > 50
         np.testing.assert_allclose(both["probability"], both["expected"], atol=1e-6)
@@ -168,53 +174,53 @@ def test_a_window_that_was_tested_has_the_same_probability_in_the_trace(run):
 
 def test_a_floor_is_fitted_again_as_it_was(tiny_data, tmp_path):
     words = [*tiny_data, "model=logreg_bandpower", "n_jobs=1", f"run.root={tmp_path}"]
-    run = pipeline.train(load("train", words), report=False)
-    continuous.score(run, n_jobs=1)
+    run = pipeline.training(one_run(words), report=False).train()
+    continuous.score(run, places=CPU)
     saved = run.predictions(0)
     one = pd.DataFrame({k: saved[k] for k in ("part", "recording", "start_s")})
     one["expected"] = 1 - saved["probability_NK"][:, 0]
-    both = one.merge(pd.read_parquet(run.fold(0) / tables.TRACES), on=["part", "recording", "start_s"])
+    both = one.merge(pd.read_parquet(run.fold(0) / event_scores.TRACES), on=["part", "recording", "start_s"])
     assert set(both["part"]) == {"val", "test"}
     np.testing.assert_allclose(both["probability"], both["expected"], atol=1e-6)
 
 
 def test_the_second_time_nothing_is_scored_again_unless_the_hop_changes(run, monkeypatch):
-    continuous.score(run, n_jobs=1, device="cpu")
+    continuous.score(run, places=CPU)
     with monkeypatch.context() as patch:
         patch.setattr(continuous, "reopen", lambda *a, **k: pytest.fail("opened the data again"))
-        continuous.score(run, n_jobs=1, device="cpu")
-    continuous.score(run, hop_s=0.5, n_jobs=1, device="cpu")
-    start_s = pd.read_parquet(run.fold(0) / tables.TRACES).groupby("recording")["start_s"]
+        continuous.score(run, places=CPU)
+    continuous.score(run, hop_s=0.5, places=CPU)
+    start_s = pd.read_parquet(run.fold(0) / event_scores.TRACES).groupby("recording")["start_s"]
     assert set(np.round(start_s.diff().dropna(), 6)) <= {0.5, *np.arange(1.0, 60.0, 0.5)}
     assert (start_s.diff().dropna() == 0.5).mean() > 0.9
 
 
 def test_traces_of_a_run_are_never_on_two_grids(run):
-    continuous.score(run, n_jobs=1, device="cpu")
-    continuous.score(run, [0], hop_s=0.5, n_jobs=1, device="cpu")
-    assert [k for k in run.folds_done() if (run.fold(k) / tables.TRACES).exists()] == [0]
-    continuous.score(run, hop_s=0.5, n_jobs=1, device="cpu")
-    assert all((run.fold(k) / tables.TRACES).exists() for k in run.folds_done())
+    continuous.score(run, places=CPU)
+    continuous.score(run, [0], hop_s=0.5, places=CPU)
+    assert [k for k in run.folds_done() if (run.fold(k) / event_scores.TRACES).exists()] == [0]
+    continuous.score(run, hop_s=0.5, places=CPU)
+    assert all((run.fold(k) / event_scores.TRACES).exists() for k in run.folds_done())
 
 
 def test_what_was_said_of_an_earlier_network_does_not_outlive_it(tiny, tmp_path):
     words = [*tiny, "trainer.epochs=1", f"run.root={tmp_path}"]
-    run = pipeline.train(load("train", words), report=False)
-    continuous.score(run, n_jobs=1, device="cpu")
-    tables.write_event_tables(run, BARE, 0.5)
+    run = pipeline.training(one_run(words), report=False).train()
+    continuous.score(run, places=CPU)
+    write_event_tables(run, BARE, 0.5)
     (run.fold(0) / "explain").mkdir()
-    said = [run.fold(0) / tables.TRACES, run.path / tables.FOLDER, run.fold(0) / "explain"]
+    said = [run.fold(0) / event_scores.TRACES, run.path / event_scores.FOLDER, run.fold(0) / "explain"]
     assert all(path.exists() for path in said)
-    pipeline.train(load("train", [*words, "trainer.epochs=2"]), report=False)
+    pipeline.training(one_run([*words, "trainer.epochs=2"]), report=False).train()
     assert not any(path.exists() for path in said)
 
 
 def test_a_protocol_that_splits_recordings_is_refused(tiny, tmp_path):
     words = [*tiny, "split=window", "trainer.epochs=1", "fold=0", f"run.root={tmp_path}"]
-    run = pipeline.train(load("train", words), report=False)
+    run = pipeline.training(one_run(words), report=False).train()
     with pytest.raises(ConfigError, match="split=window.*none of them is new as a whole"):
-        continuous.score(run, n_jobs=1, device="cpu")
-    assert not list(run.path.glob("**/*.parquet.tmp*")) and not (run.path / tables.EVENTS).exists()
+        continuous.score(run, places=CPU)
+    assert not list(run.path.glob("**/*.parquet.tmp*")) and not (run.path / event_scores.EVENTS).exists()
 
 
 @pytest.mark.parametrize("hop_s", [0, -1, 1.5])
@@ -224,7 +230,7 @@ def test_a_hop_that_leaves_time_out_is_refused(run, hop_s):
 
 
 def test_the_command_prints_the_tables_and_where_they_are(run, capsys):
-    verbs.continuous([f"run={run.path}", "n_jobs=1", "device=cpu", "threshold=0.5", "detect.smooth_s=3"])
+    cli.act("continuous", [f"run={run.path}", "n_jobs=1", "device=cpu", "threshold=0.5", "detect.smooth_s=3"])
     said = capsys.readouterr().out
     assert "SzCORE event" in said and "NEDC TAES" in said and "mean over 3 s" in said
-    assert f"written: {run.path / tables.FOLDER}" in said
+    assert f"written: {run.path / event_scores.FOLDER}" in said

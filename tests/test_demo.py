@@ -1,17 +1,17 @@
 """``make demo``'s script from end to end, on the tiny corpus with two steps a fit."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 
-from distilclip_eeg.config import compose as config
+from distilclip_eeg.commands import cli
+from distilclip_eeg.config import compose
+from distilclip_eeg.config.experiment import DistillSettings
 from distilclip_eeg.report.tables import ALWAYS
 from distilclip_eeg.runs import find_runs
 from distilclip_eeg.schema import NOTE
+from distilclip_eeg.studies import demo
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "demo.py"
 STAGES = ["write and prepare the synthetic corpus"] + [
     f"{split}: {what}" for split in ("subject", "window") for what in ("floor", "teacher", "student")
 ]
@@ -20,31 +20,25 @@ STAGES += ["subject: whole recordings of the student", "report"]
 
 
 @pytest.fixture
-def demo(tiny_data, tiny, monkeypatch):
-    """The script as a module, every config it loads made tiny; floors take the corpus alone."""
-    spec = importlib.util.spec_from_file_location("demo", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def small(tiny_data, tiny, monkeypatch):
+    """Every setting that the demo composes made tiny; floors take the corpus alone."""
 
-    def load(verb, overrides):
-        small = tiny_data if any(o.startswith("model=") for o in overrides) else tiny
-        small = [o for o in small if not o.startswith("split=")]
-        if verb == "distill":  # the text encoder is the teacher's
-            small = [o for o in small if not o.startswith("text_encoder.")]
-        return config.load(verb, [*small, *overrides])
+    def load(cls, words):
+        made = tiny_data if any(w.startswith("model=") for w in words) else tiny
+        made = [w for w in made if not w.startswith("split=")]
+        if cls is DistillSettings:  # the text encoder is the teacher's
+            made = [w for w in made if not w.startswith("text_encoder.")]
+        return compose.load(cls, [*made, *words])
 
-    monkeypatch.setattr(module, "load", load)
-    monkeypatch.setattr(module, "STEPS", 2)
-    monkeypatch.setattr(module, "EXPLAINED", 12)
-    return module
+    monkeypatch.setattr(demo, "load", load)
 
 
 @pytest.mark.slow
 def test_the_demo_shows_both_protocols_every_model_and_the_time_of_each_stage(
-    demo, tmp_path, monkeypatch, capsys
+    small, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    demo.main()
+    cli.act("demo", ["steps=2", "explained=12"])
     said = capsys.readouterr().out
     assert said.startswith(NOTE)
     table = (tmp_path / "runs" / "demo.txt").read_text(encoding="utf-8")
@@ -67,6 +61,6 @@ def test_the_demo_shows_both_protocols_every_model_and_the_time_of_each_stage(
 
     runs = find_runs(tmp_path / "runs")
     assert len(runs) == 6
-    fitted = [run for run in runs if run.config["model"]["kind"] != "floor"]
-    assert [run.config["trainer"]["max_steps"] for run in fitted] == [2] * 4
+    fitted = [run for run in runs if run.settings.model.kind != "floor"]
+    assert [run.settings.trainer.max_steps for run in fitted] == [2] * 4
     assert {p.name for p in tmp_path.iterdir()} == {"runs"}

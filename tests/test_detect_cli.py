@@ -18,11 +18,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from distilclip_eeg.artefact.folder import entry, load_folder, write_folder
-from distilclip_eeg.config.compose import build
+from distilclip_eeg.config.component import Component
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.deploy.benchmark import memory_of, write_long
 from distilclip_eeg.deploy.detector import Detector
+from distilclip_eeg.deploy.engines import open_network
 from distilclip_eeg.deploy.networks import save_state
-from distilclip_eeg.scoring.events.detect import DetectConfig
 
 REPO = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -47,7 +48,7 @@ def export(path, net, *, onnx=None, **changes):
 @pytest.fixture(scope="module")
 def net():
     torch.manual_seed(0)
-    return build(NET, **SIZES).eval()
+    return Component.of(NET).build(**SIZES).eval()
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def no_one_may_read(monkeypatch):
 
 def test_a_file_from_the_command_line_is_what_python_says(here, as_script, tmp_path):
     folder, path = load_folder(here / "model"), here / "data" / "good.edf"
-    network = folder.network("torch")
+    network = open_network(folder, "torch")
     probability = Detector(folder.recipe, network, 0.5).file(path).trace.probability_N
     middle = round(float(np.median(probability)), 4)  # of an untrained network: it gives events
     settings = DetectConfig(smooth_s=0, threshold=middle)
@@ -243,7 +244,8 @@ def test_nothing_of_a_header_reaches_what_is_written_or_said(here, as_script, tm
 def test_the_help_tells_settings_and_codes(as_script):
     ran = as_script("scripts/detect.py", "--help")
     assert ran.returncode == 0
-    for words in ("weights", "hop_s", "Ends with 0", "not a medical device"):
+    codes = ("  0   done\n", "  1   some files could not be used\n", "  3   none could\n")
+    for words in ("weights", "hop_s", "Exit codes\n", *codes, "not a medical device"):
         assert words in ran.stdout
 
 
@@ -255,13 +257,13 @@ class Refuse:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Refuse())
 import numpy as np
-from distilclip_eeg.deploy import detector, folder, live, screen, writers
+from distilclip_eeg.deploy import detector, engines, live, screen, writers
 class Silent:
     def logits(self, eeg_BCT):
         return np.zeros((len(eeg_BCT), 2), np.float32)
-folder.Folder.network = lambda self, engine, precision: Silent()
+screen.open_network = lambda folder, engine, precision: Silent()
 screen.OnnxNetwork = Silent
-from distilclip_eeg.cli import run
+from distilclip_eeg.commands.cli import run
 run("detect", sys.argv[1:])
 """
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from distilclip_eeg.config.compose import CONFIG_DIR, load
+from distilclip_eeg.config.compose import CONFIG_DIR, SETTINGS, load
+from distilclip_eeg.config.rules import plain
 
 PAGE = (Path(__file__).parents[1] / "docs" / "deviations.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)*=[^`\s]+)`", PAGE)))
@@ -40,12 +41,15 @@ def test_every_setting_that_it_names_is_there_and_takes_the_value(setting):
     key, _, value = setting.partition("=")
     verb = "distill" if key.startswith("distill.") else "tune" if key == "space" else "train"
     corpus = CORPUS.get(key.split(".")[1]) if key.startswith("dataset.") else None
-    config = load(verb, [*([f"dataset={corpus}"] if corpus else []), setting])
+    settings = load(SETTINGS[verb], [*([f"dataset={corpus}"] if corpus else []), setting])
     if key not in GROUPS:
-        node = config
+        node = plain(settings)
         for part in key.split("."):
             node = node[part]
-        assert str(node).lower() == value.replace("null", "none")
+        if isinstance(node, float):
+            assert node == float(value)
+        else:
+            assert str(node).lower() == value.replace("null", "none")
 
 
 def test_it_names_the_readings_of_every_part():

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -15,16 +14,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from tools import SHARED, needs_shared
 
 from distilclip_eeg.corpora.download import corpus, files, sources
 from distilclip_eeg.corpora.download.corpus import Download
 from distilclip_eeg.schema import ConfigError, DataError, UserError
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "download.py"
-SHARED = Path(os.environ.get("DISTILCLIP_EEG_SHARED", "/nonexistent"))
-needs_shared = pytest.mark.skipif(
-    not (SHARED / "data").exists(), reason="set DISTILCLIP_EEG_SHARED to the folder that holds data/"
-)
 BIG = bytes(range(256)) * 4096  # 1 MiB
 HALF = len(BIG) // 2
 
@@ -302,7 +298,7 @@ def test_an_unknown_case_is_named_with_those_there_are(place, get):
 @pytest.mark.shared
 @needs_shared
 def test_the_real_list_of_chbmit_is_read_whole():
-    sums = (SHARED / "data" / "chbmit_annotations_original" / "SHA256SUMS.txt").read_bytes()
+    sums = (Path(SHARED) / "data" / "chbmit_annotations_original" / "SHA256SUMS.txt").read_bytes()
     source = sources.SOURCES["chbmit"]
     listed = sources.files_of(source, lambda url, accept: sums, source.url)
     assert len(listed) == sums.count(b"\n") + 1  # and the list itself
@@ -311,7 +307,7 @@ def test_the_real_list_of_chbmit_is_read_whole():
     (odd,) = [f.url for f in listed if f.name.endswith("16+.edf")]
     assert odd == "https://physionet.org/files/chbmit/1.0.0/chb02/chb02_16%2B.edf"
     (subjects,) = [f for f in listed if f.name == "SUBJECT-INFO"]
-    there = (SHARED / "data" / "chbmit_annotations_original" / "SUBJECT-INFO").read_bytes()
+    there = (Path(SHARED) / "data" / "chbmit_annotations_original" / "SUBJECT-INFO").read_bytes()
     assert subjects.checksum == hashlib.sha256(there).hexdigest()
 
 
@@ -716,10 +712,11 @@ def test_help_names_every_setting(tmp_path):
 @pytest.mark.parametrize(
     "words, code, text",
     [
-        (["dataset=chbmit", "roott=x"], 2, "roott=x: expected key=value with key one of dataset, root"),
-        ([], 2, "dataset='' is not one of"),
-        (["dataset=chbmit", "dry_run=yes"], 2, "dry_run='yes' is not one of"),
-        (["dataset=chbmit", "workers=many"], 2, "workers=many: expected a whole number"),
+        (["dataset=chbmit", "roott=x"], 2, "roott: there is no such setting. Did you mean root?"),
+        ([], 2, "dataset: it has no default; expected dataset=... on the command line."),
+        (["dataset=tuh"], 2, "dataset='tuh' is not one of 'chbmit', 'zenodo', 'aubmc', 'tusz'."),
+        (["dataset=chbmit", "dry_run=maybe"], 2, "dry_run='maybe' is str, expected bool."),
+        (["dataset=chbmit", "workers=many"], 2, "workers='many' is str, expected int."),
     ],
 )
 def test_a_wrong_word_is_one_line(tmp_path, words, code, text):

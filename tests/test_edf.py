@@ -1,21 +1,18 @@
 """The EDF reader against hand-made files, two other readers, and deliberate damage."""
 
-import importlib.util
-import os
 import random
 from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
+from tools import SHARED, bad_module, codes, needs_shared
 
 from distilclip_eeg.corpora.edf.header import age_band, read_header
 from distilclip_eeg.corpora.edf.montage import CHBMIT_23, STANDARD_19
 from distilclip_eeg.corpora.edf.reader import read_eeg, read_pieces
 from distilclip_eeg.schema import DataError, SkipRecording, UserError
 
-SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
-needs_shared = pytest.mark.skipif(not SHARED, reason="DISTILCLIP_EEG_SHARED is not set")
 PAIR = ("O1", "O2")
 
 
@@ -65,10 +62,6 @@ def tals(onsets, notes=None, width=40):
 
 def pair(**kw):
     return [signal("O1", **kw), signal("O2", **kw)]
-
-
-def codes(warnings):
-    return [warning.partition(":")[0] for warning in warnings]
 
 
 def refused(path, kind=DataError, montage=PAIR):
@@ -481,11 +474,9 @@ def test_two_thousand_mutated_files_are_read_or_refused_in_our_own_words(tmp_pat
 
 def bad_inputs():
     """The shared corpus of bad files, (bytes, manifest entry); nothing where it is absent."""
-    if not SHARED:
+    module = bad_module()
+    if module is None:
         return []
-    path = Path(SHARED) / "spec" / "bad_inputs.py"
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("bad_inputs", path))
-    module.__spec__.loader.exec_module(module)
     module.build_edf()
     return [pytest.param(c["data"], c, id=c["name"]) for c in module.CASES]
 

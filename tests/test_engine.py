@@ -13,18 +13,12 @@ import pytest
 import torch
 
 from distilclip_eeg import runs
+from distilclip_eeg.config.learning import OptimConfig, TrainerConfig
 from distilclip_eeg.models.conformer import Conformer
 from distilclip_eeg.runs import write_atomic
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.training import engine
-from distilclip_eeg.training.engine import (
-    Fit,
-    OptimConfig,
-    TrainerConfig,
-    make_accelerator,
-    predict,
-    running_mean,
-)
+from distilclip_eeg.training.engine import Fit, Loop, make_accelerator, predict, running_mean
 from distilclip_eeg.training.loaders import Batch, epoch_order
 from distilclip_eeg.training.tasks import ClassifyTask, Task
 
@@ -61,10 +55,12 @@ def fit(folder, task=None, precision="fp32", ema=0.9, lr=1e-2, source=None, **tr
         TRAIN,
         VAL,
         folder,
-        trainer=TrainerConfig(**({"epochs": 3, "batch_size": 6, "precision": precision} | trainer)),
-        optim=OptimConfig(lr=lr, ema=ema, warmup_steps=5),
-        seed=3,
-        accelerator=make_accelerator(precision, "cpu"),
+        Loop(
+            TrainerConfig(**({"epochs": 3, "batch_size": 6, "precision": precision} | trainer)),
+            OptimConfig(lr=lr, ema=ema, warmup_steps=5),
+            seed=3,
+            accelerator=make_accelerator(precision, "cpu"),
+        ),
     )
 
 
@@ -85,16 +81,17 @@ def assert_same(a, b):
 
 def stop_at(training, step):
     """Let ``training`` die in front of ``step``, as if the machine had."""
-    original = training.train_step
+    original = training.prepare_step
 
-    def train_step(rows):
+    def prepare_step(rows):
         if training.step == step:
             raise KeyboardInterrupt
         return original(rows)
 
-    training.train_step = train_step
+    training.prepare_step = prepare_step
     with pytest.raises(KeyboardInterrupt):
         training.run()
+    del training.prepare_step
 
 
 # ------------------------------------------------------------------------------------ exact resume
@@ -153,7 +150,7 @@ def test_going_on_for_more_epochs_equals_having_asked_for_them(tmp_path):
 def test_a_finished_training_is_not_trained_again(tmp_path):
     first = result(fit(tmp_path))
     again = fit(tmp_path)
-    again.train_step = lambda rows: pytest.fail("trained")
+    again.prepare_step = lambda rows: pytest.fail("trained")
     assert_same(result(again), first)
 
 
@@ -240,7 +237,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, whe
 def test_a_disk_that_fills_up_in_training_leaves_the_last_epochs_checkpoint(tmp_path, monkeypatch):
     whole = result(fit(tmp_path / "whole"))
     training = fit(tmp_path / "full")
-    training.close_epoch(training.train_epoch())
+    stop_at(training, training.steps_per_epoch)
     before = training.checkpoint.read_bytes()
     with monkeypatch.context() as patch:
 

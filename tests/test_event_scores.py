@@ -9,10 +9,11 @@ import pytest
 from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring, SampleScoring
 
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.scoring.events import nedc, szcore
 from distilclip_eeg.scoring.events.counts import Counts, rates
-from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, events_from_probability
+from distilclip_eeg.scoring.events.detect import Trace, events_from_probability
 from distilclip_eeg.scoring.events.spans import Track
 from distilclip_eeg.scoring.events.szcore import SzcoreConfig
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.events.counts import RATES, Counts
-from distilclip_eeg.scoring.events.detect import DetectConfig, Trace
+from distilclip_eeg.scoring.events.detect import Trace
 from distilclip_eeg.scoring.events.latency import causal_latencies, latencies, summarise
 from distilclip_eeg.scoring.events.operating import (
     MOST_THRESHOLDS,

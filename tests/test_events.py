@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.schema import ConfigError, DataError, Event
-from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, events_from_probability, smooth
+from distilclip_eeg.scoring.events.detect import Trace, events_from_probability, smooth
 from distilclip_eeg.scoring.events.spans import Track, intersection, seconds, shared_s, spans
 
 PLAIN = DetectConfig(smooth_s=0, min_duration_s=0)

@@ -1,15 +1,14 @@
 """events.tsv: nothing is lost on the way in and out, nothing doubtful gets through."""
 
-import importlib.util
 import io
 import json
-import os
 import random
 from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from tools import SHARED, bad_module, codes, needs_shared
 
 from distilclip_eeg.corpora.events_tsv import (
     COLUMNS,
@@ -23,8 +22,6 @@ from distilclip_eeg.corpora.events_tsv import (
 from distilclip_eeg.corpora.invented.layouts.bids import EXTRA, events_bytes
 from distilclip_eeg.schema import DataError, Event
 
-SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
-needs_shared = pytest.mark.skipif(not SHARED, reason="DISTILCLIP_EEG_SHARED is not set")
 HEAD = "\t".join(COLUMNS) + "\n"
 ROW = "5.00\t3.00\tsz\tn/a\tn/a\t2020-01-01 00:00:00\t20.00\n"
 
@@ -41,10 +38,6 @@ def refused(tmp_path, data, *args, **kw):
     message = str(caught.value)
     assert "a_events.tsv" in message and "expected" in message and "\n" not in message
     return caught.value.reason, message
-
-
-def codes(warnings):
-    return [warning.partition(":")[0] for warning in warnings]
 
 
 # ------------------------------------------------------------------------------------------------ lossless
@@ -272,11 +265,9 @@ def test_an_event_that_szcore_has_no_word_for_is_not_written(event):
 
 def bad_events():
     """The shared corpus of bad events files; nothing where it is absent."""
-    if not SHARED:
+    module = bad_module()
+    if module is None:
         return []
-    path = Path(SHARED) / "spec" / "bad_inputs.py"
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("bad_inputs", path))
-    module.__spec__.loader.exec_module(module)
     module.build_ann()
     return [
         pytest.param(c["data"], c["expect"], c["reason"], id=c["name"])

@@ -1,21 +1,28 @@
-"""The committed results and the script that fills and prints them."""
+"""The committed table of floors, teacher and student, and what fills and prints it."""
 
-import importlib.util
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.studies import Table1Settings
+from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.studies import evidence
+from distilclip_eeg.studies.table1 import table1
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "chbmit_excerpts.csv"
 
 
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("evidence", ROOT / "scripts" / "evidence.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def told(*said):
+    """Settings and train's words of ``python scripts/reproduce_table1.py page=evidence``."""
+    words = Table1Settings.words(["page=evidence", "dataset=chbmit", *said])
+    return load(Table1Settings, words), Table1Settings.train_words(words)
+
+
+def keys(*said):
+    return {one.label: one.key for one in evidence.cells_of(*told(*said))}
 
 
 def test_every_row_says_how_it_was_made():
@@ -29,34 +36,63 @@ def test_every_row_says_how_it_was_made():
     assert (rows["windows"] == 11414).all()  # all windows kept, each tested once
 
 
-def test_the_readme_shows_the_table_that_the_script_prints(as_script):
-    done = as_script("scripts/evidence.py", "--table")
-    assert done.returncode == 0 and len(done.stdout.splitlines()) > 15
-    assert done.stdout.strip() in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_readme_shows_the_table_that_the_page_prints(capsys):
+    table1(*told("name=chbmit_excerpts", "fill=false", f"results={ROOT / 'results'}"))
+    page = capsys.readouterr().out.strip()
+    assert len(page.splitlines()) > 15 and page in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_a_cell_that_was_not_run_says_so(script, tmp_path):
-    text = script.table(tmp_path / "nothing.csv")
-    assert text.count("not run") == 9 * len(script.SPLITS) * len(script.MODELS)
+def test_a_cell_that_was_not_run_says_so(tmp_path):
+    text = evidence.page(tmp_path / "nothing.csv")
+    assert text.count("not run") == 9 * len(evidence.SPLITS) * len(evidence.MODELS)
 
 
-def test_a_row_is_found_again_under_its_model_and_protocol(script):
+def test_a_row_is_found_again_under_its_model_and_protocol():
     rows = pd.read_csv(RESULTS)
     row = rows[(rows["split"] == "subject") & (rows["model"] == "random_forest")].iloc[0]
-    line = next(x for x in script.table(RESULTS).splitlines() if x.startswith("| subject | random_forest"))
+    line = next(x for x in evidence.page(RESULTS).splitlines() if x.startswith("| subject | random_forest"))
     assert f"| {100 * row['accuracy']:.1f} ± {100 * row['accuracy_sd']:.1f} |" in line
 
 
-def test_the_digest_tells_settings_apart_but_not_where_the_data_lie(script):
-    here = script.cell_digest("subject", "teacher_small", ["dataset=chbmit", "dataset.root=a"])
-    assert here == script.cell_digest("subject", "teacher_small", ["dataset=chbmit", "dataset.root=b"])
-    assert here != script.cell_digest("window", "teacher_small", ["dataset=chbmit", "dataset.root=a"])
-    assert here in script.cell_digest("subject", "student_small", ["dataset=chbmit", "dataset.root=a"])
-    plain = script.cell_digest("subject", "random_forest", ["dataset=chbmit", "augment=standard"])
-    assert plain == script.cell_digest("subject", "random_forest", ["dataset=chbmit"])
+@pytest.mark.parametrize("augment", ["none", "standard"])
+def test_the_cells_of_the_committed_table_are_known_and_only_those(augment):
+    rows = pd.read_csv(RESULTS)
+    words = ["split=window,recording,subject", "trainer.precision=bf16", f"augment={augment}"]
+    found = {label for label, key in keys(*words).items() if key in set(rows["digest"])}
+    marked = rows["model"].str.endswith(evidence.AUGMENTED) == (augment == "standard")
+    mine = rows[marked | ~rows["model"].str.contains("teacher|student")]
+    assert found == set(mine["split"] + " " + mine["model"].str.removesuffix(evidence.AUGMENTED))
 
 
-def test_an_unknown_protocol_is_one_line(as_script):
-    done = as_script("scripts/evidence.py", "--splits", "patient")
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: --splits='patient' is not one of")
+def test_the_digest_tells_settings_apart_but_not_where_the_data_lie():
+    here, there = keys("dataset.root=a"), keys("dataset.root=b")
+    assert here == there and here["window teacher_small"] in here["window student_small"]
+    assert keys("split=subject")["subject teacher_small"] != here["window teacher_small"]
+    augmented = keys("augment=standard")
+    assert augmented["window random_forest"] == here["window random_forest"]
+    assert augmented["window student_small"] != here["window student_small"]
+
+
+def test_a_student_s_cell_is_told_of_augmentation_by_its_teacher_alone():
+    (one,) = evidence.cells_of(*told("models=student_small", "augment=standard"))
+    assert one.settings.model.name == "teacher_small" and one.settings.augment == "standard"
+    assert one.student.model.name == "student_small" and one.student.augment == "none"
+
+
+def test_an_unknown_protocol_is_one_line():
+    with pytest.raises(ConfigError, match="split='patient' is not one of") as caught:
+        told("split=patient")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_floor_and_student_are_filled_and_found_again(tiny, tmp_path, capsys):
+    data = [o for o in tiny if not o.startswith(("split=", "model.", "trainer.epochs"))]
+    words = [*data, "trainer.max_steps=2", "split.n_folds=2", "models=student_tiny,logreg_bandpower"]
+    words += ["dataset=synthetic", f"results={tmp_path / 'r'}", f"run.root={tmp_path / 'runs'}"]
+    table1(*told(*words))
+    rows = pd.read_csv(tmp_path / "r" / "evidence_synthetic.csv")
+    assert rows["model"].tolist() == ["student_tiny", "logreg_bandpower"]
+    assert "| window | logreg_bandpower |" in capsys.readouterr().out
+    table1(*told(*words))
+    assert "2 of 2 cells stand in" in capsys.readouterr().out

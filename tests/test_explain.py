@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import torch
 from mne.channels.layout import _find_topomap_coords
+from tools import one_run, write_config
 
-from distilclip_eeg import cli
-from distilclip_eeg.config.compose import load
+from distilclip_eeg.commands import cli
+from distilclip_eeg.config.data import Places
 from distilclip_eeg.corpora.edf.montage import BIPOLAR_18, CHBMIT_23, STANDARD_19
 from distilclip_eeg.corpora.invented.plan import NAMES
 from distilclip_eeg.corpora.invented.truth import Truth, at_focus, truth_of, truths
@@ -29,6 +30,7 @@ from distilclip_eeg.training import pipeline
 from distilclip_eeg.training.pipeline import frozen_teacher
 
 ASK = Ask(windows=20)
+LOCAL = Places(device="cpu", n_jobs=1)
 
 
 # ------------------------------------------------------------------------------------------- by hand
@@ -124,17 +126,17 @@ def test_a_channel_of_an_unknown_electrode_has_no_place():
 def teacher(tiny, tmp_path_factory):
     """A run whose first fold is done."""
     words = [*tiny, "fold=0", "trainer.epochs=1", f"run.root={tmp_path_factory.mktemp('runs')}"]
-    return pipeline.train(load("train", words), report=False)
+    return pipeline.training(one_run(words), report=False).train()
 
 
 @pytest.fixture(scope="module")
 def folder(teacher):
-    return explain(teacher, ASK, device="cpu", n_jobs=1)
+    return explain(teacher, ASK, LOCAL)
 
 
 @pytest.fixture(scope="module")
 def data(teacher):
-    return loading.reopen(teacher, n_jobs=1)[1]
+    return loading.reopen(teacher, LOCAL)[1]
 
 
 def arrays(path):
@@ -196,7 +198,7 @@ def test_faithfulness_is_measured_of_three_methods_on_the_same_windows(folder):
 def test_examples_carry_their_own_text_and_the_nearest_of_the_test_fold(teacher, folder, data):
     found, pictures = read_json(folder / "examples.json"), arrays(folder / "examples.npz")
     model, bank = frozen_teacher(teacher, 0, data)
-    test = loading.test_rows(data, 0, 0)
+    test = loading.test_rows(data, 0)
     allowed = set(bank.sentences[bank.text_N.numpy()[test]])
     assert found["texts_compared"] == len(allowed)
     source = data.source(loading.train_rows(data, 0, 0))
@@ -240,11 +242,11 @@ def test_a_second_start_leaves_what_is_there_and_another_question_replaces_it(te
     shutil.copytree(teacher.path, run.path)
     mine, before = run.fold(0) / "explain", contents(folder)
     (mine / "cost.csv").write_text("as it was")
-    explain(run, ASK, device="cpu", n_jobs=1)
+    explain(run, ASK, LOCAL)
     assert (mine / "cost.csv").read_text() == "as it was"
-    explain(run, ASK, device="cpu", n_jobs=1, fresh=True)
+    explain(run, ASK, LOCAL, fresh=True)
     assert contents(mine) == before  # the same bytes as of the first time
-    explain(run, Ask(windows=6, method="gradcam"), device="cpu", n_jobs=1)
+    explain(run, Ask(windows=6, method="gradcam"), LOCAL)
     assert arrays(mine / "ecam.npz")["method"] == "gradcam" and len(arrays(mine / "ecam.npz")["map_NC"]) == 6
     assert set(read_json(mine / "faithfulness.json")) == {"hires", "gradcam", "ig", "occlusion"}
 
@@ -257,15 +259,15 @@ def test_an_attempt_that_fails_leaves_the_older_folder_whole(teacher, folder, mo
 
     monkeypatch.setattr(examples, "examples", fail)
     with pytest.raises(RuntimeError, match="in the middle"):
-        explain(teacher, ASK, device="cpu", n_jobs=1, fresh=True)
+        explain(teacher, ASK, LOCAL, fresh=True)
     assert contents(folder) == before
     shutil.rmtree(teacher.fold(0) / ".explain-unfinished")
 
 
 def test_a_baseline_leaves_out_what_it_has_not(tiny_data, tmp_path):
     words = [*tiny_data, "fold=0", "model=meta_gnn", "trainer.epochs=1", "trainer.max_steps=2", "device=cpu"]
-    run = pipeline.train(load("train", [*words, "n_jobs=1", f"run.root={tmp_path}"]), report=False)
-    found = explain(run, Ask(windows=8, method="ig"), device="cpu", n_jobs=1)
+    run = pipeline.training(one_run([*words, "n_jobs=1", f"run.root={tmp_path}"]), report=False).train()
+    found = explain(run, Ask(windows=8, method="ig"), LOCAL)
     left_out = read_json(found / "explain.json")["left_out"]
     assert {"embedding.npz", "cost.csv"} <= set(left_out) and not (found / "embedding.npz").exists()
     assert set(read_json(found / "faithfulness.json")) == {"ig", "occlusion"}
@@ -275,8 +277,8 @@ def test_a_baseline_leaves_out_what_it_has_not(tiny_data, tmp_path):
 
 def test_a_window_outside_training_gets_no_sentence_of_its_class(tiny, tmp_path):
     words = [*tiny, "fold=0", "trainer.epochs=1", "text.source=class_template", "loss.targets=class_prompt"]
-    run = pipeline.train(load("train", [*words, f"run.root={tmp_path}"]), report=False)
-    found = read_json(explain(run, Ask(windows=8), device="cpu", n_jobs=1) / "examples.json")
+    run = pipeline.training(one_run([*words, f"run.root={tmp_path}"]), report=False).train()
+    found = read_json(explain(run, Ask(windows=8), LOCAL) / "examples.json")
     assert found["texts_compared"] == 0
     assert all(w["text"] == "" and w["nearest"] == [] for w in found["windows"])
 
@@ -309,11 +311,11 @@ def test_what_cannot_be_explained_is_refused_in_one_line(teacher, refused, tmp_p
     assert "no run folder" in refused(f"run={tmp_path / 'nowhere'}")
     assert "fold 3 is not finished; finished are [0]" in refused(f"run={teacher.path}", "fold=3")
     assert "windows=0 must be 1 or more" in refused("windows=0")
+    assert "dataset: nothing to choose here; it has dataset.root." in refused("dataset=chbmit")
     assert "method='lime' is not one of" in refused("method=lime")
     floor = tmp_path / "floor"
     floor.mkdir()
-    config = teacher.config | {"model": {"kind": "floor", "name": "random_forest"}}
-    (floor / "config.yaml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+    write_config(floor, ["model=random_forest"])
     assert "model.kind=floor keeps no network" in refused(f"run={floor}")
 
 
@@ -408,7 +410,7 @@ def test_the_map_finds_the_focus_in_the_first_third_of_focal_seizures(tmp_path):
     can be right."""
     words = [*FOCAL, "fold=0", "trainer.max_steps=400", "device=cpu"]
     places = [f"dataset.root={tmp_path / 'd'}", f"store.root={tmp_path / 's'}", f"run.root={tmp_path / 'r'}"]
-    run = pipeline.train(load("train", [*words, *places]), report=False)
-    table = pd.read_csv(explain(run, Ask(windows=20), device="cpu") / "focus.csv")
+    run = pipeline.training(one_run([*words, *places]), report=False).train()
+    table = pd.read_csv(explain(run, Ask(windows=20), Places(device="cpu")) / "focus.csv")
     row = table.set_index(["stage", "method"]).loc[("first third", "hires")]
     assert row["n"] >= 40 and row["share"] >= 0.8 and row["chance"] < 0.2

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -12,23 +13,30 @@ import pandas as pd
 import pytest
 import torch
 from scipy.special import softmax
+from tools import one_run
 
-from distilclip_eeg import verbs
 from distilclip_eeg.artefact.folder import load_folder
-from distilclip_eeg.config.compose import load
+from distilclip_eeg.commands import cli
+from distilclip_eeg.config.data import Places
+from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.deploy import export as exporting
 from distilclip_eeg.deploy import networks as pretrained
+from distilclip_eeg.deploy.engines import open_network
 from distilclip_eeg.deploy.export import export, page
 from distilclip_eeg.deploy.networks import DistilCLIPEEG
 from distilclip_eeg.deploy.text_side import TextSide
 from distilclip_eeg.models.text_backends import described, minilm, random_tiny, rebuilt
-from distilclip_eeg.runs import Run, digest_of, read_json
+from distilclip_eeg.models.weights import load_network
+from distilclip_eeg.runs import Run, read_json
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.scoring.calibration import answers
 from distilclip_eeg.scoring.metrics import macro_f1
 from distilclip_eeg.text.tokenizer import read_tokenizer, save_tokenizer, tokenize
-from distilclip_eeg.training import pipeline
+from distilclip_eeg.training import distillation, pipeline
+from distilclip_eeg.training.checks import check
 from distilclip_eeg.training.data import reopen
+
+LOCAL = Places(n_jobs=1)
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +48,16 @@ def words(tiny, tmp_path_factory):
 @pytest.fixture(scope="module")
 def teacher(words):
     """A teacher of two folds, trained with text."""
-    return pipeline.train(load("train", [*words, "run.name=teacher"]), report=False)
+    return pipeline.training(one_run([*words, "run.name=teacher"]), report=False).train()
 
 
 @pytest.fixture(scope="module")
 def student(words, teacher):
     """Its student."""
     root = next(w for w in words if w.startswith("run.root="))
-    verbs.distill(
-        [f"teacher={teacher.path}", root, "run.name=student", *SMALL, "trainer.epochs=2", "n_jobs=1"]
+    cli.act(
+        "distill",
+        [f"teacher={teacher.path}", root, "run.name=student", *SMALL, "trainer.epochs=2", "n_jobs=1"],
     )
     return Run(teacher.path.with_name("student"))
 
@@ -61,17 +70,17 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def fold0(teacher, tmp_path_factory):
-    return export(teacher, 0, tmp_path_factory.mktemp("fold") / "out", onnx=False, n_jobs=1)
+    return export(teacher, 0, tmp_path_factory.mktemp("fold") / "out", places=LOCAL, onnx=False)
 
 
 @pytest.fixture(scope="module")
 def final(teacher, tmp_path_factory):
-    return export(teacher, "final", tmp_path_factory.mktemp("final") / "out", onnx=False, n_jobs=1)
+    return export(teacher, "final", tmp_path_factory.mktemp("final") / "out", places=LOCAL, onnx=False)
 
 
 @pytest.fixture(scope="module")
 def data(teacher):
-    return reopen(teacher, n_jobs=1)[1]
+    return reopen(teacher, LOCAL)[1]
 
 
 def windows(data, rows):
@@ -131,13 +140,13 @@ def test_a_fold_is_exported_without_scoring_the_recordings_of_others(teacher, tm
     run = Run(shutil.copytree(teacher.path, tmp_path / "run"))
     for trace in run.path.glob("fold*/continuous.parquet"):
         trace.unlink()
-    export(run, 1, tmp_path / "out", onnx=False, n_jobs=1)
+    export(run, 1, tmp_path / "out", places=LOCAL, onnx=False)
     assert [path.parent.name for path in run.path.glob("fold*/continuous.parquet")] == ["fold1"]
 
 
 def test_where_no_recording_is_kept_whole_the_threshold_is_that_of_windows(words, tmp_path):
-    run = pipeline.train(load("train", [*words, "split=window", "run.name=cut", "fold=0"]), report=False)
-    made = export(run, 0, tmp_path / "out", onnx=False, n_jobs=1)
+    run = pipeline.training(one_run([*words, "split=window", "run.name=cut", "fold=0"]), report=False).train()
+    made = export(run, 0, tmp_path / "out", places=LOCAL, onnx=False)
     saved = run.predictions(0)
     label, p_NK = (saved[key][saved["part"] == "val"] for key in ("label", "probability_NK"))
     found, best = best_of(label, p_NK[:, 1], made.recipe.detect.threshold)
@@ -248,14 +257,14 @@ def test_a_folder_of_the_hub_is_fetched_by_our_file_names_alone(fold0, monkeypat
 
 
 def test_an_ensemble_is_the_mean_of_the_folds_and_has_no_text_side(teacher, data, tmp_path):
-    folder = export(teacher, "ensemble", tmp_path / "out", onnx=False, n_jobs=1)
+    folder = export(teacher, "ensemble", tmp_path / "out", places=LOCAL, onnx=False)
     eeg_BCT = windows(data, np.arange(20))
     members = []
     for k in (0, 1):
-        net = pipeline.load_network(teacher.fold(k))
+        net = load_network(teacher.fold(k))
         with torch.no_grad():
             members.append(net(torch.from_numpy(eeg_BCT)).softmax(-1).numpy())
-    found = softmax(folder.network().logits(eeg_BCT), axis=1)
+    found = softmax(open_network(folder).logits(eeg_BCT), axis=1)
     np.testing.assert_allclose(found, np.mean(members, axis=0), atol=1e-6)
     assert folder.about["text"] is None
     assert "No test score belongs to this model" in (folder.path / "card.md").read_text()
@@ -294,18 +303,17 @@ def test_the_final_threshold_is_chosen_on_all_folds_validation_parts_together(te
 
 
 def test_the_final_model_comes_out_the_same_when_trained_again(teacher, final, tmp_path):
-    again = export(teacher, "final", tmp_path / "a", onnx=False, n_jobs=1)  # found trained
+    again = export(teacher, "final", tmp_path / "a", places=LOCAL, onnx=False)  # found trained
     shutil.rmtree(next(teacher.path.glob("final-*")))
-    anew = export(teacher, "final", tmp_path / "b", onnx=False, n_jobs=1)
+    anew = export(teacher, "final", tmp_path / "b", places=LOCAL, onnx=False)
     assert again.about == anew.about == final.about
 
 
 def test_a_final_student_is_distilled_from_a_final_teacher(teacher, student, data, tmp_path, monkeypatch):
     shutil.rmtree(next(teacher.path.glob("final-*")), ignore_errors=True)
     asked = []
-    load_network = pipeline.load_network
-    monkeypatch.setattr(pipeline, "load_network", lambda p: asked.append(p) or load_network(p))
-    folder = export(student, "final", tmp_path / "out", onnx=False, n_jobs=1)
+    monkeypatch.setattr(distillation, "load_network", lambda p: asked.append(p) or load_network(p))
+    folder = export(student, "final", tmp_path / "out", places=LOCAL, onnx=False)
     assert asked == [next(teacher.path.glob("final-*"))]
     assert folder.about["text"] is None and folder.about["model"]["kind"] == "student"
     with pytest.raises(ConfigError, match="no text side"):
@@ -318,7 +326,7 @@ def test_a_final_student_whose_teacher_changed_is_refused(teacher, student, tmp_
     try:
         weights.write_bytes(whole[:-1] + b"x")
         with pytest.raises(DataError, match="was trained again since"):
-            export(student, "final", tmp_path / "out", onnx=False, n_jobs=1)
+            export(student, "final", tmp_path / "out", places=LOCAL, onnx=False)
     finally:
         weights.write_bytes(whole)
     assert not (tmp_path / "out").exists()
@@ -327,9 +335,20 @@ def test_a_final_student_whose_teacher_changed_is_refused(teacher, student, tmp_
 # ------------------------------------------------------------------------------------ init_from
 
 
+def started(words, data):
+    """The network that training would begin with."""
+    settings = one_run(words)
+    return pipeline.make_net(settings.model, data, settings.init_from)
+
+
+def checked(words):
+    """What training refuses before data are read."""
+    settings = one_run(words)
+    check(settings.data, settings.learning)
+
+
 def test_training_starts_from_an_exported_network(words, fold0, data):
-    config = load("train", [*words, f"init_from={fold0.path}"])
-    net = pipeline.make_net(config, data)
+    net = started([*words, f"init_from={fold0.path}"], data)
     exported = DistilCLIPEEG.from_folder(fold0).net
     for (name, ours), (_, theirs) in zip(
         net.state_dict().items(), exported.state_dict().items(), strict=True
@@ -339,8 +358,8 @@ def test_training_starts_from_an_exported_network(words, fold0, data):
 
 def test_a_teacher_starts_with_its_text_side_too_where_it_reads_the_same_words(words, fold0, data, capsys):
     def built(*more):
-        config = load("train", [*words, f"init_from={fold0.path}", *more])
-        return pipeline.make_teacher(config, data, 0)[0].state_dict()
+        learning = one_run([*words, f"init_from={fold0.path}", *more]).learning
+        return pipeline.make_teacher(learning, data, 0)[0].state_dict()
 
     exported = DistilCLIPEEG.from_folder(fold0).text.state_dict()
     same = built()
@@ -354,13 +373,13 @@ def test_a_teacher_starts_with_its_text_side_too_where_it_reads_the_same_words(w
 
 def test_fine_tuning_moves_away_from_where_it_started_by_steps_of_the_rate(words, fold0):
     more = ["text.source=none", "trainer.max_steps=3", "optim.lr=1e-4", "optim.ema=0", "fold=1"]
-    run = pipeline.train(load("train", [*words, *more, f"init_from={fold0.path}", "run.name=tuned"]))
-    tuned = pipeline.load_network(run.fold(1)).state_dict()
+    run = pipeline.training(one_run([*words, *more, f"init_from={fold0.path}", "run.name=tuned"])).train()
+    tuned = load_network(run.fold(1)).state_dict()
     start = DistilCLIPEEG.from_folder(fold0).net.state_dict()
     moved = max(float((tuned[k] - start[k]).abs().max()) for k in start if "norm" not in k)
     assert 0 < moved <= 3 * 1e-4 * 1.01  # a step of Adam is at most its rate
-    again = pipeline.train(load("train", [*words, *more, "run.name=fresh"]))
-    fresh = pipeline.load_network(again.fold(1)).state_dict()
+    again = pipeline.training(one_run([*words, *more, "run.name=fresh"])).train()
+    fresh = load_network(again.fold(1)).state_dict()
     assert max(float((fresh[k] - start[k]).abs().max()) for k in start) > 0.01
 
 
@@ -369,7 +388,7 @@ def test_the_run_s_name_depends_on_the_weights_it_starts_from_not_on_their_place
 ):
     shutil.copytree(fold0.path, tmp_path / "moved")
     without, first, moved, other = (
-        digest_of(load("train", [*words, f"init_from={path}"]))
+        digest_of(one_run([*words, f"init_from={path}"]))
         for path in ("null", fold0.path, tmp_path / "moved", final.path)
     )
     assert first == moved and len({without, first, other}) == 3
@@ -385,24 +404,24 @@ def test_the_run_s_name_depends_on_the_weights_it_starts_from_not_on_their_place
 )
 def test_a_start_that_means_something_else_is_refused_before_data_are_read(words, fold0, change, says):
     with pytest.raises(ConfigError, match=says):
-        pipeline.check(load("train", [*words, *change, f"init_from={fold0.path}"]))
+        checked([*words, *change, f"init_from={fold0.path}"])
 
 
 def test_a_start_of_other_sizes_or_no_folder_or_damaged_is_refused(words, fold0, data, tmp_path):
     with pytest.raises(ConfigError, match="no exported model"):
-        pipeline.check(load("train", [*words, f"init_from={tmp_path}"]))
+        checked([*words, f"init_from={tmp_path}"])
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ConfigError, match="no exported model"):
-        pipeline.check(load("train", [*words, f"init_from={tmp_path}"]))
+        checked([*words, f"init_from={tmp_path}"])
     with pytest.raises(ConfigError, match="has no weights to start from"):
-        pipeline.check(load("train", ["model=random_forest", f"init_from={fold0.path}"]))
+        checked(["model=random_forest", f"init_from={fold0.path}"])
     with pytest.raises(ConfigError, match="not the same there and in this model"):
-        pipeline.make_net(load("train", [*words, "model.net.filters=5", f"init_from={fold0.path}"]), data)
+        started([*words, "model.net.filters=5", f"init_from={fold0.path}"], data)
     shutil.copytree(fold0.path, tmp_path / "b")
     with (tmp_path / "b" / "model.safetensors").open("ab") as file:
         file.write(b" ")
     with pytest.raises(DataError, match="sha256 differs"):
-        pipeline.make_net(load("train", [*words, f"init_from={tmp_path / 'b'}"]), data)
+        started([*words, f"init_from={tmp_path / 'b'}"], data)
 
 
 # ------------------------------------------------------------------------------------ refusals, command
@@ -417,14 +436,14 @@ def test_weights_that_there_are_not_are_refused(teacher, weights, tmp_path):
 @pytest.mark.parametrize(
     "change, error",
     [
-        (lambda c: c["model"].update(kind="floor"), "keeps no weights"),
-        (lambda c: c["signals"].update(normalize="train"), "normalize=train rests on"),
+        ({"model": {"kind": "floor"}}, "keeps no weights"),
+        ({"signals": {"normalize": "train"}}, "normalize=train rests on"),
     ],
 )
 def test_a_run_that_cannot_stand_alone_is_refused(teacher, monkeypatch, tmp_path, change, error):
-    config = teacher.config
-    change(config)
-    monkeypatch.setattr(Run, "config", config)
+    made = teacher.settings
+    changed = {name: replace(getattr(made, name), **values) for name, values in change.items()}
+    monkeypatch.setattr(teacher, "settings", replace(made, **changed))
     with pytest.raises(ConfigError, match=error):
         export(teacher, 0, tmp_path / "out")
 
@@ -434,7 +453,8 @@ def test_an_unfinished_run_exports_its_finished_folds_alone(teacher, monkeypatch
     with pytest.raises(ConfigError, match="weights=final needs every fold"):
         export(teacher, "final", tmp_path / "out")
     assert (
-        export(teacher, 0, tmp_path / "out", onnx=False, n_jobs=1).about["made"]["cross_validation"] is None
+        export(teacher, 0, tmp_path / "out", places=LOCAL, onnx=False).about["made"]["cross_validation"]
+        is None
     )
 
 

@@ -11,10 +11,11 @@ from matplotlib.text import Text
 from PIL import Image
 from report_runs import CHANNELS, COST, PLACES, WHAT, add_explanation, make_run
 
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.report import diagrams, drawing, eeg_figures, explained, figures, scalp
 from distilclip_eeg.report.entries import choose
 from distilclip_eeg.runs import find_runs
-from distilclip_eeg.scoring.events.detect import DetectConfig, Trace
+from distilclip_eeg.scoring.events.detect import Trace
 
 TEACHER = pd.read_csv(io.StringIO(COST)).assign(**WHAT)
 STUDENT = TEACHER[TEACHER["layer"].isin(("stem", "classifier")) | (TEACHER["layer"] == "layer 1")][:3]

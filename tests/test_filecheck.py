@@ -1,6 +1,5 @@
 """check.py: one line for each file, with the outcome and reason that training would meet."""
 
-import importlib.util
 import json
 import os
 import resource
@@ -9,31 +8,28 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools import SHARED, bad_module, needs_shared
 
-from distilclip_eeg import verbs
+from distilclip_eeg.commands import cli
 from distilclip_eeg.corpora.edf.montage import STANDARD_19
 from distilclip_eeg.corpora.filecheck import CHECKS, check, kind_of
 from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
 from distilclip_eeg.schema import DataError
 
 REPO = Path(__file__).parents[1]
-SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
-needs_shared = pytest.mark.skipif(not SHARED, reason="DISTILCLIP_EEG_SHARED is not set")
 LATER = ("checkpoint", "archive", "config")
 """Kinds of the manifest that are no recording and no annotation."""
 
 
 def lines(capsys, *words):
-    verbs.check(list(words))
+    cli.act("check", list(words))
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 @pytest.fixture(scope="session")
 def bad(tmp_path_factory):
     """What bad_inputs.py writes, with its manifest; and the recording of its annotations, ``t.edf``."""
-    path = Path(SHARED) / "spec" / "bad_inputs.py"
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("bad_inputs", path))
-    module.__spec__.loader.exec_module(module)
+    module = bad_module()
     folder = tmp_path_factory.mktemp("bad") / "inputs"
     module.generate(folder)
     recording = folder.parent / "t.edf"

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.models.floors import BANDS_HZ, band_features
 
 FLOORS = ("logreg_bandpower", "random_forest")
@@ -11,7 +12,7 @@ SIZES = [(19, 256, 256.0), (23, 256, 256.0), (19, 500, 500.0), (21, 500, 500.0)]
 
 
 def floor(name):
-    return build(load("train", [f"model={name}"])["model"]["net"])
+    return load(TrainSettings, [f"model={name}"]).model.net.build()
 
 
 def windows(n, n_chans=19, n_times=256, seed=0):

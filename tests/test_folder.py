@@ -1,7 +1,6 @@
 """A folder of one's own recordings and one table: what may stand in it, and what is refused with its line."""
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -10,11 +9,15 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+from tools import SHARED, codes, needs_shared
 
-from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.data import SignalConfig, WindowConfig
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.corpora.edf.montage import STANDARD_19
 from distilclip_eeg.corpora.folder import Folder
 from distilclip_eeg.corpora.invented.layouts.bids import recording_bytes
+from distilclip_eeg.corpora.invented.layouts.edf import Header
 from distilclip_eeg.corpora.invented.layouts.folder import (
     ALL_COLUMNS,
     COLUMNS,
@@ -24,12 +27,9 @@ from distilclip_eeg.corpora.invented.layouts.folder import (
     write_folder,
 )
 from distilclip_eeg.schema import ConfigError, DataError, SkipRecording
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare
-from distilclip_eeg.signals.windows import WindowConfig, cut, without
+from distilclip_eeg.signals.windows import cut, without
 
-SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
-needs_shared = pytest.mark.skipif(not SHARED, reason="DISTILCLIP_EEG_SHARED is not set")
 ROW = ("rec", 5, 3, "sz")
 
 
@@ -48,10 +48,6 @@ def only(root, **kw):
     corpus = Folder(root=root, **kw)
     (ref,) = corpus.recordings()
     return corpus.read(ref)
-
-
-def codes(warnings):
-    return [w.partition(":")[0] for w in warnings]
 
 
 def spans(events):
@@ -232,7 +228,7 @@ def test_subject_session_sex_and_age_come_from_the_table(tmp_path):
 
 def test_what_the_table_does_not_say_the_header_may(tmp_path):
     root = folder(tmp_path)
-    data = recording_bytes(20, labels=LABELS, patient=f"X F X {SECRET} Age:30")
+    data = recording_bytes(20, labels=LABELS, header=Header(f"X F X {SECRET} Age:30"))
     (root / "rec.edf").write_bytes(data)
     assert dict(only(root).metadata) == {"sex": "F", "age_band": "adult", "montage": "native"}
 
@@ -485,11 +481,11 @@ def test_a_changed_table_or_label_setting_makes_another_store(tmp_path):
 def test_the_config_builds_the_corpus_and_checks_its_settings(tmp_path):
     root = folder(tmp_path, [ROW, ("rec", 9, 1, "calm"), ("rec", 12, 1, "rest")])
     settings = ["dataset=folder", f"dataset.root={root}", "dataset.background=[calm,rest]"]
-    corpus = build(load("train", settings)["dataset"]["corpus"])
+    corpus = load(TrainSettings, settings).dataset.corpus.build()
     assert corpus.classes == ("bckg", "sz") and len(corpus.recordings()) == 1
     assert json.loads(json.dumps(corpus.options))["background"] == ["calm", "rest"]
     with pytest.raises(ConfigError, match="background"):
-        build(load("train", [*settings, "dataset.unlabelled=drop"])["dataset"]["corpus"])
+        load(TrainSettings, [*settings, "dataset.unlabelled=drop"]).dataset.corpus.build()
 
 
 # ------------------------------------------------------------------------------------------- shared material

@@ -10,11 +10,11 @@ from scipy.special import softmax
 
 from distilclip_eeg.artefact.folder import digest, entry, load_folder, write_folder
 from distilclip_eeg.artefact.recipe import Recipe
-from distilclip_eeg.config.compose import build
+from distilclip_eeg.config.component import Component
+from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.deploy.engines import open_network
 from distilclip_eeg.deploy.networks import DistilCLIPEEG, save_state
 from distilclip_eeg.schema import ConfigError, DataError
-from distilclip_eeg.signals.preprocess import SignalConfig
 
 RECIPE = Recipe(
     ch_names=("F7-T7", "T7-P7", "P7-O1"),
@@ -43,7 +43,7 @@ def write(path, nets, **changes):
 @pytest.fixture(scope="module")
 def nets():
     torch.manual_seed(0)
-    return [build(NET, **SIZES).eval() for _ in range(3)]
+    return [Component.of(NET).build(**SIZES).eval() for _ in range(3)]
 
 
 @pytest.fixture

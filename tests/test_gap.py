@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,18 +12,27 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.data import SplitConfig
+from distilclip_eeg.config.experiment import TrainSettings
+from distilclip_eeg.config.studies import GapSettings
 from distilclip_eeg.models.floors import band_features
 from distilclip_eeg.runs import Run, find_runs
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.answers import Reading, fold_metrics
 from distilclip_eeg.scoring.metrics import window_metrics
 from distilclip_eeg.signals.audit import fold_columns
-from distilclip_eeg.signals.splits import SplitConfig, make_folds
+from distilclip_eeg.signals.splits import make_folds
 from distilclip_eeg.signals.windows import coin_labels
-from distilclip_eeg.studies import gap, table1
+from distilclip_eeg.studies import cells, gap
 from distilclip_eeg.training.data import load_data
 
 SPLITS = ("window", "subject", "leave_one_subject_out")
+
+
+def measure(words, results):
+    """``python scripts/gap.py``, its tables in ``results``."""
+    words = GapSettings.words([*words, f"results={results}"])
+    gap.gap(load(GapSettings, words), GapSettings.train_words(words))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +42,7 @@ def made(tiny_data, tmp_path_factory):
     data = [o for o in tiny_data if not o.startswith("split=")]
     words = [f"split={','.join(SPLITS)},official", "models=logreg_bandpower", *data]
     words += ["split.n_folds=2", "trainer.max_steps=3", "n_jobs=1", f"run.root={root / 'runs'}"]
-    gap.measure(words, root / "results")
+    measure(words, root / "results")
     return root, words
 
 
@@ -51,20 +61,27 @@ def test_each_protocol_is_a_column_and_what_it_shares_stands_above_the_figures(m
 def test_a_cell_of_a_table_1_beside_it_is_taken_from_there(made, tmp_path, monkeypatch):
     rows = pd.read_csv(made[0] / "results" / "gap_synthetic.csv")
     rows.to_csv(tmp_path / "table1_synthetic.csv", index=False)
-    monkeypatch.setattr(table1, "run_cell", lambda *_: pytest.fail("a cell was run again"))
-    gap.measure(made[1], tmp_path)
+    monkeypatch.setattr(cells, "run_cell", lambda *_: pytest.fail("a cell was run again"))
+    measure(made[1], tmp_path)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "gap_synthetic.csv"), rows)
 
 
 def test_what_stands_is_not_run_again_and_an_impossible_protocol_is_one_line(made, monkeypatch, capsys):
-    monkeypatch.setattr(table1, "run_cell", lambda *_: pytest.fail("a cell was run again"))
-    gap.measure(made[1], made[0] / "results")
+    monkeypatch.setattr(cells, "run_cell", lambda *_: pytest.fail("a cell was run again"))
+    measure(made[1], made[0] / "results")
     printed = capsys.readouterr().out
     assert "3 of 3 cells stand in" in printed
     assert "left out: split=official: the corpus gives the parts []" in printed
     assert "official" not in (made[0] / "results" / "gap_synthetic.csv").read_text()
     with pytest.raises(ConfigError, match="none of these protocols"):
-        gap.measure([*made[1], "split=official"], made[0] / "results")
+        measure([*made[1], "split=official"], made[0] / "results")
+
+
+@pytest.mark.parametrize("name", ["synthetic", "chbmit_excerpts"])
+def test_the_committed_page_is_what_the_committed_rows_print(name):
+    results = Path(__file__).parents[1] / "results"
+    page = (results / f"gap_{name}.md").read_text(encoding="utf-8")
+    assert gap.page(pd.read_csv(results / f"gap_{name}.csv")) + "\n" == page
 
 
 def test_a_model_that_was_not_run_under_a_protocol_says_so_and_has_no_gap():
@@ -100,7 +117,7 @@ def test_every_figure_follows_from_the_predictions_alone(made, tmp_path):
 
 
 def test_validation_windows_of_a_floor_are_scored_by_one_that_never_saw_them(made):
-    run = next(r for r in find_runs(made[0] / "runs") if r.config["split"]["name"] == "window")
+    run = next(r for r in find_runs(made[0] / "runs") if r.settings.split.name == "window")
     saved = run.predictions(0)
     score = saved["probability_NK"][:, 1]
     val, test = (
@@ -120,7 +137,7 @@ def placebo(tmp_path_factory):
     root = tmp_path_factory.mktemp("placebo")
     words = ["dataset=placebo", "dataset.corpus.n_subjects=30", "dataset.corpus.recordings_per_subject=1"]
     words += [f"dataset.root={root}/data", f"store.root={root}/store", "n_jobs=1", "split.n_folds=3"]
-    data = load_data(load("train", [*words, "split=subject"]))
+    data = load_data(load(TrainSettings, [*words, "split=subject"]).data)
     eeg = data.source(np.arange(2)).microvolts(np.arange(len(data.windows)))
     return words, band_features(eeg, data.store.sfreq)
 
@@ -129,7 +146,7 @@ def placebo(tmp_path_factory):
 def test_on_coin_labels_the_window_split_finds_people_and_the_subject_split_nothing(
     placebo, split, low, high
 ):
-    windows, features = load_data(load("train", [*placebo[0], "split=window"])).windows, placebo[1]
+    windows, features = load_data(load(TrainSettings, [*placebo[0], "split=window"]).data).windows, placebo[1]
     windows = windows.drop(columns=fold_columns(windows))
     model, accuracy = make_pipeline(StandardScaler(), KNeighborsClassifier(1)), []
     for seed in range(20):  # the mean of twenty draws of the coin
@@ -141,13 +158,15 @@ def test_on_coin_labels_the_window_split_finds_people_and_the_subject_split_noth
 
 
 def test_a_coin_falls_once_a_person_half_of_them_heads_and_the_table_says_so(placebo):
-    data = load_data(load("train", [*placebo[0], "split=window"]))
+    data = load_data(load(TrainSettings, [*placebo[0], "split=window"]).data)
     by_person = data.windows.groupby("subject")["label"]
     assert (by_person.nunique() == 1).all() and by_person.first().sum() == 15
     assert data.leak_note.startswith("placebo labels, a coin per subject; test windows sharing")
     assert (
         data.windows["event"] >= 0
     ).any()  # seizures stay where they were; the labels know nothing of them
-    again, other = (load_data(load("train", [*placebo[0], "split=window", f"seed={s}"])) for s in (0, 1))
+    again, other = (
+        load_data(load(TrainSettings, [*placebo[0], "split=window", f"seed={s}"]).data) for s in (0, 1)
+    )
     assert again.windows["label"].equals(data.windows["label"])
     assert not other.windows["label"].equals(data.windows["label"])

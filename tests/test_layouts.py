@@ -1,19 +1,22 @@
 """Every native layout, whole: written, described, prepared, trained on, distilled and evaluated."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from distilclip_eeg import verbs
-from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.experiment import TrainSettings
+from distilclip_eeg.config.studies import LayoutsSettings
 from distilclip_eeg.corpora.invented.layouts.tree import LAYOUTS, TRUTH, synthesize
 from distilclip_eeg.corpora.survey import survey, totals
 from distilclip_eeg.runs import find_runs
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import prepare
+from distilclip_eeg.studies import cells
+from distilclip_eeg.studies.layouts import cells_of, layouts
 
 SIZES = {
     "tusz": (16, 2, 35),
@@ -26,6 +29,13 @@ SIZES = {
 }
 """Persons, recordings of each, seconds of each: enough for every class in five folds, and for every quirk."""
 FEW_STEPS = ["trainer.max_steps=5", "device=cpu", "n_jobs=1"]
+
+
+def run(verb, words):
+    """``python VERB.py WORDS``."""
+    from distilclip_eeg.commands import cli
+
+    cli.run(verb, words)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +55,8 @@ def trees(tmp_path_factory):
 
 
 def corpus_of(layout, root):
-    return build(load("prepare", [f"dataset={layout}", f"dataset.root={root}"])["dataset"]["corpus"])
+    settings = load(TrainSettings, [f"dataset={layout}", f"dataset.root={root}"])
+    return settings.dataset.corpus.build("corpus")
 
 
 def by_label(table, column):
@@ -57,8 +68,8 @@ def by_label(table, column):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_store_s_counts_are_the_writer_s_truth(trees, layout, tmp_path):
     root, truth = trees(layout)
-    signals = load("train", [f"dataset={layout}"])["signals"]
-    store = prepare(corpus_of(layout, root), SignalConfig(**signals), tmp_path, n_jobs=2)
+    signals = load(TrainSettings, [f"dataset={layout}"]).signals
+    store = prepare(corpus_of(layout, root), signals, tmp_path, n_jobs=2)
     table = store.recordings
     used = table[table["skipped"] == ""]
     assert len(used) == truth["recordings"]
@@ -88,7 +99,7 @@ def test_the_survey_of_headers_finds_what_the_store_holds(trees, layout):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_describe_is_a_page_without_traceback(trees, layout, capsys):
-    verbs.describe([f"dataset={layout}", f"dataset.root={trees(layout)[0]}", "n_jobs=1"])
+    run("describe", [f"dataset={layout}", f"dataset.root={trees(layout)[0]}", "n_jobs=1"])
     page = capsys.readouterr().out
     assert "sampling rate:" in page and "  bckg" in page and "('" not in page
 
@@ -99,13 +110,13 @@ def test_each_layout_trains_distils_and_evaluates(trees, layout, tmp_path, capsy
     root, _ = trees(layout)
     places = [f"run.root={tmp_path / 'runs'}", f"store.root={tmp_path / 'store'}"]
     data = [f"dataset={layout}", f"dataset.root={root}", "split.n_folds=3"]
-    verbs.train([*data, "model=teacher_tiny", *FEW_STEPS, *places])
-    verbs.distill([f"dataset.root={root}", *FEW_STEPS, *places])
-    verbs.evaluate([f"root={tmp_path / 'runs'}"])
+    run("train", [*data, "model=teacher_tiny", *FEW_STEPS, *places])
+    run("distill", [f"dataset.root={root}", *FEW_STEPS, *places])
+    run("evaluate", [f"root={tmp_path / 'runs'}"])
     page = capsys.readouterr().out
     classes = pd.read_csv(tmp_path / "runs" / "evaluation" / f"{layout}_classes.csv")
     corpus = corpus_of(layout, root)
-    assert [r.config["model"]["name"] for r in find_runs(tmp_path / "runs")] == [
+    assert [r.settings.model.name for r in find_runs(tmp_path / "runs")] == [
         "teacher_tiny",
         "student_tiny",
     ]
@@ -117,13 +128,13 @@ def test_each_layout_trains_distils_and_evaluates(trees, layout, tmp_path, capsy
 @pytest.mark.slow
 def test_the_official_split_of_tusz_is_one_fold(trees, tmp_path, capsys):
     words = [f"dataset.root={trees('tusz')[0]}", f"run.root={tmp_path / 'runs'}", f"store.root={tmp_path}"]
-    verbs.train(["dataset=tusz", "split=official", *words, *FEW_STEPS])
+    run("train", ["dataset=tusz", "split=official", *words, *FEW_STEPS])
     page = capsys.readouterr().out
     assert "official: seizures" in page and "subject 0 %" in page
-    run = find_runs(tmp_path / "runs")[0]
-    parts = pd.read_parquet(run.path / "folds.parquet")
+    made = find_runs(tmp_path / "runs")[0]
+    parts = pd.read_parquet(made.path / "folds.parquet")
     assert (parts["fold0"].astype(str) == parts["part"]).all()
-    assert json.loads((run.path / "metrics.json").read_text())["test"]["accuracy"]["sd"] is None
+    assert json.loads((made.path / "metrics.json").read_text())["test"]["accuracy"]["sd"] is None
 
 
 @pytest.fixture(scope="module")
@@ -165,13 +176,51 @@ def test_one_montage_carries_a_model_from_tusz_to_chbmit(trees, tmp_path, capsys
         "signals.montage=bipolar18",
         "text.source=none",
     ]
-    verbs.train([*words, "split=recording", "split.n_folds=2", *FEW_STEPS, *places])
-    run = find_runs(tmp_path)[0]
+    run("train", [*words, "split=recording", "split.n_folds=2", *FEW_STEPS, *places])
+    (made,) = find_runs(tmp_path)
     other = ["dataset=chbmit", f"dataset.root={trees('chbmit')[0]}", f"store.root={tmp_path / 'store'}"]
-    verbs.evaluate([f"run={run.path}", f"root={tmp_path}", *other, "n_jobs=1", "device=cpu"])
+    run("evaluate", [f"run={made.path}", f"root={tmp_path}", *other, "n_jobs=1", "device=cpu"])
     table = pd.read_csv(tmp_path / "evaluation" / "chbmit_classes.csv")
     assert table["class"].tolist() == ["bckg", "seiz"]  # eight classes on one side, two on the other
     assert "teacher_tiny from tusz" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------- the study
+
+
+def told(*said):
+    """Settings and train's words of ``python scripts/layouts.py``."""
+    words = LayoutsSettings.words(list(said))
+    return load(LayoutsSettings, words), LayoutsSettings.train_words(words)
+
+
+def test_the_cells_of_the_committed_table_are_known():
+    rows = pd.read_csv(Path(__file__).parents[1] / "results" / "native_layouts.csv")
+    found = cells_of(*told())
+    assert [one.study for one in found] == list(LAYOUTS)
+    assert {one.key for one in found} <= set(rows["command"])
+    assert cells_of(*told("layouts=bids", "trainer.max_steps=9"))[0].train[-1] == "trainer.max_steps=9"
+
+
+def test_an_unknown_layout_is_refused():
+    with pytest.raises(ConfigError, match="layouts='edf' is not one of"):
+        cells_of(*told("layouts=edf"))
+
+
+@pytest.mark.slow
+def test_a_layout_is_written_trained_and_tabulated_once(tmp_path, monkeypatch, capsys):
+    words = ["layouts=bids", f"root={tmp_path / 'data'}", f"results={tmp_path / 'results'}", *FEW_STEPS]
+    words += ["split.n_folds=2", f"run.root={tmp_path / 'runs'}", f"store.root={tmp_path / 'store'}"]
+    layouts(*told(*words))
+    rows = pd.read_csv(tmp_path / "results" / "native_layouts.csv")
+    assert rows["class"].tolist() == [*(labels := rows["class"][:2]), "overall", *labels, "overall"]
+    assert rows["model"].tolist() == ["teacher_tiny"] * 3 + ["student_tiny"] * 3
+    assert rows[["dataset", "seed", "minutes", "hardware", "command"]].notna().all().all()
+    capsys.readouterr()
+    monkeypatch.setattr(cells, "run_cell", lambda *_: pytest.fail("a cell was run again"))
+    layouts(*told(*words))
+    page = capsys.readouterr().out
+    assert "1 of 1 cells stand in" in page and "overall" in page
 
 
 # ------------------------------------------------------------------------------------- synthesize.py itself
@@ -180,7 +229,7 @@ def test_one_montage_carries_a_model_from_tusz_to_chbmit(trees, tmp_path, capsys
 def test_a_tree_is_written_whole_or_not_at_all_and_the_same_twice(tmp_path):
     sizes = {"n_subjects": 5, "recordings_per_subject": 1, "recording_s": 60, "seed": 3}
     for name in ("a", "b"):
-        verbs.synthesize(["layout=bids", f"root={tmp_path / name}", *(f"{k}={v}" for k, v in sizes.items())])
+        run("synthesize", ["layout=bids", f"root={tmp_path / name}", *(f"{k}={v}" for k, v in sizes.items())])
     trees = [
         {p.relative_to(r): p.read_bytes() for p in r.rglob("*") if p.is_file()} for r in tmp_path.iterdir()
     ]

@@ -279,7 +279,8 @@ def test_label_smoothing_keeps_a_share_for_every_class():
 def test_the_total_weighs_the_two_losses_of_algorithm_1(alpha):
     eeg, text, text_id, label = batch()
     logits = torch.randn(8, 3)
-    out = clip_loss(logits, eeg, text, text_id, label, SCALE, alpha=alpha)
+    both = classification_loss(logits, label), contrastive_loss(eeg, text, text_id, label, SCALE)
+    out = clip_loss(*both, alpha=alpha)
     l1 = contrastive_loss(eeg, text, text_id, label, SCALE)["loss"]
     l2 = F.cross_entropy(logits, label)
     assert out["loss"].item() == pytest.approx((alpha * l1 + (1 - alpha) * l2).item(), abs=1e-6)
@@ -288,7 +289,7 @@ def test_the_total_weighs_the_two_losses_of_algorithm_1(alpha):
 
 def test_without_alpha_no_text_is_needed():
     logits, label = torch.randn(8, 3), torch.arange(8) % 3
-    out = clip_loss(logits, torch.randn(8, 4), None, None, label, None, alpha=0.0)
+    out = clip_loss(classification_loss(logits, label), None, alpha=0.0)
     assert out["loss"] == F.cross_entropy(logits, label)
 
 
@@ -363,9 +364,14 @@ def test_a_temperature_of_zero_is_refused():
 def test_every_loss_is_float32_under_autocast():
     eeg, text, text_id, label = batch()
     logits = torch.randn(8, 3)
-    outside = clip_loss(logits, eeg, text, text_id, label, SCALE)
+
+    def total():
+        l1 = contrastive_loss(eeg, text, text_id, label, SCALE)
+        return clip_loss(classification_loss(logits, label), l1)
+
+    outside = total()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = clip_loss(logits, eeg, text, text_id, label, SCALE)
+        inside = total()
         distilled = distillation_loss(logits.bfloat16(), logits.bfloat16(), label)
     assert all(v.dtype == torch.float32 for v in [*inside.values(), *distilled.values()])
     assert inside["loss"] == outside["loss"]

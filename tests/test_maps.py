@@ -7,7 +7,8 @@ import torch
 from captum.attr import IntegratedGradients, LayerGradCam, LayerGradientXActivation
 from torch import nn
 
-from distilclip_eeg.config.compose import CONFIG_DIR, build, load
+from distilclip_eeg.config.compose import CONFIG_DIR, load
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.explain import maps
 from distilclip_eeg.explain.maps import channel_map, integrated_gradients, methods_for
 from distilclip_eeg.models.clip import PromptClassifier
@@ -183,7 +184,7 @@ def test_a_classifier_by_class_prompts_is_explained():
 
 def baseline(name):
     torch.manual_seed(0)
-    return build(load("train", [f"model={name}"])["model"]["net"], **SIZES).eval()
+    return load(TrainSettings, [f"model={name}"]).model.net.build(**SIZES).eval()
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import metrics as sk
+from tools import write_config
 
 from distilclip_eeg.report.tables import (
     ALWAYS,
@@ -15,7 +16,7 @@ from distilclip_eeg.report.tables import (
     summary_rows,
     write_evaluation,
 )
-from distilclip_eeg.runs import Run, write_json, write_predictions, write_yaml
+from distilclip_eeg.runs import Run, write_json, write_predictions
 from distilclip_eeg.scoring.answers import class_rows, fold_metrics, pooled
 from distilclip_eeg.scoring.metrics import (
     COLUMNS,
@@ -178,13 +179,6 @@ def test_the_model_that_always_answers_seizure():
 
 def write_run(path, folds, *, model="teacher_tiny", split="subject", classes=("bckg", "seiz")):
     """A run folder with hand-made predictions: ``folds`` holds (test label, test logits) of each."""
-    config = {
-        "model": {"name": model},
-        "split": {"name": split},
-        "dataset": {"name": "hand"},
-        "windows": {"balance_test": False},
-        "seed": 3,
-    }
     run = Run(path)
     for k, (label, logits) in enumerate(folds):
         run.fold(k).mkdir(parents=True)
@@ -204,7 +198,7 @@ def write_run(path, folds, *, model="teacher_tiny", split="subject", classes=("b
             run.fold(k) / "predictions.npz", windows, part, np.concatenate([logits, logits]), classes
         )
         write_json(run.fold(k) / "metrics.json", {"test": {}})
-    write_yaml(path / "config.yaml", config)
+    write_config(path, model={"name": model}, split={"name": split}, dataset={"name": "hand"}, seed=3)
     write_json(path / "metrics.json", {})
     write_json(path / "data.json", {"leak_note": "shares nothing"})
     (path / "data_report.txt").write_text("hand-made data\nmore\n")

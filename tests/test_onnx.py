@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
+from tools import one_run
 from torch import nn
 
 import distilclip_eeg
 from distilclip_eeg.artefact.folder import FILE_KEYS, entry, write_folder
-from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.config.data import Places
 from distilclip_eeg.deploy import onnx
 from distilclip_eeg.deploy.engines import OnnxNetwork, open_network
 from distilclip_eeg.deploy.export import export
@@ -31,12 +32,12 @@ def trained(tiny, tmp_path_factory):
     """A run of two folds, without text."""
     root = tmp_path_factory.mktemp("onnx")
     words = [*tiny, "split.n_folds=2", "text.source=none", f"run.root={root}", "trainer.epochs=1"]
-    return pipeline.train(load("train", words), report=False)
+    return pipeline.training(one_run(words), report=False).train()
 
 
 @pytest.fixture(scope="module")
 def folder(trained, tmp_path_factory):
-    return export(trained, 0, tmp_path_factory.mktemp("out") / "fold0", n_jobs=1)
+    return export(trained, 0, tmp_path_factory.mktemp("out") / "fold0", Places(n_jobs=1))
 
 
 @pytest.fixture
@@ -173,7 +174,7 @@ def test_a_file_that_answers_otherwise_is_refused_and_nothing_is_written(trained
 
     monkeypatch.setattr(onnx, "exported", tampered)
     with pytest.raises(DataError, match="expected less than 1e-05"):
-        export(trained, 0, tmp_path / "out", n_jobs=1)
+        export(trained, 0, tmp_path / "out", Places(n_jobs=1))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -189,7 +190,7 @@ def test_an_onnx_file_that_is_none_or_of_another_model_is_refused(folder, tmp_pa
     about = {**folder.about, "onnx": [entry("model.onnx", body) | {"precision": "fp32", "default": True}]}
     files = {"model.onnx": body, "model.safetensors": (folder.path / "model.safetensors").read_bytes()}
     with pytest.raises(DataError) as caught:
-        write_folder(tmp_path / "out", about, files, "").network("onnx")
+        open_network(write_folder(tmp_path / "out", about, files, ""), "onnx")
     assert caught.value.reason == reason
     assert set(about["onnx"][0]) == FILE_KEYS | {"precision", "default"}
 
@@ -251,7 +252,7 @@ def compare(net, sizes):
 
 def made(model, sizes, *words):
     torch.manual_seed(0)
-    return build(load("train", [f"model={model}", *words])["model"]["net"], **sizes).eval()
+    return one_run([f"model={model}", *words]).model.net.build(**sizes).eval()
 
 
 KINDS = [

@@ -67,7 +67,7 @@ def test_the_wheel_holds_every_module_every_config_and_the_licence(unpacked):
     assert {"distilclip_eeg/configs/train.yaml", "distilclip_eeg/configs/model/teacher.yaml"} <= configs
     assert package | configs <= inside, sorted((package | configs) - inside)
     others = {name for name in inside - package - configs if ".dist-info/" not in name}
-    assert others == set()
+    assert others == {"distilclip_eeg/py.typed"}
     (licence,) = unpacked.glob("*.dist-info/licenses/LICENSE")
     assert licence.read_text() == (REPO / "LICENSE").read_text()
 
@@ -75,7 +75,7 @@ def test_the_wheel_holds_every_module_every_config_and_the_licence(unpacked):
 @pytest.mark.slow
 def test_the_wheel_says_what_it_needs_and_starts_the_command(unpacked):
     (points,) = unpacked.glob("*.dist-info/entry_points.txt")
-    assert "distilclip-eeg = distilclip_eeg.cli:main" in points.read_text().splitlines()
+    assert "distilclip-eeg = distilclip_eeg.commands.cli:main" in points.read_text().splitlines()
     (metadata,) = unpacked.glob("*.dist-info/METADATA")
     text = metadata.read_text(encoding="utf-8")
     needed = re.findall(r"(?m)^Requires-Dist: (.*)$", text)
@@ -87,9 +87,9 @@ def test_the_wheel_says_what_it_needs_and_starts_the_command(unpacked):
 @pytest.mark.slow
 def test_the_unpacked_wheel_composes_its_own_configs(unpacked, tmp_path):
     code = (
-        "from distilclip_eeg.config.compose import CONFIG_DIR, load\n"
-        "for verb in ('train', 'distill', 'evaluate'): load(verb, [])\n"
-        "load('train', ['dataset=chbmit', 'model=teacher_small', 'split=recording'])\n"
+        "from distilclip_eeg.config.compose import CONFIG_DIR, SETTINGS, load\n"
+        "for verb in ('train', 'distill', 'evaluate', 'export'): load(SETTINGS[verb], [])\n"
+        "load(SETTINGS['train'], ['dataset=chbmit', 'model=teacher_small', 'split=recording'])\n"
         "print(CONFIG_DIR)"
     )
     kept = {k: v for k, v in os.environ.items() if not k.startswith("DISTILCLIP_EEG_")}
@@ -103,8 +103,8 @@ def test_the_unpacked_wheel_composes_its_own_configs(unpacked, tmp_path):
     done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).resolve() == (unpacked / "distilclip_eeg" / "configs").resolve()
-    done = python("-c", "from distilclip_eeg.cli import main; main()", "train", "--help")
-    assert done.returncode == 0 and "model=" in done.stdout, done.stderr
+    done = python("-c", "from distilclip_eeg.commands.cli import main; main()", "train", "--help")
+    assert done.returncode == 0 and "model.net.depth" in done.stdout, done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy import fft, signal
 
-from distilclip_eeg.config.compose import read
+from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.config.rules import freeze
 from distilclip_eeg.schema import ConfigError, Piece, Recording, RecordingRef
-from distilclip_eeg.signals.preprocess import SignalConfig, causal, fir, preprocess, ratio, zero_phase
+from distilclip_eeg.signals.preprocess import causal, fir, preprocess, ratio, zero_phase
 
 PAPER = SignalConfig()
 
@@ -316,7 +317,7 @@ def test_a_rate_without_a_short_fraction_is_refused():
 )
 def test_a_bad_setting_is_refused_by_name(values, key):
     with pytest.raises(ConfigError, match=key):
-        read(SignalConfig, values, "signals")
+        freeze(SignalConfig, values, "signals.")
 
 
 @pytest.mark.parametrize("notch", [50.0, 60.0, 100.0])

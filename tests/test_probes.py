@@ -2,21 +2,32 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg import cli
 from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.data import Places
+from distilclip_eeg.config.experiment import TrainSettings
+from distilclip_eeg.config.rules import plain
 from distilclip_eeg.runs import Run, read_json
-from distilclip_eeg.schema import DataError
-from distilclip_eeg.studies import probes
-from distilclip_eeg.studies.probes import agreement, named, page, retrieval, scored, standardised, texts
+from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.studies import probes, readers
+from distilclip_eeg.studies.probes import page
+from distilclip_eeg.studies.readers import agreement, named, retrieval, scored, standardised, texts
 from distilclip_eeg.text import descriptors
-from distilclip_eeg.training import pipeline
+from distilclip_eeg.training.pipeline import training
 
 EYE = np.eye(3)
+CPU = Places(device="cpu", n_jobs=1)
+
+
+def trained(words):
+    """``python train.py``."""
+    (settings,) = load(TrainSettings, words).each_seed()
+    return training(settings, report=False).train()
 
 
 # --------------------------------------------------------------------------------------- by hand
@@ -74,7 +85,7 @@ def test_large_and_small_chunks_agree(monkeypatch):
     rng = np.random.default_rng(1)
     arguments = rng.standard_normal((50, 4)), rng.standard_normal((9, 4)), *rng.integers(0, 9, (2, 50))
     whole = agreement(*arguments)
-    monkeypatch.setattr(probes, "CHUNK", 7)
+    monkeypatch.setattr(readers, "CHUNK", 7)
     assert agreement(*arguments) == pytest.approx(whole)
 
 
@@ -126,12 +137,12 @@ def test_one_person_alone_cannot_be_told_from_others():
 def teacher(tiny, tmp_path_factory):
     """A run whose first two folds are done."""
     words = [*tiny, "fold=[0,1]", "trainer.epochs=1", f"run.root={tmp_path_factory.mktemp('runs')}"]
-    return pipeline.train(load("train", words), report=False)
+    return trained(words)
 
 
 @pytest.fixture(scope="module")
 def table(teacher):
-    return probes.probe(teacher, device="cpu", n_jobs=1)
+    return probes.probe(teacher, CPU)
 
 
 def test_every_probe_stands_in_the_table_with_its_chance_level(teacher, table):
@@ -174,7 +185,7 @@ def test_the_probe_is_the_same_twice_and_leaves_the_run_as_it_was(teacher, table
         return {p: p.read_bytes() for p in sorted(teacher.path.rglob("*")) if p.is_file()}
 
     before = files()
-    pd.testing.assert_frame_equal(probes.probe(teacher, device="cpu", n_jobs=1), table)
+    pd.testing.assert_frame_equal(probes.probe(teacher, CPU), table)
     assert files() == before
 
 
@@ -196,7 +207,7 @@ def test_a_planted_label_term_stops_the_probe(teacher, table, monkeypatch):
     planted = {("descriptors", "coarse"): lambda *words: f"{' '.join(words)} with seizure onset."}
     monkeypatch.setattr(descriptors, "SENTENCES", planted)
     with pytest.raises(DataError, match="label terms .seizure, onset.") as caught:
-        probes.probe(teacher, device="cpu", n_jobs=1)
+        probes.probe(teacher, CPU)
     assert "\n" not in str(caught.value)
 
 
@@ -204,71 +215,63 @@ def test_a_planted_label_term_stops_the_probe(teacher, table, monkeypatch):
 
 
 def test_the_command_prints_the_table_and_where_it_lies(teacher, capsys):
+    from distilclip_eeg.commands import cli
+
     cli.run("probe", [f"run={teacher.path}", "device=cpu", "n_jobs=1"])
     said = capsys.readouterr().out
     assert "person from text" in said and f"written: {teacher.path / probes.TABLE}" in said
 
 
-def test_the_rows_can_be_kept_with_how_they_were_made(teacher, table, tmp_path, monkeypatch):
-    monkeypatch.setattr(probes, "probe", lambda run, **_: table)
+def test_the_rows_can_be_kept_with_how_they_were_made(teacher, table, tmp_path):
     kept = tmp_path / "kept.csv"
     for _ in range(2):  # the second time takes the place of the first
-        cli.run("probe", [f"run={teacher.path}", f"table={kept}"])
+        probes.add(table, teacher, kept)
     rows = pd.read_csv(kept)
     assert len(rows) == len(table) and rows["run"].eq(teacher.path.name).all()
     assert rows[["command", "seed", "hardware", "minutes", "chance"]].notna().sum().min() > 0
     assert rows["seed"].eq(0).all() and rows["dataset"].eq("synthetic").all()
 
 
-@pytest.fixture
-def refused(capsys):
-    def attempt(*argv, code=2):
-        with pytest.raises(SystemExit) as ended:
-            cli.run("probe", list(argv))
-        err = capsys.readouterr().err
-        assert ended.value.code == code and err.count("\n") == 1, err
-        return err
-
-    return attempt
+def refused(run, cls=ConfigError):
+    """What is said of a run that is not probed."""
+    with pytest.raises(cls) as caught:
+        probes.probe(run, CPU)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def altered(teacher: Run, folder, **text) -> Run:
     """A copy of the run whose config says otherwise."""
     shutil.copytree(teacher.path, folder)
-    config = teacher.config
+    config = plain(teacher.settings)
     config["text"].update(text)
     (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
     return Run(folder)
 
 
-def test_what_cannot_be_probed_is_refused_in_one_line(teacher, refused, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert "runs holds no finished teacher run" in refused()
-    assert "no run folder" in refused(f"run={tmp_path / 'nowhere'}")
-    assert "without text" in refused(f"run={altered(teacher, tmp_path / 'a', source='none').path}")
-    assert "class_template" in refused(
-        f"run={altered(teacher, tmp_path / 'b', source='class_template').path}"
-    )
+def test_what_cannot_be_probed_is_refused_in_one_line(teacher, tmp_path):
+    assert "without text" in refused(altered(teacher, tmp_path / "a", source="none"))
+    assert "class_template" in refused(altered(teacher, tmp_path / "b", source="class_template"))
     begun = altered(teacher, tmp_path / "c")
     for fold in (0, 1):
         (begun.fold(fold) / "metrics.json").unlink()
-    assert "no fold is finished" in refused(f"run={begun.path}")
+    assert "no fold is finished" in refused(begun)
 
 
-def test_other_data_than_the_run_s_are_refused(teacher, refused, tmp_path):
+def test_other_data_than_the_run_s_are_refused(teacher, tmp_path):
     run = altered(teacher, tmp_path / "a")
     about = read_json(run.path / "data.json")
     (run.path / "data.json").write_text(json.dumps({**about, "folds_sha256": "0" * 64}))
-    assert "not those of the data" in refused(f"run={run.path}", "n_jobs=1", code=3)
+    assert "not those of the data" in refused(run, DataError)
 
 
 def test_the_store_may_lie_elsewhere(teacher, table, tmp_path):
-    shutil.copytree(teacher.config["store"]["root"], tmp_path / "moved")
+    shutil.copytree(teacher.settings.store.root, tmp_path / "moved")
     run = altered(teacher, tmp_path / "a")
-    config = run.config
+    config = plain(run.settings)
     config["store"]["root"] = str(tmp_path / "gone")
     (run.path / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
-    again = probes.probe(run, device="cpu", n_jobs=1, store=str(tmp_path / "moved"))
+    again = probes.probe(Run(run.path), replace(CPU, store=str(tmp_path / "moved")))
     pd.testing.assert_frame_equal(again, table)
     assert not (tmp_path / "gone").exists()
 
@@ -276,8 +279,8 @@ def test_the_store_may_lie_elsewhere(teacher, table, tmp_path):
 @pytest.mark.parametrize("head", ["text", "fused"])
 def test_a_head_that_reads_text_is_asked_with_other_text(head, tiny, tmp_path):
     words = [*tiny, "fold=0", "trainer.epochs=1", f"head.input={head}", f"run.root={tmp_path}"]
-    run = pipeline.train(load("train", words), report=False)
-    table = probes.probe(run, device="cpu", n_jobs=1)
+    run = trained(words)
+    table = probes.probe(run, CPU)
     rows = table.query("probe == 'class from model'").set_index("text")["score"]
     assert rows.index.tolist() == ["own", "shuffled", "constant"]
     known = read_json(run.fold(0) / "metrics.json")["test"]["balanced_accuracy"]
@@ -288,8 +291,8 @@ def test_a_head_that_reads_text_is_asked_with_other_text(head, tiny, tmp_path):
 
 def test_metadata_are_probed_without_measurements(tiny, tmp_path):
     words = [*tiny, "fold=0", "trainer.epochs=1", "text.source=metadata", f"run.root={tmp_path}"]
-    run = pipeline.train(load("train", words), report=False)
-    table = probes.probe(run, device="cpu", n_jobs=1)
+    run = trained(words)
+    table = probes.probe(run, CPU)
     assert "measurements" not in set(table["reader"])
     told = table.query("probe == 'person from text' and reader == 'sentence' and text == 'own'")[
         "score"

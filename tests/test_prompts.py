@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
-from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.models.bert_lp import BertLP
 from distilclip_eeg.models.conformer import Conformer
 from distilclip_eeg.models.prompts import make_prompts
@@ -197,16 +198,16 @@ def test_prompts_that_make_no_sense_are_refused(settings, says):
 @pytest.mark.parametrize("side", ["model.net", "text_encoder"])
 def test_every_setting_of_the_prompts_can_be_given_on_the_command_line(side):
     words = [f"{side}.prompts=shallow", f"{side}.n_prompts=3", f"{side}.prompt_init=xavier"]
-    config = load("train", [*words, f"{side}.prompt_dropout=0.1", f"{side}.prompt_layers=1"])
+    config = load(TrainSettings, [*words, f"{side}.prompt_dropout=0.1", f"{side}.prompt_layers=1"])
     sizes = {"n_chans": 23, "n_times": 256, "sfreq": 256.0, "n_outputs": 2}
     if side == "model.net":
-        prompts = build(config["model"]["net"], **sizes).prompts
+        prompts = config.model.net.build(**sizes).prompts
     else:
-        prompts = build(config["text_encoder"], sentences=["A text."]).encoder.prompts
+        prompts = config.text_encoder.build(sentences=["A text."]).encoder.prompts
     assert prompts.values.shape[:2] == (1, 3) and prompts.dropout.p == 0.1
 
 
 @pytest.mark.parametrize("word", ["model.net.promptz=deep", "text_encoder.promptz=deep"])
 def test_a_mistyped_setting_of_an_encoder_is_refused(word):
     with pytest.raises(ConfigError, match="promptz"):
-        build(load("train", [word])["text_encoder"], sentences=["A text."])
+        load(TrainSettings, [word]).text_encoder.build(sentences=["A text."])

@@ -5,15 +5,21 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import cross_val_score, cross_validate
+from tools import one_run
 
-from distilclip_eeg.config.compose import load, read
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.data import SplitConfig, WindowConfig
+from distilclip_eeg.config.experiment import TrainSettings
+from distilclip_eeg.config.rules import freeze
 from distilclip_eeg.report.tables import summary_rows
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, DataError
 from distilclip_eeg.signals.audit import PROMISES, audit, audit_line, check_audit, distance_s, fold_columns
-from distilclip_eeg.signals.splits import SplitConfig, folds_hash, make_folds
+from distilclip_eeg.signals.splits import folds_hash, make_folds
 from distilclip_eeg.signals.splitters import Splitter, place_in_time, surroundings
-from distilclip_eeg.signals.windows import WindowConfig, cut
+from distilclip_eeg.signals.windows import cut
 from distilclip_eeg.training import pipeline
+from distilclip_eeg.training.checks import check
+from distilclip_eeg.training.data import load_data
 
 SFREQ = 8.0
 ONCE = ("window", "event", "recording", "subject", "leave_one_subject_out")
@@ -312,15 +318,25 @@ def test_where_a_split_is_impossible_one_line_says_why(config, windows, message)
         ({"name": "time", "n_folds": None}, "split.n_folds=null"),
         ({"name": "event", "purge_s": -1.0}, "split.purge_s=-1"),
         ({"name": "event", "purge_s": float("nan")}, "split.purge_s=nan"),
-        ({"name": "table", "n_folds": None}, "split.table=None: no such file. Give split=table"),
-        ({"name": "table", "n_folds": None, "table": "none.csv"}, "split.table=none.csv: no such file"),
         ({"name": "subject", "table": "x.csv"}, "split.table=x.csv: split=subject takes none"),
         ({"name": "table", "n_folds": None, "table": __file__, "purge_s": 1.0}, "Write unused"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_refused(values, key):
     with pytest.raises(ConfigError, match=key):
-        read(SplitConfig, values, "split")
+        freeze(SplitConfig, values, "split.")
+
+
+@pytest.mark.parametrize("table", [None, "none.csv"])
+def test_a_table_that_is_not_there_is_refused_before_any_data_are_read(table, tmp_path):
+    settings = one_run(
+        [f"dataset.root={tmp_path / 'nowhere'}", "split=table", f"split.table={table or 'null'}"]
+    )
+    refusals = (lambda: check(settings.data, settings.learning), lambda: load_data(settings.data))
+    for refuse in refusals:
+        with pytest.raises(ConfigError, match=f"split.table={table}: no such file. Give split=table"):
+            refuse()
+    assert not (tmp_path / "nowhere").exists()
 
 
 # ---------------------------------------------------------------------------------------- one's own table
@@ -409,7 +425,8 @@ def test_nearly_every_ictal_test_window_of_the_article_shares_samples_with_train
 def test_runs_that_differ_in_the_seed_alone_share_a_row(tiny, tmp_path):
     words = [*tiny, "fold=0", "model=logreg_bandpower", f"run.root={tmp_path}"]
     words = [w for w in words if not w.startswith(("model.net.", "trainer.", "text_encoder."))]
-    runs = [pipeline.train(load("train", [*words, f"seed={seed}"]), report=False) for seed in (0, 1)]
+    each = load(TrainSettings, [*words, "seed=[0,1]"]).each_seed()
+    runs = [pipeline.training(settings, report=False).train() for settings in each]
     table = summary_rows(runs)
     row = table[table["model"] == "logreg_bandpower"].iloc[0]
     assert len(table) == 2 and row["seed"] == "0,1" and row["folds"] == 2
@@ -417,5 +434,6 @@ def test_runs_that_differ_in_the_seed_alone_share_a_row(tiny, tmp_path):
     assert [one["seed"] for one in alone] == [0, 1]
     assert row["accuracy"] == pytest.approx(np.mean([one["accuracy"] for one in alone]))
     assert row["accuracy_sd"] == pytest.approx(np.std([one["accuracy"] for one in alone], ddof=1))
-    other = pipeline.train(load("train", [*words, "seed=0", "windows.seizure_overlap=0.0"]), report=False)
+    [settings] = load(TrainSettings, [*words, "windows.seizure_overlap=0.0"]).each_seed()
+    other = pipeline.training(settings, report=False).train()
     assert len(summary_rows([*runs, other])) == 3

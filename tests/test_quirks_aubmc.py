@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from tools import codes
 
+from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.corpora.aubmc import AubmcWindows
 from distilclip_eeg.corpora.aubmc_raw import AubmcRaw
 from distilclip_eeg.corpora.edf.montage import AUBMC_19
@@ -14,12 +16,7 @@ from distilclip_eeg.corpora.invented.layouts.aubmc import (
     write_table,
 )
 from distilclip_eeg.schema import Event, SkipRecording
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare
-
-
-def codes(warnings):
-    return [w.partition(":")[0] for w in warnings]
 
 
 def only(corpus):

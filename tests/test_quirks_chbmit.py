@@ -1,11 +1,12 @@
 """Every known quirk of CHB-MIT, each in files of its native layout."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tools import SHARED, codes
 
+from distilclip_eeg.config.data import SignalConfig, WindowConfig
 from distilclip_eeg.corpora.chbmit import ChbMit
 from distilclip_eeg.corpora.chbmit_files import read_seizure_file, read_summary
 from distilclip_eeg.corpora.edf.header import read_header
@@ -22,11 +23,9 @@ from distilclip_eeg.corpora.invented.layouts.chbmit import (
 )
 from distilclip_eeg.corpora.invented.plan import LABELS_28
 from distilclip_eeg.schema import DataError, Event, SkipRecording
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare
-from distilclip_eeg.signals.windows import WindowConfig, cut
+from distilclip_eeg.signals.windows import cut
 
-SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
 SEIZURE = (Event(5, 8, "seiz"),)
 IN_DOTS = (*LABELS_23[:4], ".", *LABELS_23[4:9], "-", *LABELS_23[9:17], ".", *LABELS_23[17:], "ECG", "VNS")
 BACKWARDS = tuple(reversed(LABELS_23))
@@ -42,10 +41,6 @@ def one(root, case, name, summary, data=None, **settings):
 
 def spans(recording):
     return [(e.onset_s, e.offset_s) for e in recording.events]
-
-
-def codes(warnings):
-    return [w.partition(":")[0] for w in warnings]
 
 
 @pytest.mark.parametrize("numbered", [False, True])

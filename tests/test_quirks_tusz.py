@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from tools import codes
 
+from distilclip_eeg.config.data import SignalConfig, WindowConfig
 from distilclip_eeg.corpora.edf.header import read_header
 from distilclip_eeg.corpora.edf.montage import STANDARD_19
 from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes
@@ -10,15 +12,10 @@ from distilclip_eeg.corpora.invented.layouts.people import person, potentials
 from distilclip_eeg.corpora.invented.layouts.tusz import EXTRAS, Recipe, signals_of, write_recording
 from distilclip_eeg.corpora.tusz import Tusz
 from distilclip_eeg.schema import DataError, Event, SkipRecording
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare, store_digest
-from distilclip_eeg.signals.windows import WindowConfig, cut, without
+from distilclip_eeg.signals.windows import cut, without
 
 FNSZ = (Event(5, 9, "fnsz"),)
-
-
-def codes(warnings):
-    return [w.partition(":")[0] for w in warnings]
 
 
 def only(root, **settings):

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from tools import codes
 
+from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.corpora.edf.montage import STANDARD_19
 from distilclip_eeg.corpora.invented.layouts.zenodo import (
     SECRET,
@@ -14,7 +16,6 @@ from distilclip_eeg.corpora.invented.layouts.zenodo import (
 from distilclip_eeg.corpora.zenodo import Zenodo
 from distilclip_eeg.corpora.zenodo_files import read_seconds
 from distilclip_eeg.schema import DataError, Event
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare
 
 QUIET, ICTAL = [0] * 20, [0] * 5 + [1] * 6 + [0] * 9
@@ -38,10 +39,6 @@ def read(root):
 
 def spans(recording):
     return [(e.onset_s, e.offset_s) for e in recording.events]
-
-
-def codes(warnings):
-    return [w.partition(":")[0] for w in warnings]
 
 
 def test_zenodo_quirk_01_the_row_of_numbers_is_no_second(tmp_path):

@@ -14,7 +14,9 @@ import pytest
 import torch
 import yaml
 
-from distilclip_eeg.config.compose import CONFIG_DIR, build, load
+from distilclip_eeg.config.compose import CONFIG_DIR, load
+from distilclip_eeg.config.experiment import TrainSettings
+from distilclip_eeg.models.contract import build_network
 from distilclip_eeg.runs import find_runs
 
 REPO = Path(__file__).parents[1]
@@ -176,13 +178,8 @@ def test_the_sizes_are_those_of_the_presets(models, millions):
         return
     for name, said in zip(models, millions * (len(models) if len(millions) == 1 else 1), strict=True):
         with torch.device("meta"):
-            net = build(
-                load("train", [f"model={name}"])["model"]["net"],
-                n_chans=23,
-                n_times=256,
-                sfreq=256.0,
-                n_outputs=CLASSES,
-            )
+            sizes = {"n_chans": 23, "n_times": 256, "sfreq": 256.0, "n_outputs": CLASSES}
+            net = build_network(load(TrainSettings, [f"model={name}"]).model, sizes)
         assert round(sum(p.numel() for p in net.parameters()) / 1e6, 1) == said, name
 
 
@@ -272,7 +269,7 @@ SHOWN = {
     "scripts/gap.py": ["window − subject", "eegnet", "always seizure"],
 }
 """What each script prints, whatever its settings."""
-HELP = ["Groups:", "model=", "split=", "dataset=", "Settings", "n_folds", "not a medical device"]
+HELP = ["Groups", "model", "split", "dataset", "Settings", "n_folds", "Exit codes", "not a medical device"]
 
 
 def check(line: str, done: subprocess.CompletedProcess) -> None:

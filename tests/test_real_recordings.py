@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tools import one_run
 
-from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.scoring.answers import pooled
 from distilclip_eeg.signals.audit import PROMISES, audit, fold_columns
-from distilclip_eeg.training import crossval, pipeline
+from distilclip_eeg.training import pipeline
 from distilclip_eeg.training.data import load_data
 
 pytestmark = [
@@ -26,15 +27,15 @@ def root(tmp_path_factory):
     return tmp_path_factory.mktemp("real")
 
 
-def settings(root: Path, *more: str) -> dict:
+def settings(root: Path, *more: str) -> RunSettings:
     shared = Path(os.environ["DISTILCLIP_EEG_SHARED"]) / "data" / "chbmit"
     common = ["dataset=chbmit", f"dataset.root={shared}", f"store.root={root}/store", f"run.root={root}/runs"]
-    return load("train", [*common, *more])
+    return one_run([*common, *more])
 
 
 @pytest.fixture(scope="module")
 def data(root):
-    return load_data(settings(root, "split=subject"))
+    return load_data(settings(root, "split=subject").data)
 
 
 def test_every_recording_is_used_and_the_totals_are_those_of_the_summaries(data):
@@ -64,7 +65,7 @@ def test_windows_are_as_many_as_an_independent_cut_finds_and_none_spans_a_gap(da
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_audit_finds_in_each_split_what_its_name_says(root, split):
-    found = load_data(settings(root, f"split={split}"))
+    found = load_data(settings(root, f"split={split}").data)
     shares = audit(found.windows)
     assert shares == found.audit and all(shares[name] == 0 for name in PROMISES[split])
     assert (shares["samples"] > 0.6) == (split == "window")
@@ -75,7 +76,7 @@ def test_the_audit_finds_in_each_split_what_its_name_says(root, split):
 
 @pytest.mark.parametrize("overlap, low, high", [(0.5, 0.94, 0.97), (0.75, 0.999, 1.0)])
 def test_by_window_nearly_every_ictal_test_window_shares_samples_with_training(root, overlap, low, high):
-    folds = load_data(settings(root, "split=window", f"windows.seizure_overlap={overlap}")).windows
+    folds = load_data(settings(root, "split=window", f"windows.seizure_overlap={overlap}").data).windows
     for column in fold_columns(folds):
         quiet = (folds[column] == "test") & (folds["label"] == 0)
         folds[column] = folds[column].astype(str).mask(quiet, "unused")
@@ -85,7 +86,7 @@ def test_by_window_nearly_every_ictal_test_window_shares_samples_with_training(r
 @pytest.mark.parametrize("split", ["subject", "leave_one_subject_out"])
 @pytest.mark.parametrize("seed", range(3))
 def test_chb01_and_chb21_who_are_one_child_are_never_apart(root, split, seed):
-    folds = load_data(settings(root, f"split={split}", f"seed={seed}")).windows
+    folds = load_data(settings(root, f"split={split}", f"seed={seed}").data).windows
     for column in fold_columns(folds):
         of_case = [
             set(folds.loc[folds["recording_name"].str.startswith(case), column])
@@ -100,7 +101,7 @@ def test_chb01_and_chb21_who_are_one_child_are_never_apart(root, split, seed):
     [("window", 0.847, 0.922), ("recording", 0.814, 0.892), ("subject", 0.747, 0.804)],
 )
 def test_logistic_regression_agrees_with_the_reference_floor_within_two_points(root, split, accuracy, area):
-    run = pipeline.train(settings(root, f"split={split}", "model=logreg_bandpower"))
+    run = pipeline.training(settings(root, f"split={split}", "model=logreg_bandpower")).train()
     found = pooled(run)
     assert found["accuracy"] == pytest.approx(accuracy, abs=0.02)
     assert found["auroc"] == pytest.approx(area, abs=0.02)
@@ -108,10 +109,10 @@ def test_logistic_regression_agrees_with_the_reference_floor_within_two_points(r
 
 @pytest.mark.slow
 def test_a_small_teacher_trains_on_them(root):
-    config = settings(root, "model=teacher_small", "split=recording", "fold=0", "trainer.max_steps=3")
-    run = pipeline.train(config)
+    asked = settings(root, "model=teacher_small", "split=recording", "fold=0", "trainer.max_steps=3")
+    run = pipeline.training(asked).train()
     assert run.fold_done(0)
-    assert crossval.chosen_folds(config) == [0]
+    assert asked.folds(run.settings.split.n_folds) == [0]
     saved = run.predictions(0)
     assert np.isfinite(saved["logits_NK"]).all()
-    assert set(saved["recording"]) <= set(load_data(config).windows["recording_name"])
+    assert set(saved["recording"]) <= set(load_data(asked.data).windows["recording_name"])

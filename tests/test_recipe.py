@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from distilclip_eeg.artefact.recipe import Recipe, ictal
+from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.schema import DataError
-from distilclip_eeg.scoring.events.detect import DetectConfig
-from distilclip_eeg.signals.preprocess import SignalConfig
 
 RECIPE = Recipe(
     ch_names=("F7-T7", "T7-P7"),

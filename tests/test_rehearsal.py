@@ -11,8 +11,10 @@ from epilepsy2bids.annotations import Annotations
 from timescoring.annotations import Annotation
 from timescoring.scoring import EventScoring
 
-from distilclip_eeg import verbs
 from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.data import Places
+from distilclip_eeg.config.detection import DetectConfig
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.corpora.events_tsv import read_events, szcore_tsv
 from distilclip_eeg.deploy import screen
 from distilclip_eeg.deploy.blocks import EdfSource
@@ -20,17 +22,23 @@ from distilclip_eeg.deploy.detection import Detection
 from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.engines import open_network
 from distilclip_eeg.deploy.export import export
-from distilclip_eeg.report import event_tables as tables
 from distilclip_eeg.runs import Run, read_json
 from distilclip_eeg.schema import ConfigError, Event
-from distilclip_eeg.scoring.events.detect import DetectConfig
+from distilclip_eeg.scoring import event_scores
 from distilclip_eeg.scoring.events.latency import onset_errors
 from distilclip_eeg.scoring.events.spans import Track
 from distilclip_eeg.scoring.events.summary import Reference
 from distilclip_eeg.studies import rehearsal
-from distilclip_eeg.training import pipeline
+from distilclip_eeg.training.pipeline import training
 
 WHOLE = np.array([[0.0, 100.0]])
+CPU = Places(device="cpu", n_jobs=1)
+
+
+def train(words) -> Run:
+    """``python train.py``."""
+    (settings,) = load(TrainSettings, words).each_seed()
+    return training(settings, report=False).train()
 
 
 def test_onset_errors_are_signed_and_of_the_first_alarm_on_each_seizure():
@@ -54,12 +62,12 @@ def test_written_events_are_read_back_in_file_time_and_a_gap_holds_none(tmp_path
 def trained(tiny, tmp_path_factory) -> Run:
     root = tmp_path_factory.mktemp("rehearsal")
     words = [*tiny, "trainer.epochs=1", f"run.root={root}", "fold=[0,1]"]
-    return pipeline.train(load("train", words), report=False)
+    return train(words)
 
 
 @pytest.fixture(scope="module")
 def rehearsed(trained) -> Run:
-    rehearsal.rehearse(trained, device="cpu", n_jobs=1)
+    rehearsal.rehearse(trained, places=CPU)
     return trained
 
 
@@ -86,7 +94,7 @@ def false_seconds(folder: Path, name: str, reference: Reference) -> float:
 
 def check_scores(run: Run) -> pd.Series:
     """The tables against the libraries; gives the row of all subjects."""
-    known = tables.references(run)
+    known = event_scores.references(run)
     folds = pd.read_parquet(run.path / "folds.parquet")
     tested = {n for k in run.folds_done() for n in folds.loc[folds[f"fold{k}"] == "test", "recording_name"]}
     written = {p.name.removesuffix("_events.tsv") for p in (run.path / "rehearsal").glob("*_events.tsv")}
@@ -112,7 +120,7 @@ def test_every_test_recording_is_scored_as_two_other_libraries_score_the_files(r
 
 def test_detect_says_of_the_files_what_continuous_says_of_the_store(rehearsed):
     """Two roads: EDF, exported folder and events.tsv; and the store, the run's weights and its traces."""
-    expected = tables.event_tables(rehearsed, DetectConfig())
+    expected = event_scores.event_tables(rehearsed, DetectConfig())
     found = pd.read_csv(rehearsed.path / "rehearsal" / "overall.csv").set_index("scorer")
     for _, row in expected.overall.iterrows():
         assert found.loc[row["scorer"], ["tp", "fp", "fn"]].tolist() == pytest.approx(
@@ -120,14 +128,13 @@ def test_detect_says_of_the_files_what_continuous_says_of_the_store(rehearsed):
         )  # events.tsv holds hundredths of a second
 
 
-def test_a_second_start_keeps_what_still_holds_and_prints_the_same(rehearsed, monkeypatch, capsys):
+def test_a_second_start_keeps_what_still_holds_and_prints_the_same(rehearsed, monkeypatch):
     before = (rehearsed.path / "rehearsal" / "events.txt").read_text()
     with monkeypatch.context() as patch:
         patch.setattr(screen, "write_detection", lambda *a, **k: pytest.fail("detected again"))
-        verbs.rehearse([f"run={rehearsed.path}", "device=cpu", "n_jobs=1"])
-    said = capsys.readouterr().out
-    assert before in said and "onset error" in said and "signals.phase=zero" in said
-    assert "no rate of false alarms can be told" in said and "not a medical device" in said
+        said = rehearsal.rehearse(rehearsed, places=CPU)
+    assert f"{said}\n" == before and "onset error" in said and "signals.phase=zero" in said
+    assert "no rate of false alarms can be told" in said
 
 
 def test_training_a_fold_again_deletes_what_was_said_of_its_earlier_network(rehearsed, tmp_path):
@@ -138,9 +145,9 @@ def test_training_a_fold_again_deletes_what_was_said_of_its_earlier_network(rehe
 
 def test_a_protocol_that_splits_recordings_is_refused_before_anything_is_written(tiny, tmp_path):
     words = [*tiny, "split=window", "trainer.epochs=1", "fold=0", f"run.root={tmp_path}"]
-    run = pipeline.train(load("train", words), report=False)
+    run = train(words)
     with pytest.raises(ConfigError, match="split=window.*none of them is new as a whole"):
-        rehearsal.rehearse(run, device="cpu", n_jobs=1)
+        rehearsal.rehearse(run, places=CPU)
     assert not (run.path / "rehearsal").exists()
 
 
@@ -155,11 +162,11 @@ def test_real_seizures_of_a_person_never_trained_on_are_found_alike_on_every_roa
     words = ["dataset=chbmit", f"dataset.root={shared}", "split=subject", "fold=0", "trainer.max_steps=60"]
     words += ["signals.phase=causal", "signals.normalize=running"]
     places = [f"store.root={tmp_path / 's'}", f"run.root={tmp_path / 'r'}", "device=cpu"]
-    run = pipeline.train(load("train", [*words, *places]), report=False)
-    rehearsal.rehearse(run, device="cpu")
+    run = train([*words, *places])
+    rehearsal.rehearse(run, places=Places(device="cpu"))
     everyone = check_scores(run)
     assert everyone["seizures"] >= 5 and everyone[f"{rehearsal.OVERLAP} sensitivity"] > 0.5
-    folder = export(run, 0, tmp_path / "model", device="cpu")
+    folder = export(run, 0, tmp_path / "model", places=CPU)
     by_torch, by_onnx = (Detector(folder.recipe, open_network(folder, e, "fp32")) for e in ("torch", "onnx"))
     written = sorted((run.path / "rehearsal").glob("*_events.tsv"))
     with_gap = []

@@ -274,7 +274,10 @@ def test_the_model_card_says_who_how_well_and_what_not(tmp_path):
     assert "2 subjects, 2 recordings, 20 test windows" in text
     assert "fold 0, 10 windows: Acc 80.0, Pre 75.0, Rec 75.0, Spe 83.3" in text
     assert "subject 100 %" in text and "no estimate for new patients" in text
-    assert "30 steps in fold 0; seed 0; lr 0.001, epochs 3." in text
+    assert (
+        "30 steps in fold 0; seed 0; name adam, lr 0.001, text_lr 0.001, weight_decay 0.0001, grad_clip 1.0, "
+        "warmup_steps 20, ema 0.95, epochs 3, batch_size 32, precision fp32."
+    ) in text
     assert run.path.name in text and "code abc1234" in text and "Guttag" in text
     assert str(tmp_path) not in text
 

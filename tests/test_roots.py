@@ -2,7 +2,8 @@
 
 import pytest
 
-from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.config.commands import PrepareSettings
+from distilclip_eeg.config.compose import load
 from distilclip_eeg.corpora.edf_corpus import LEVELS, root_hint
 from distilclip_eeg.schema import DataError
 
@@ -18,7 +19,7 @@ INSIDE = {
 
 
 def said_of(dataset, root):
-    corpus = build(load("prepare", [f"dataset={dataset}", f"dataset.root={root}"])["dataset"]["corpus"])
+    corpus = load(PrepareSettings, [f"dataset={dataset}", f"dataset.root={root}"]).dataset.corpus.build()
     with pytest.raises(DataError) as caught:
         corpus.recordings()
     assert "\n" not in str(caught.value)

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tools import one_run
 
-from distilclip_eeg import verbs
-from distilclip_eeg.config.compose import load
+from distilclip_eeg.commands import cli
+from distilclip_eeg.config.data import Places
 from distilclip_eeg.deploy import search
 from distilclip_eeg.deploy.export import export
 from distilclip_eeg.deploy.index import FILE, Index
@@ -24,8 +25,8 @@ def teacher(tiny, tmp_path_factory) -> Path:
     """A folder with a teacher of one epoch and its text side."""
     root = tmp_path_factory.mktemp("search")
     words = [*tiny, "fold=0", "trainer.epochs=1", f"run.root={root}"]
-    run = pipeline.train(load("train", words), report=False)
-    return export(run, 0, root / "model", onnx=False, n_jobs=1).path
+    run = pipeline.training(one_run(words), report=False).train()
+    return export(run, 0, root / "model", places=Places(n_jobs=1), onnx=False).path
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +80,18 @@ def test_class_texts_share_the_probability_and_the_nearest_is_the_likeliest(teac
 
 
 def test_the_second_query_reads_no_recording_and_a_changed_file_is_read_again(words, recordings, monkeypatch):
-    verbs.search([*words, f"query={TEXT}", "figure=false"])
+    cli.act("search", [*words, f"query={TEXT}", "figure=false"])
     out = Path(words[2].partition("=")[2])
     first = Index.load(out / FILE)
     with monkeypatch.context() as patch:
         patch.setattr(search.Search, "features", lambda *a: pytest.fail("a recording was read again"))
-        verbs.search([*words, "query=[one,another, and a third]", "figure=false"])
+        cli.act("search", [*words, "query=[one,another, and a third]", "figure=false"])
     table = pd.read_csv(out / search.TABLE)
     assert set(table["query"]) == {"one", "another", "and a third"}
     moved = recordings / "moved.edf"
     shutil.copy(sorted(recordings.glob("*.edf"))[0], moved)
     try:
-        verbs.search([*words, f"query={TEXT}", "figure=false"])
+        cli.act("search", [*words, f"query={TEXT}", "figure=false"])
     finally:
         moved.unlink()
     assert set(Index.load(out / FILE).files) == {*first.files, "moved"}
@@ -98,7 +99,7 @@ def test_the_second_query_reads_no_recording_and_a_changed_file_is_read_again(wo
 
 def test_the_command_writes_table_figure_and_index_and_says_where(words, capsys):
     asked = "Sharp waves, over the left: temporal (T7)?"
-    verbs.search([*words, f"query={asked}", "class_texts=[rhythmic,flat]", "top=4"])
+    cli.act("search", [*words, f"query={asked}", "class_texts=[rhythmic,flat]", "top=4"])
     said, out = capsys.readouterr().out, Path(words[2].partition("=")[2])
     assert {p.name for p in out.iterdir()} == {FILE, search.TABLE, search.CLASSES, search.FIGURE}
     assert (out / search.FIGURE).read_bytes()[:4] == b"\x89PNG"
@@ -113,17 +114,17 @@ def test_a_bad_file_does_not_stop_the_search_and_none_that_is_good_does(words, r
     folder = tmp_path / "mixed"
     shutil.copytree(recordings, folder)
     (folder / "text.edf").write_text("this is no EDF")
-    verbs.search([words[0], f"input={folder}", *words[2:], f"query={TEXT}", "figure=false"])
+    cli.act("search", [words[0], f"input={folder}", *words[2:], f"query={TEXT}", "figure=false"])
     assert "text: failed" in capsys.readouterr().out
     for path in folder.glob("*.edf"):
         path.write_text("neither is this")
     with pytest.raises(DataError, match="none of 4 recordings can be used"):
-        verbs.search([words[0], f"input={folder}", f"output={tmp_path / 'other'}", f"query={TEXT}"])
+        cli.act("search", [words[0], f"input={folder}", f"output={tmp_path / 'other'}", f"query={TEXT}"])
 
 
 def test_an_empty_question_is_refused_before_anything_is_read(words):
     for asked in ([], ["query="], ["class_texts=[]"]):
         with pytest.raises(ConfigError, match="nothing is asked"):
-            verbs.search([words[0], "input=nowhere", words[2], *asked])
+            cli.act("search", [words[0], "input=nowhere", words[2], *asked])
     with pytest.raises(ConfigError, match="nothing to be told from"):
-        verbs.search([*words, "class_texts=[one]"])
+        cli.act("search", [*words, "class_texts=[one]"])

@@ -6,10 +6,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from distilclip_eeg.config.compose import read
+from distilclip_eeg.config.data import SplitConfig
+from distilclip_eeg.config.rules import freeze
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals.audit import UNKNOWN, audit, audit_line, check_audit, fold_columns
-from distilclip_eeg.signals.splits import SplitConfig, folds_hash, make_folds
+from distilclip_eeg.signals.splits import folds_hash, make_folds
 
 LENGTH = 100
 
@@ -271,18 +272,24 @@ def test_as_many_groups_as_folds_is_leave_one_out():
     "values, key",
     [
         ({"name": "patient"}, "split"),
-        ({"name": "auto"}, "split"),  # the pipeline decides before this point
         ({"name": "window", "n_folds": 1}, "split.n_folds"),
         ({"name": "window", "n_folds": 2.0}, "split.n_folds"),
         ({"name": "window", "val_share": 0.0}, "split.val_share"),
         ({"name": "window", "val_share": 0.5}, "split.val_share"),
-        ({}, "split.*name"),
         ({"name": "window", "folds": 5}, "split.folds"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name(values, key):
     with pytest.raises(ConfigError, match=key):
-        read(SplitConfig, values, "split")
+        freeze(SplitConfig, values, "split.")
+
+
+@pytest.mark.parametrize("values", [{}, {"name": "auto"}])
+def test_auto_is_decided_by_the_data_before_there_are_folds(values):
+    config = freeze(SplitConfig, values, "split.")
+    assert config.name == "auto"
+    with pytest.raises(ConfigError, match="protocol='auto' is not one of"):
+        make_folds(corpus(), config, 0)
 
 
 @pytest.mark.parametrize("model", ["knn", "logreg"])

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from distilclip_eeg.config.data import SignalConfig, WindowConfig
 from distilclip_eeg.schema import DataError, Event, Piece, Recording, RecordingRef, SkipRecording
 from distilclip_eeg.signals import store as store_module
-from distilclip_eeg.signals.preprocess import SignalConfig, preprocess
+from distilclip_eeg.signals.preprocess import preprocess
 from distilclip_eeg.signals.store import data_report, fingerprint, open_store, prepare, store_digest
-from distilclip_eeg.signals.windows import WindowConfig, cut
+from distilclip_eeg.signals.windows import cut
 from distilclip_eeg.training.loaders import WindowSource, epoch_order
 
 SFREQ = 64.0

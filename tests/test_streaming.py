@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from deploy_tools import CHANNELS, LIVE, Loudness, brain, recipe, write_edf
 
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.live import Alarms
 from distilclip_eeg.schema import ConfigError, DataError
-from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, events_from_probability
+from distilclip_eeg.scoring.events.detect import Trace, events_from_probability
 
 SEIZURES = [(8, 15), (18, 24), (31, 36)]
 SECONDS = 40

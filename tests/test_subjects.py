@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from tools import write_config
 
 from distilclip_eeg.report import subjects
 from distilclip_eeg.report.tables import write_evaluation
-from distilclip_eeg.runs import Run, write_json, write_predictions, write_yaml
+from distilclip_eeg.runs import Run, write_json, write_predictions
 from distilclip_eeg.scoring.metrics import confusion
 
 CLASSES = ("bckg", "seiz")
@@ -43,8 +44,7 @@ def run_of(path, name, wrong: dict[str, int], n_subjects=8, each=20, split="subj
     audit = dict.fromkeys(("samples", "event", "recording", "subject"), 0.0)
     write_json(run.path / "data.json", {"audit": audit, "folds_sha256": hash_, "leak_note": "none"})
     (run.path / "data_report.txt").write_text("d: 8 of 8 recordings used\n")
-    config = {"dataset": {"name": "d", "corpus": {}}, "model": {"name": name}, "split": {"name": split}}
-    write_yaml(run.path / "config.yaml", {**config, "seed": 0, "windows": {"balance_test": False}})
+    write_config(run.path, dataset={"name": "d"}, model={"name": name}, split={"name": split})
     return run
 
 

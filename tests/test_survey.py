@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from distilclip_eeg import verbs
+from distilclip_eeg.commands import cli
+from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.corpora.chbmit import ChbMit
 from distilclip_eeg.corpora.survey import describe, explain, survey, totals
 from distilclip_eeg.corpora.synthetic import Settings, write_tree
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import prepare
 
 
@@ -74,13 +74,13 @@ def test_every_difference_has_a_reason(name, here, said, recordings, words):
 
 
 def test_describe_and_prepare_are_commands(tree, tmp_path, capsys):
-    verbs.describe(["dataset=chbmit", f"dataset.root={tree}", "n_jobs=1"])
+    cli.act("describe", ["dataset=chbmit", f"dataset.root={tree}", "n_jobs=1"])
     assert "recordings with seizures" in capsys.readouterr().out
     words = ["dataset=chbmit", f"dataset.root={tree}", f"store.root={tmp_path}", "n_jobs=2"]
-    verbs.prepare(words)
+    cli.act("prepare", words)
     first = capsys.readouterr().out
     assert "11 of 12 recordings used" in first and "skipped 1 (missing_channels)" in first
     (table,) = tmp_path.glob("*/recordings.csv")
     assert table.read_text().count("\n") == 13
-    verbs.prepare([*words, "backend=loky"])  # there already: the same report
+    cli.act("prepare", [*words, "backend=loky"])  # there already: the same report
     assert capsys.readouterr().out == first

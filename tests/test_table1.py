@@ -2,19 +2,35 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.studies import Table1Settings
 from distilclip_eeg.models.baselines.external import SWITCH
 from distilclip_eeg.report.comparison import BASELINES, comparison, settings_of
 from distilclip_eeg.report.published import CORPORA, TABLE_1
 from distilclip_eeg.report.published import table_1 as published
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.studies import table1
-from distilclip_eeg.studies.table1 import Cell, all_models, cells_of, reproduce, settings
+from distilclip_eeg.studies import cells
+from distilclip_eeg.studies.speed import SPEED, with_speed
+from distilclip_eeg.studies.table1 import all_models, cell_of, cells_of, rates, table1, words_of
 
+RESULTS = Path(__file__).parents[1] / "results"
 SIX = ["trainer.max_steps=3", "split.n_folds=2", "fold=[0]", "device=cpu", "n_jobs=1"]
+
+
+def reproduce(words, results):
+    """``python scripts/reproduce_table1.py``, its tables in ``results``."""
+    words = Table1Settings.words([*words, f"results={results}"])
+    table1(load(Table1Settings, words), Table1Settings.train_words(words))
+
+
+def cells_told(*words):
+    words = Table1Settings.words(list(words))
+    return cells_of(load(Table1Settings, words), Table1Settings.train_words(words))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +71,7 @@ def test_models_of_one_protocol_are_tested_on_the_same_windows(first):
 def test_cells_that_stand_in_the_table_are_not_run_again(made, first, capsys, monkeypatch):
     root, words = made
     before = (root / "t.csv").read_bytes()
-    monkeypatch.setattr(table1, "run_cell", lambda *_: pytest.fail("a cell was run again"))
+    monkeypatch.setattr(cells, "run_cell", lambda *_: pytest.fail("a cell was run again"))
     reproduce(words, root)
     page = capsys.readouterr().out
     assert "6 of 6 cells stand in" in page and (root / "t.csv").read_bytes() == before
@@ -90,15 +106,15 @@ def test_each_speed_says_where_and_how_long_it_was_measured(made, first):
 def test_an_interrupted_table_shows_what_it_has_and_continues(made, first, tmp_path, capsys, monkeypatch):
     kept = [w for w in made[1] if not w.startswith(("models=", "split=", "jobs=", "run.root="))]
     words = [*kept, "models=eegnet,logreg_bandpower", "split=window", f"run.root={tmp_path / 'runs'}"]
-    whole = table1.run_cell
+    whole = cells.run_cell
 
-    def stopped(one, log):
-        if one.model == "logreg_bandpower":
+    def stopped(one):
+        if one.settings.model.name == "logreg_bandpower":
             raise KeyboardInterrupt
-        return whole(one, log)
+        return whole(one)
 
     with monkeypatch.context() as patch:
-        patch.setattr(table1, "run_cell", stopped)
+        patch.setattr(cells, "run_cell", stopped)
         with pytest.raises(KeyboardInterrupt):
             reproduce(words, tmp_path / "r")
     half = (tmp_path / "r" / "t.md").read_text()
@@ -164,29 +180,57 @@ def test_all_models_are_the_article_s_sixteen_two_more_ours_and_the_floors():
     assert all_models("small")[16:] == [
         *("zhu_transformer", "eeg_conformer", "teacher_small", "logreg_bandpower", "random_forest")
     ]
-    assert len(cells_of("all", "window,subject", "tiny", [])) == 2 * 21
+    assert len(cells_told("split=window,subject")) == 2 * 21
+    assert len(cells_told("split=window,subject", "models=rnn", "seed=0,1,2")) == 6
 
 
 def test_the_digest_of_a_cell_follows_settings_and_folds():
-    plain = Cell("window", "eegnet", ("trainer.max_steps=5",))
+    def key(*words):
+        return cell_of("window", "eegnet", words).key
+
+    plain = key("trainer.max_steps=5")
     for other in (
         ("trainer.max_steps=6",),
         ("trainer.max_steps=5", "fold=0"),
         ("seed=1", "trainer.max_steps=5"),
     ):
-        assert Cell("window", "eegnet", other).digest != plain.digest
-    assert Cell("window", "eegnet", ("trainer.max_steps=5", "device=cpu")).digest == plain.digest
+        assert key(*other) != plain
+    assert key("trainer.max_steps=5", "device=cpu") == plain
+
+
+@pytest.mark.parametrize(
+    "words", [["ours=small"], ["models=eegnet,teacher_tiny", "split=window,recording,subject"]]
+)
+def test_cells_of_the_committed_tables_are_known(words):
+    name = "chbmit_excerpts" if "ours=small" in words else "synthetic"
+    data = ["dataset=chbmit", "split=window,subject"] if "ours=small" in words else ["dataset=synthetic"]
+    told = cells_told(*data, *words, "trainer.max_steps=200", "fold=[0,1]")
+    assert {one.key for one in told} <= set(pd.read_csv(RESULTS / f"table1_{name}.csv")["digest"])
+
+
+@pytest.mark.parametrize("name", ["synthetic", "chbmit_excerpts"])
+def test_the_committed_page_is_what_the_committed_rows_print(name):
+    rows = pd.read_csv(RESULTS / f"table1_{name}.csv")
+    page = comparison(with_speed(rows, RESULTS / SPEED), [], rates())
+    assert page == (RESULTS / f"table1_{name}.md").read_text(encoding="utf-8")
+
+
+def test_a_teacher_s_cell_has_the_student_that_its_config_names():
+    one = cell_of("window", "teacher_small", ("trainer.max_steps=5",))
+    assert one.distill == ("split=window", "model=student_small", "trainer.max_steps=5")
+    assert cell_of("window", "eegnet", ()).distill is None
 
 
 def test_a_floor_is_not_told_of_optimisers():
-    words = Cell("window", "random_forest", ("trainer.max_steps=5", "optim.lr=1", "seed=3")).words()
-    assert words == ["split=window", "model=random_forest", "seed=3"]
+    words = words_of("window", "random_forest", ("trainer.max_steps=5", "optim.lr=1", "seed=3"))
+    assert words == ("split=window", "model=random_forest", "seed=3")
 
 
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["models=eegnat"], "models='eegnat'"),
+        (["models=eegnat"], "model/eegnat: there is no such config"),
+        (["models=rnn,eegnat"], "models='eegnat'"),
         (["models=student_tiny"], "name the teacher"),
         (["split=subjects"], "split='subjects'"),
         (["jobs=0"], "jobs=0"),
@@ -200,10 +244,12 @@ def test_a_wrong_word_is_refused_before_anything_is_read(words, message, tmp_pat
 
 
 def test_our_own_words_are_taken_out_and_the_others_are_training_s():
-    words = ["models=eegnet", "jobs=3", "dataset=tusz", "name=x", "slurm.partition=gpu", "slurm.mem_gb=8"]
-    own = settings(words)
-    assert own["jobs"] == 3 and words == ["dataset=tusz"]
-    assert own["slurm"] == {"partition": "gpu", "mem_gb": 8}
+    said = ["models=eegnet", "jobs=3", "dataset=tusz", "name=x", "slurm.partition=gpu", "slurm.mem_gb=8"]
+    words = Table1Settings.words([*said, "split=window,subject", "seed=0,1", "split.n_folds=3"])
+    own = load(Table1Settings, words)
+    assert own.jobs == 3 and own.name == "x" and own.slurm == {"partition": "gpu", "mem_gb": 8}
+    assert own.protocols == ("window", "subject") and own.seeds == [0, 1] and own.models == ("eegnet",)
+    assert Table1Settings.train_words(words) == ["dataset=tusz", "split.n_folds=3"]
 
 
 def test_rows_of_other_settings_stand_in_a_section_of_their_own():

@@ -8,19 +8,33 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tools import one_run
 from torch.nn import functional as F
 
 from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.experiment import DistillSettings
+from distilclip_eeg.config.learning import DistillConfig, OptimConfig, TrainerConfig
 from distilclip_eeg.models.clip import DistilCLIP, PromptClassifier
 from distilclip_eeg.models.conformer import Conformer, take_layers
-from distilclip_eeg.models.losses import LOGIT_SCALE_MAX, TARGETS, clip_loss
+from distilclip_eeg.models.losses import (
+    LOGIT_SCALE_MAX,
+    TARGETS,
+    classification_loss,
+    clip_loss,
+    contrastive_loss,
+)
 from distilclip_eeg.models.text_backends import random_tiny
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.training import distillation as distilling
 from distilclip_eeg.training import engine, pipeline
-from distilclip_eeg.training.engine import Fit, OptimConfig, TrainerConfig, make_accelerator
+from distilclip_eeg.training.checks import check
+from distilclip_eeg.training.data import load_data
+from distilclip_eeg.training.descriptions import describe_fold
+from distilclip_eeg.training.engine import Fit, Loop, make_accelerator
 from distilclip_eeg.training.loaders import Batch
-from distilclip_eeg.training.tasks import ClassifyTask, ClipTask, DistillTask, MetaTask, TextBank
+from distilclip_eeg.training.tasks import CachedText, ClassifyTask, ClassLoss, ClipTask, DistillTask, MetaTask
+from distilclip_eeg.training.text_bank import TextBank
 
 SENTENCES = ["Slow waves.", "Rhythmic sharp waves of high amplitude on the left side of the head.", "Flat."]
 DESCRIPTION = [SENTENCES[k] for k in (0, 1, 0, 2, 1, 0, 0, 1, 2, 2, 1, 0)]
@@ -56,10 +70,8 @@ def teacher(seed=0, alpha=0.5, dropout=0.2, targets="multi_positive", head_input
     return ClipTask(model, bank, alpha=alpha, targets=targets, **settings)
 
 
-def distillation(net, teacher_NK, **settings):
-    return DistillTask(
-        net, teacher_NK, **({"alpha": 0.5, "temperature": 1.0, "direction": "forward"} | settings)
-    )
+def distillation(net, teacher_NK, *, teacher_NE=None, text=None, **settings):
+    return DistillTask(net, teacher_NK, DistillConfig(**settings), teacher_NE=teacher_NE, text=text)
 
 
 def fit(task, folder, epochs=2, **optim):
@@ -71,10 +83,12 @@ def fit(task, folder, epochs=2, **optim):
         rows[:8],
         rows[8:],
         folder,
-        trainer=TrainerConfig(epochs=epochs, batch_size=3),
-        optim=OptimConfig(**({"lr": 1e-2} | optim)),
-        seed=5,
-        accelerator=make_accelerator("fp32", "cpu"),
+        Loop(
+            TrainerConfig(epochs=epochs, batch_size=3),
+            OptimConfig(**({"lr": 1e-2} | optim)),
+            seed=5,
+            accelerator=make_accelerator("fp32", "cpu"),
+        ),
     )
 
 
@@ -104,10 +118,10 @@ def test_a_distillation_with_contrast_adds_that_term():
     model = teacher().eval().model
     bank = TextBank(random_tiny(SENTENCES, dim=8, heads=2).tokenizer, DESCRIPTION)
     text_UE = model.encode_text(bank.input_ids, bank.attention_mask).detach()
-    extra = {"text_UE": text_UE, "bank": bank, "logit_scale": model.logit_scale.detach()}
+    text = CachedText(bank, text_UE, torch.zeros(2, 6), model.logit_scale.detach())
     net, batch, logits = conformer(dropout=0.0), Windows().batch(range(6)), torch.randn(12, 2)
     plain = distillation(net, logits)(batch)
-    terms = distillation(net, logits, contrast=0.3, **extra)(batch)
+    terms = distillation(net, logits, contrast=0.3, text=text)(batch)
     assert set(plain) == {"loss", "ce", "kl", "logits"}
     assert set(terms) == {"loss", "ce", "kl", "contrastive", "logits"}
     # The running means of batch norm moved in between; in training mode they are not used.
@@ -159,7 +173,10 @@ def test_encoding_once_gives_the_features_and_gradients_of_encoding_every_window
     torch.testing.assert_close(once, each, atol=1e-5, rtol=1e-5)
 
     eeg, scale = task.net.encode(batch.eeg_BCT), task.model.logit_scale
-    slow = clip_loss(task.net.classifier(eeg), eeg, each, torch.arange(12), batch.label_B, scale)
+    slow = clip_loss(
+        classification_loss(task.net.classifier(eeg), batch.label_B),
+        contrastive_loss(eeg, each, torch.arange(12), batch.label_B, scale),
+    )
     parameters = [p for p in task.parameters() if p.requires_grad]
     fast = torch.autograd.grad(task(batch)["loss"], parameters)
     for mine, theirs in zip(fast, torch.autograd.grad(slow["loss"], parameters), strict=True):
@@ -197,10 +214,10 @@ def test_a_head_that_reads_text_answers_by_a_windows_own_description(head_input)
     task = teacher(head_input=head_input).eval()
     batch = Windows().batch([0, 1])
     same_eeg = Batch(batch.eeg_BCT[[0, 0]], batch.label_B, batch.row_B)  # rows 0 and 1 carry other texts
-    logits = task.logits(same_eeg)
+    logits = task.answer(same_eeg)
     assert not torch.allclose(logits[0], logits[1])
     other_eeg = Batch(batch.eeg_BCT, batch.label_B, torch.tensor([0, 0]))
-    logits = task.logits(other_eeg)
+    logits = task.answer(other_eeg)
     assert torch.allclose(logits[0], logits[1]) == (head_input == "text")
 
 
@@ -223,17 +240,17 @@ def test_inference_by_prompt_is_similarity_to_the_class_prompts_and_the_ensemble
     v = F.normalize(prompt.net.encode(batch.eeg_BCT), dim=-1)
     u = F.normalize(prompt.class_features("cpu"), dim=-1)
     expected = torch.softmax(v @ u.T / 0.07, dim=-1)
-    torch.testing.assert_close(prompt.logits(batch).softmax(-1), expected, atol=1e-5, rtol=1e-4)
-    mean = (expected + head.logits(batch).softmax(-1)) / 2
-    torch.testing.assert_close(both.logits(batch).exp(), mean, atol=1e-5, rtol=1e-4)
-    assert torch.equal(head.logits(batch), head.net(batch.eeg_BCT))
+    torch.testing.assert_close(prompt.answer(batch).softmax(-1), expected, atol=1e-5, rtol=1e-4)
+    mean = (expected + head.answer(batch).softmax(-1)) / 2
+    torch.testing.assert_close(both.answer(batch).exp(), mean, atol=1e-5, rtol=1e-4)
+    assert torch.equal(head.answer(batch), head.net(batch.eeg_BCT))
 
 
 @pytest.mark.parametrize("inference", ["prompt", "ensemble"])
 def test_what_is_kept_of_a_teacher_answers_as_the_teacher_without_its_text_encoder(inference):
     task, batch = teacher(inference=inference).eval(), Windows().batch(range(6))
     net = task.inference_net()
-    torch.testing.assert_close(net(batch.eeg_BCT), task.logits(batch))
+    torch.testing.assert_close(net(batch.eeg_BCT), task.answer(batch))
     assert not any("text" in name for name in net.state_dict())
     assert any("classifier" in n for n in net.state_dict()) == (inference == "ensemble")
 
@@ -246,7 +263,8 @@ def test_only_the_students_parameters_get_gradients():
     with torch.no_grad():
         logits = made.eval().net(source.eeg)
     student = conformer(1)
-    task = distillation(student, logits, contrast=0.5, text_UE=text_UE, bank=bank, logit_scale=scale)
+    text = CachedText(bank, text_UE, torch.zeros(2, 6), scale)
+    task = distillation(student, logits, contrast=0.5, text=text)
     task(source.batch(range(8)))["loss"].backward()
     assert {id(p) for p in task.parameters()} == {id(p) for p in student.parameters()}
     assert all(p.grad is not None for p in student.parameters())
@@ -259,7 +277,8 @@ def test_the_logit_scale_is_held_at_its_limit_after_a_step(tmp_path):
     with torch.no_grad():
         task.model.logit_scale.fill_(LOGIT_SCALE_MAX + 1)
     training = fit(task, tmp_path)
-    training.train_step(np.arange(4))
+    rows = np.arange(4)
+    training.finish_step(training.task(training.prepare_step(rows)), rows)
     assert task.model.logit_scale.item() == pytest.approx(LOGIT_SCALE_MAX)
     with torch.no_grad():
         task.model.logit_scale.fill_(1.0)
@@ -362,9 +381,9 @@ def test_a_student_of_another_width_cannot_start_from_its_teacher():
 )
 def test_class_weights_reach_every_task(make):
     batch, weight = Windows().batch(range(6)), torch.tensor([1.0, 9.0])
-    plain, weighted = (make(conformer(dropout=0.0).eval(), class_weight_K=w)(batch) for w in (None, weight))
+    plain, weighted = (make(conformer(dropout=0.0).eval(), loss=ClassLoss(w))(batch) for w in (None, weight))
     assert plain["loss"] != weighted["loss"]
-    clip = [teacher(dropout=0.0, class_weight_K=w).eval()(batch) for w in (None, weight)]
+    clip = [teacher(dropout=0.0, loss=ClassLoss(w)).eval()(batch) for w in (None, weight)]
     expected = F.cross_entropy(clip[1]["logits"], batch.label_B, weight=weight)
     assert clip[1]["ce"].item() == pytest.approx(expected.item(), rel=1e-5)
     assert clip[0]["contrastive"] == clip[1]["contrastive"] and clip[0]["ce"] != clip[1]["ce"]
@@ -377,23 +396,29 @@ def digests(run: Path):
     return {p.relative_to(run): p.read_bytes() for p in sorted(run.rglob("*")) if p.is_file()}
 
 
+def student_of(words, teacher):
+    """A student of the run ``teacher``, distilled as ``distill`` does."""
+    settings = distilling.with_teacher_data(load(DistillSettings, words), teacher)
+    return distilling.distillation(settings, teacher).train()
+
+
 @pytest.mark.parametrize("contrast", [0.0, 0.5])
 def test_a_distillation_leaves_the_teacher_bit_equal_in_memory_and_on_disk(
     contrast, tiny, tmp_path, monkeypatch
 ):
     common = [*tiny, "fold=0", f"run.root={tmp_path}"]
-    made = pipeline.train(load("train", common))
+    made = pipeline.training(one_run(common)).train()
     before, nets = digests(made.path), []
-    original = pipeline.build
+    original = pipeline.build_network
 
-    def spy(values, **runtime):
-        built = original(values, **runtime)
+    def spy(model, sizes):
+        built = original(model, sizes)
         if isinstance(built, Conformer) and built.classifier.weight.device.type == "cpu":
             nets.append(built)
         return built
 
     loaded = []
-    monkeypatch.setattr(pipeline, "build", spy)
+    monkeypatch.setattr(pipeline, "build_network", spy)
     freeze = torch.nn.Module.requires_grad_
 
     def note(module, flag=True):
@@ -402,8 +427,7 @@ def test_a_distillation_leaves_the_teacher_bit_equal_in_memory_and_on_disk(
         return freeze(module, flag)
 
     monkeypatch.setattr(torch.nn.Module, "requires_grad_", note)
-    config = load("distill", [*common, f"distill.contrast={contrast}"])
-    pipeline.distill(config, made)
+    student_of([*common, f"distill.contrast={contrast}"], made)
     assert digests(made.path) == before
     (teacher_net, state), student = loaded[0], nets[-1]
     assert teacher_net is not student and not teacher_net.training
@@ -416,8 +440,8 @@ def test_a_distillation_leaves_the_teacher_bit_equal_in_memory_and_on_disk(
 
 def answers(run, fold=0):
     """What the kept network says of the test windows, and what the run saved."""
-    config, saved = run.config, run.predictions(fold)
-    data = pipeline.load_data(config)
+    config, saved = run.settings, run.predictions(fold)
+    data = load_data(config.data)
     rows = data.rows(fold, "test")
     net = load_network(run.fold(fold))
     source = data.source(data.rows(fold, "train"))
@@ -434,7 +458,7 @@ def answers(run, fold=0):
     ],
 )
 def test_the_kept_network_answers_as_the_run_did(words, tiny, tmp_path):
-    run = pipeline.train(load("train", [*tiny, *words, "fold=0", f"run.root={tmp_path}"]), report=False)
+    run = pipeline.training(one_run([*tiny, *words, "fold=0", f"run.root={tmp_path}"]), report=False).train()
     found, saved = answers(run)
     np.testing.assert_allclose(found, saved, atol=1e-5)
 
@@ -442,7 +466,7 @@ def test_the_kept_network_answers_as_the_run_did(words, tiny, tmp_path):
 def test_a_teacher_at_alpha_zero_is_the_classifier_without_text_bit_for_bit(tiny, tmp_path):
     common = [*tiny, "fold=0", f"run.root={tmp_path}"]
     runs = [
-        pipeline.train(load("train", [*common, word]), report=False)
+        pipeline.training(one_run([*common, word]), report=False).train()
         for word in ("loss.alpha=0.0", "text.source=none")
     ]
     assert runs[0].path != runs[1].path
@@ -453,10 +477,10 @@ def test_a_teacher_at_alpha_zero_is_the_classifier_without_text_bit_for_bit(tiny
 
 def test_a_student_may_take_all_that_its_teacher_offers(tiny, tmp_path):
     common = [*tiny, "fold=0", f"run.root={tmp_path}"]
-    made = pipeline.train(load("train", [*common, "model.net.depth=2"]), report=False)
+    made = pipeline.training(one_run([*common, "model.net.depth=2"]), report=False).train()
     offers = ["logits=similarity", "init=teacher", "cosine=0.1", "mse=0.1", "contrast=0.1"]
     words = [*common, *(f"distill.{o}" for o in offers), "loss.class_weights=balanced"]
-    run = pipeline.distill(load("distill", words), made)
+    run = student_of(words, made)
     history = pd.read_csv(run.fold(0) / "history.csv")
     assert {"train_kl", "train_cosine", "train_mse", "train_contrastive"} <= set(history.columns)
     found, saved = answers(run)
@@ -465,22 +489,22 @@ def test_a_student_may_take_all_that_its_teacher_offers(tiny, tmp_path):
 
 def test_a_teacher_whose_head_reads_text_has_no_student(tiny, tmp_path):
     common = [*tiny, "fold=0", "trainer.epochs=1", f"run.root={tmp_path}"]
-    made = pipeline.train(load("train", [*common, "head.input=text", "loss.alpha=0.0"]), report=False)
+    made = pipeline.training(one_run([*common, "head.input=text", "loss.alpha=0.0"]), report=False).train()
     with pytest.raises(ConfigError, match="its head reads descriptions .head.input=text."):
-        pipeline.distill(load("distill", common), made)
+        student_of(common, made)
     with pytest.raises(DataError, match="reads descriptions .head.input=text."):
         load_network(made.fold(0))
 
 
 def test_balanced_weights_make_every_class_count_alike(tiny):
-    config = load("train", [*tiny, "loss.class_weights=balanced", "windows.balance_train=false"])
-    data = pipeline.load_data(config)
+    config = one_run([*tiny, "loss.class_weights=balanced", "windows.balance_train=false"])
+    data = load_data(config.data)
     label = data.windows["label"].to_numpy()[data.rows(0, "train")]
-    weight = pipeline.class_weight(config, data, 0)
+    weight = pipeline.class_loss(config.learning, data, 0).weight_K
     by_class = [weight[k].item() * (label == k).sum() for k in (0, 1)]
     assert by_class == pytest.approx([len(label) / 2] * 2)
     assert (label == 0).sum() != (label == 1).sum()
-    assert pipeline.class_weight(load("train", tiny), data, 0) is None
+    assert pipeline.class_loss(one_run(tiny).learning, data, 0).weight_K is None
 
 
 @pytest.mark.parametrize(
@@ -499,21 +523,21 @@ def test_balanced_weights_make_every_class_count_alike(tiny):
     ],
 )
 def test_a_head_that_has_nothing_to_read_is_refused_before_any_data(words, says, tmp_path):
-    config = load("train", [*words, f"dataset.root={tmp_path / 'nowhere'}"])
     with pytest.raises(ConfigError, match=says):
-        pipeline.check(config)
+        config = one_run([*words, f"dataset.root={tmp_path / 'nowhere'}"])
+        check(config.data, config.learning)
 
 
 def test_other_labels_change_no_description(tiny):
-    config = load("train", tiny)
-    data = pipeline.load_data(config)
-    told, _ = pipeline.describe_fold(config, data, 0)
-    shuffled = pipeline.load_data(load("train", tiny))
+    config = one_run(tiny)
+    data = load_data(config.data)
+    told, _ = describe_fold(config.text, data, 0)
+    shuffled = load_data(one_run(tiny).data)
     for column in ("label", "event"):
         values = shuffled.windows[column].to_numpy()
         shuffled.windows[column] = np.random.default_rng(0).permutation(values)
     assert (shuffled.windows["label"] != data.windows["label"]).any()
-    again, _ = pipeline.describe_fold(config, shuffled, 0)
+    again, _ = describe_fold(config.text, shuffled, 0)
     assert again == told and len(set(told)) > 1
 
 

@@ -5,32 +5,33 @@ import importlib
 import inspect
 import pkgutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tools import one_run
 
 from distilclip_eeg import text
-from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.data import SignalConfig, SplitConfig, WindowConfig
+from distilclip_eeg.config.learning import TextConfig
+from distilclip_eeg.config.older import digest_of, read_settings
+from distilclip_eeg.config.rules import hints, plain
 from distilclip_eeg.corpora.aubmc import AubmcWindows
 from distilclip_eeg.corpora.events_tsv import SZCORE
 from distilclip_eeg.corpora.tusz_files import TYPES
-from distilclip_eeg.runs import digest_of
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import Store
-from distilclip_eeg.signals.windows import WindowConfig
 from distilclip_eeg.text.classes import class_sentences
 from distilclip_eeg.text.descriptors import denied
 from distilclip_eeg.text.metadata import MetadataWriter
-from distilclip_eeg.text.sources import SOURCES, TextConfig
 from distilclip_eeg.text.tokenizer import build_wordpiece, tokenize
 from distilclip_eeg.training import data as loading
 from distilclip_eeg.training import pipeline
 from distilclip_eeg.training.data import Data, load_data
-from distilclip_eeg.training.descriptions import AGES, describe_fold
-from distilclip_eeg.training.tasks import TextBank
+from distilclip_eeg.training.descriptions import AGES, APART, describe_fold
+from distilclip_eeg.training.text_bank import TextBank
 
 EVERY_CLASS = ("bckg", "seiz", *TYPES, *AubmcWindows.classes[1:], *SZCORE[1:])
 SETTINGS = {
@@ -45,7 +46,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def corpus(tiny):
-    return load_data(load("train", tiny))
+    return load_data(one_run(tiny).data)
 
 
 def fresh(corpus: Data, **changed) -> Data:
@@ -58,12 +59,12 @@ def fresh(corpus: Data, **changed) -> Data:
 
 @pytest.mark.parametrize("source", SETTINGS)
 def test_swapping_labels_changes_no_description(source, corpus, tiny):
-    config = load("train", [*tiny, *SETTINGS[source]])
-    told, writer = describe_fold(config, fresh(corpus), 0)
+    config = one_run([*tiny, *SETTINGS[source]])
+    told, writer = describe_fold(config.text, fresh(corpus), 0)
     order = np.random.default_rng(0).permutation(len(corpus.windows))
     swapped = corpus.windows.assign(**{c: corpus.windows[c].to_numpy()[order] for c in ("label", "event")})
     assert (swapped["label"] != corpus.windows["label"]).sum() > 50
-    again, same = describe_fold(config, fresh(corpus, windows=swapped), 0)
+    again, same = describe_fold(config.text, fresh(corpus, windows=swapped), 0)
     assert again == told and same.to_json() == writer.to_json()
 
 
@@ -86,14 +87,14 @@ def test_no_function_that_writes_a_description_has_a_parameter_for_a_label():
 
 @pytest.mark.parametrize("source", ["descriptors", "full", "context"])
 def test_other_test_data_change_no_bin_edge_and_no_training_description(source, corpus, tiny):
-    config = load("train", [*tiny, *SETTINGS[source]])
-    told, writer = describe_fold(config, fresh(corpus), 0)
+    config = one_run([*tiny, *SETTINGS[source]])
+    told, writer = describe_fold(config.text, fresh(corpus), 0)
     test, train = corpus.rows(0, "test"), corpus.rows(0, "train")
     tested = corpus.windows["recording"].iloc[test].unique()
     louder = corpus.store.gain_RC.copy()
     louder[tested] *= 20
     other = fresh(corpus, store=dataclasses.replace(corpus.store, gain_RC=louder, path=Path("nowhere")))
-    again, same = describe_fold(config, other, 0)
+    again, same = describe_fold(config.text, other, 0)
     assert same.edges == writer.edges and same.to_json() == writer.to_json()
     assert [again[k] for k in train] == [told[k] for k in train]
     assert [again[k] for k in test] != [told[k] for k in test]
@@ -101,8 +102,8 @@ def test_other_test_data_change_no_bin_edge_and_no_training_description(source, 
 
 @pytest.mark.parametrize("source", SETTINGS)
 def test_the_whole_vocabulary_of_a_label_free_source_passes_the_deny_list(source, corpus, tiny):
-    config = load("train", [*tiny, *SETTINGS[source]])
-    told, writer = describe_fold(config, corpus, 0)
+    config = one_run([*tiny, *SETTINGS[source]])
+    told, writer = describe_fold(config.text, corpus, 0)
     vocabulary = writer.vocabulary_sentences()
     for sentence in {*vocabulary, *told}:
         assert denied(sentence, EVERY_CLASS) == [], sentence
@@ -110,9 +111,9 @@ def test_the_whole_vocabulary_of_a_label_free_source_passes_the_deny_list(source
     assert denied(f"{vocabulary[0]} FNSZ.", EVERY_CLASS)
 
 
-@pytest.mark.parametrize("source", [s for s in SOURCES if s != "none"])
+@pytest.mark.parametrize("source", [s for s in get_args(hints(TextConfig)["source"]) if s != "none"])
 def test_coarse_text_has_at_most_24_distinct_descriptions(source, corpus, tiny):
-    told, writer = describe_fold(load("train", [*tiny, f"text.source={source}"]), corpus, 0)
+    told, writer = describe_fold(one_run([*tiny, f"text.source={source}"]).text, corpus, 0)
     assert 1 <= len(set(told) - {""}) <= 24 and len(set(writer.vocabulary_sentences())) <= 24
 
 
@@ -135,7 +136,7 @@ def built(pieces: list[np.ndarray], length=64, sfreq=64.0) -> Data:
         **{"sd_RC": one, "filled_RC": one < 0, "recordings": None, "events": None, "excluded": None},
     )
     windows = pd.DataFrame({"recording": 0, "first": starts, "label": 0})
-    return Data(store, windows, length, SignalConfig(), WindowConfig(), {}, "")
+    return Data(store, windows, length, SignalConfig(), WindowConfig(), SplitConfig(), 0, {}, "")
 
 
 def test_a_description_never_sees_across_a_gap():
@@ -172,18 +173,18 @@ def test_pieces_of_different_lengths_keep_the_order_of_the_windows():
 
 
 def test_measurements_are_kept_in_the_store_and_read_again_bit_by_bit(corpus, tiny, monkeypatch):
-    first = load_data(load("train", tiny))
-    one = first._measure(first.windows["first"].to_numpy(), np.full(len(first.windows), first.length))
-    pd.testing.assert_frame_equal(first.measures(), one, check_exact=True)
-    again = load_data(load("train", tiny))
+    first = load_data(one_run(tiny).data)
+    made = first._measure(first.windows["first"].to_numpy(), np.full(len(first.windows), first.length))
+    pd.testing.assert_frame_equal(first.measures(), made, check_exact=True)
+    again = load_data(one_run(tiny).data)
     with monkeypatch.context() as patch:
         patch.setattr(Data, "_measure", lambda *a: pytest.fail("measured again"))
-        pd.testing.assert_frame_equal(again.measures(), one, check_exact=True)
-    other = load_data(load("train", [*tiny, "windows.length_s=2"]))
-    assert len(other.measures()) < len(one)  # other windows are other measurements
-    monkeypatch.setattr(loading, "MEASURES_SOURCE", b"measured in another way")
-    monkeypatch.setattr(Data, "_measure", lambda *a: one.head(3))
-    assert len(load_data(load("train", tiny)).measures()) == 3
+        pd.testing.assert_frame_equal(again.measures(), made, check_exact=True)
+    other = load_data(one_run([*tiny, "windows.length_s=2"]).data)
+    assert len(other.measures()) < len(made)  # other windows are other measurements
+    monkeypatch.setattr(loading, "MEASURES_VERSION", -1)
+    monkeypatch.setattr(Data, "_measure", lambda *a: made.head(3))
+    assert len(load_data(one_run(tiny).data).measures()) == 3
     for path in first.store.path.glob("measures-*"):
         path.unlink()  # one of them is invented
 
@@ -228,12 +229,20 @@ def test_the_montage_is_called_by_its_kind(montage, names, kind):
     assert f"2 channels, {kind} montage" in writer(False, names, montage).describe(PEOPLE)[0]
 
 
-@pytest.mark.parametrize("split, person", [("subject", True), ("recording", False), ("window", False)])
+@pytest.mark.parametrize(
+    "split, person",
+    [
+        *(("subject", True), ("leave_one_subject_out", True), ("official", True)),
+        *(("recording", False), ("time", False), ("event", False), ("window", False)),
+    ],
+)
 def test_a_split_that_shares_persons_hides_who_they_are(split, person, corpus, tiny):
-    config = load("train", [*tiny, "text.source=metadata", f"split={split}"])
-    told, _ = describe_fold(config, corpus, 0)
+    n_folds = 1 if split == "official" else 5
+    dealt = fresh(corpus, split=SplitConfig(name=split, n_folds=n_folds))
+    told, _ = describe_fold(one_run([*tiny, "text.source=metadata"]).text, dealt, 0)
     assert any(", male" in t or ", female" in t for t in told) == person
     assert len(set(told)) == 1 or person
+    assert (split in APART) == person
 
 
 # ----------------------------------------------------------------------------------- class sentences
@@ -267,8 +276,8 @@ def test_one_distinct_sentence_a_class_is_expected(own):
 
 
 def test_a_class_template_is_paired_with_training_windows_alone(corpus, tiny):
-    config = load("train", [*tiny, "text.source=class_template", "text.class_prompts=[Rest.,Fit.]"])
-    told, template = describe_fold(config, corpus, 1)
+    config = one_run([*tiny, "text.source=class_template", "text.class_prompts=[Rest.,Fit.]"])
+    told, template = describe_fold(config.text, corpus, 1)
     train = corpus.rows(1, "train")
     label = corpus.windows["label"].to_numpy()
     assert [told[k] for k in train] == [("Rest.", "Fit.")[label[k]] for k in train]
@@ -281,7 +290,7 @@ def test_a_class_template_is_paired_with_training_windows_alone(corpus, tiny):
 
 def test_a_teacher_trains_on_class_templates(tiny, tmp_path):
     words = [*tiny, "text.source=class_template", "fold=0", "trainer.epochs=1", f"run.root={tmp_path}"]
-    run = pipeline.train(load("train", words), report=False)
+    run = pipeline.training(one_run(words), report=False).train()
     assert run.folds_done() == [0]
     assert "seizure" in (run.fold(0) / "model.json").read_text(encoding="utf-8")
 
@@ -306,9 +315,8 @@ def test_a_wrong_text_setting_is_named(values, words):
 
 
 def test_a_run_without_the_newer_settings_keeps_its_folder():
-    config = load("train", ["split=subject"])
-    older = {**config, "text": {k: config["text"][k] for k in ("source", "detail")}}
-    assert digest_of(older) == digest_of(config)
-    longer = {**config, "text": {**config["text"], "context_s": 4.0}}
-    assert digest_of(longer) != digest_of(config)
-    assert config["text"]["context_s"] is None  # asking for a digest changes nothing
+    settings = one_run(["split=subject"])
+    older = plain(settings)
+    older["text"] = {k: older["text"][k] for k in ("source", "detail")}
+    assert digest_of(read_settings(older, Path("runs/older"))) == digest_of(settings)
+    assert digest_of(one_run(["split=subject", "text.context_s=4"])) != digest_of(settings)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg import verbs
+from distilclip_eeg.commands import cli
 from distilclip_eeg.commands import which_run as chosen
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.runs import Run, find_runs, read_json
@@ -17,7 +17,7 @@ def trained(tmp_path_factory, tiny, tiny_root):
     """A teacher on the double banana of five invented people, two folds."""
     root = tmp_path_factory.mktemp("transfer")
     words = [*tiny, "signals.montage=bipolar18", "split.n_folds=2", f"run.root={root}", "text.source=none"]
-    verbs.train(words)
+    cli.act("train", words)
     return find_runs(root)[0]
 
 
@@ -33,7 +33,7 @@ def other(tiny_root, *more):
 @pytest.fixture(scope="module")
 def scored(trained, tiny_root, tmp_path_factory):
     root = tmp_path_factory.mktemp("scored")
-    verbs.evaluate([f"run={trained.path}", f"root={root}", *other(tiny_root)])
+    cli.act("evaluate", [f"run={trained.path}", f"root={root}", *other(tiny_root)])
     return find_runs(root)[0]
 
 
@@ -46,8 +46,8 @@ def test_every_window_of_the_other_corpus_is_scored_by_every_fold_s_model(traine
 
 
 def test_the_result_is_a_run_with_a_protocol_of_its_own(trained, scored):
-    config = scored.config
-    assert config["split"]["name"] == "transfer" and config["model"]["name"] == "teacher_tiny from synthetic"
+    made = scored.settings
+    assert made.split.name == "transfer" and made.model.name == "teacher_tiny from synthetic"
     assert "nothing was fitted on synthetic" in read_json(scored.path / "data.json")["leak_note"]
     table = pd.read_csv(scored.path.parents[1] / "evaluation" / "synthetic.csv")
     assert table["split"].tolist() == ["transfer", "transfer"]
@@ -55,11 +55,11 @@ def test_the_result_is_a_run_with_a_protocol_of_its_own(trained, scored):
 
 def test_a_transferred_run_is_never_taken_for_a_teacher(scored):
     with pytest.raises(ConfigError, match="no finished teacher run"):
-        chosen.find_teacher({"teacher": "latest", "run": {"root": scored.path.parents[1]}})
+        chosen.find_teacher("latest", scored.path.parents[1])
 
 
 def test_the_same_command_gives_the_same_numbers(trained, scored, tiny_root, tmp_path):
-    verbs.evaluate([f"run={trained.path}", f"root={tmp_path}", *other(tiny_root)])
+    cli.act("evaluate", [f"run={trained.path}", f"root={tmp_path}", *other(tiny_root)])
     again = find_runs(tmp_path)[0]
     for k in (0, 1):
         assert (again.predictions(k)["logits_NK"] == scored.predictions(k)["logits_NK"]).all()
@@ -74,18 +74,31 @@ def test_another_montage_is_refused_with_what_to_do(tmp_path, tiny, tiny_root, t
     (run.path / "fold0/model.json").write_text(about)
     (run.path / "fold0/metrics.json").write_text("{}")
     with pytest.raises(ConfigError, match="signals.montage=bipolar18 or car19"):
-        verbs.evaluate([f"run={run.path}", f"root={tmp_path}", *other(tiny_root)])
+        cli.act("evaluate", [f"run={run.path}", f"root={tmp_path}", *other(tiny_root)])
 
 
 @pytest.mark.parametrize("word", ["signals.sfreq=128", "windows.length_s=2"])
 def test_a_model_is_tested_as_it_was_trained(trained, tiny_root, word, tmp_path):
     with pytest.raises(ConfigError, match="tested as it was trained"):
-        verbs.evaluate([f"run={trained.path}", f"root={tmp_path}", *other(tiny_root, word)])
+        cli.act("evaluate", [f"run={trained.path}", f"root={tmp_path}", *other(tiny_root, word)])
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "report"])
+@pytest.mark.parametrize(
+    "word, says",
+    [
+        ("dataset=nowhere", "dataset/nowhere: there is no such config. dataset has: aubmc, aubmc_raw, bids"),
+        ("dataset.root=there", "dataset.root=there: of which dataset[?] Add dataset=NAME."),
+    ],
+)
+def test_a_corpus_must_be_one_that_there_is(verb, word, says, tmp_path):
+    with pytest.raises(ConfigError, match=says):
+        cli.act(verb, [f"root={tmp_path}", word])
 
 
 def test_one_model_must_be_named(tiny_root, tmp_path):
     with pytest.raises(ConfigError, match="say which model"):
-        verbs.evaluate([f"root={tmp_path}", *other(tiny_root)])
+        cli.act("evaluate", [f"root={tmp_path}", *other(tiny_root)])
 
 
 def test_weights_that_are_not_those_described_are_refused(trained, tmp_path):

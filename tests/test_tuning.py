@@ -8,24 +8,43 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from distilclip_eeg import cli
 from distilclip_eeg.config.compose import CONFIG_DIR, load
-from distilclip_eeg.runs import digest_of, find_runs
+from distilclip_eeg.config.experiment import DistillSettings, TrainSettings
+from distilclip_eeg.config.rules import plain
+from distilclip_eeg.config.studies import TuneSettings
+from distilclip_eeg.runs import find_runs
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.studies.tuning import search
 from distilclip_eeg.studies.tuning import space as spaces
+from distilclip_eeg.studies.tuning import trial as trials_of
 from distilclip_eeg.studies.tuning.study import Study
 from distilclip_eeg.training.data import Data, load_data
+from distilclip_eeg.training.distillation import distillation, with_teacher_data
 from distilclip_eeg.training.loaders import WindowSource
+from distilclip_eeg.training.pipeline import training
 
 NETWORKS = [
     p.stem
     for p in sorted((CONFIG_DIR / "model").glob("*.yaml"))
     if p.stem not in ("logreg_bandpower", "random_forest", "external")
 ]
+
+
+def space_of(*words):
+    return spaces.read_space(load(TuneSettings, list(words)).space)
+
+
+def tune(words, teacher=None):
+    """``python scripts/tune.py``, its teacher found already."""
+    search.tune(load(TuneSettings, words), words, teacher)
+
+
+def train(words):
+    """``python train.py``."""
+    (settings,) = load(TrainSettings, words).each_seed()
+    return training(settings, report=False).train()
 
 
 # ------------------------------------------------------------------------------------------- the space
@@ -55,30 +74,32 @@ def test_anything_else_is_refused_by_name(leaf):
 
 
 def test_the_article_s_search_is_the_article_s():
-    space = spaces.read_space(load("tune", [])["space"], load("train", []))
+    space = space_of()
     assert space["optim.lr"] == FloatDistribution(1e-5, 1e-3, log=True)
     assert spaces.values(space["trainer.batch_size"]) == [16, 32, 64]
     for key in ("model.net.dropout", "text_encoder.dropout"):
         assert spaces.values(space[key]) == [0.1, 0.2, 0.3, 0.4, 0.5]
-    student = load("tune", ["space=student"])["space"]
+    student = load(TuneSettings, ["space=student"]).space
     assert student["distill"] == {"temperature": [1.0, 3.0, 5.0]} and "text_encoder" not in student
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_has_the_settings_of_the_space_meant_for_it(name):
-    verb, which = "train", "training"
+    cls, which = TrainSettings, "training"
     if name.startswith("teacher"):
         which = "article"
     if name.startswith("student"):
-        verb, which = "distill", "student"
-    config = load(verb, [f"model={name}"])
-    space = spaces.read_space(load("tune", [f"space={which}"])["space"], config)
+        cls, which = DistillSettings, "student"
+    space = space_of(f"space={which}")
     assert len(space) == {"training": 3, "article": 5, "student": 5}[which]
+    tree = plain(load(cls, [f"model={name}", *spaces.words(spaces.probes(space)[0])]))
+    for key, value in spaces.probes(space)[0].items():
+        assert spaces.value_of(tree, key) == value
 
 
 def test_a_list_on_the_command_line_replaces_a_range_and_others_are_added_or_taken_out():
     words = ["space.optim.lr=[1e-4,1e-3]", "~space.optim.name", "+space.loss.alpha=[linear,0.1,0.9]"]
-    space = spaces.read_space(load("tune", words)["space"], load("train", []))
+    space = space_of(*words)
     assert spaces.values(space["optim.lr"]) == [1e-4, 1e-3] and "optim.name" not in space
     assert space["loss.alpha"] == FloatDistribution(0.1, 0.9)
 
@@ -93,7 +114,7 @@ def test_what_all_trials_share_cannot_be_searched(key):
         node = node.setdefault(part, {})
     node[key.rpartition(".")[2]] = [1, 2]
     with pytest.raises(ConfigError, match=f"space.{key}: trials are compared on the same windows"):
-        spaces.read_space(tree, load("train", []))
+        spaces.read_space(tree)
 
 
 SMALL = {"a": CategoricalDistribution([1, 2, 3]), "b.c": CategoricalDistribution(["x", "y"])}
@@ -112,13 +133,11 @@ def test_every_value_and_both_ends_of_every_range_are_checked_before_anything_is
     assert {p["b.c"] for p in probes} == {"x", "y"} and len(probes) == 3
 
 
-def test_setting_a_value_leaves_the_config_alone_and_words_bring_it_back():
+def test_words_bring_back_every_digit_of_what_was_chosen():
     chosen = {"optim.lr": 0.00011781448719376506, "optim.name": "adamw", "trainer.patience": None}
-    chosen |= {"trainer.batch_size": 64, "run.fresh": True}
-    config = load("train", [])
-    changed = spaces.with_values(config, chosen)
-    assert config == load("train", []) and changed["optim"]["lr"] == chosen["optim.lr"]
-    assert load("train", spaces.words(chosen)) == changed
+    chosen |= {"trainer.batch_size": 64, "run.fresh": True, "optim.grad_clip": 1e25}
+    tree = plain(load(TrainSettings, spaces.words(chosen)))
+    assert {key: spaces.value_of(tree, key) for key in chosen} == chosen
 
 
 # ------------------------------------------------------------------------------------------- the study
@@ -190,8 +209,8 @@ def test_a_trial_that_a_living_process_runs_is_not_taken_over(tmp_path):
     third = study(tmp_path, trials=3)
     trials.append(third.next())
     assert study(tmp_path, trials=3).next() is None  # three are under way
-    for one, trial in zip((first, second, third), trials, strict=True):
-        one.finish(trial, 0.5)
+    for one, begun in zip((first, second, third), trials, strict=True):
+        one.finish(begun, 0.5)
     assert first.table()["trial"].tolist() == [0, 1, 2] and first.next() is None
 
 
@@ -244,11 +263,11 @@ def words(tiny, root, *more):
 def searched(tiny, tmp_path_factory):
     """A search of twelve trials in this process: the rows batched in each fold, and what was printed."""
     root, rows, said = tmp_path_factory.mktemp("search"), {}, []
-    batch, rows_of, open_fit = WindowSource.batch, Data.rows, search.open_fit
+    batch, rows_of, open_fit = WindowSource.batch, Data.rows, trials_of.open_fit
 
-    def noted_fit(config, data, folder, fold, *args, **watch):
+    def noted_fit(learning, data, folder, fold, *args, **watch):
         rows["now"] = rows.setdefault(fold, set())
-        return open_fit(config, data, folder, fold, *args, **watch)
+        return open_fit(learning, data, folder, fold, *args, **watch)
 
     def noted_batch(self, chosen, *args):
         rows["now"].update(chosen.tolist())
@@ -259,17 +278,17 @@ def searched(tiny, tmp_path_factory):
         return rows_of(self, fold, part)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "open_fit", noted_fit)
+        patch.setattr(trials_of, "open_fit", noted_fit)
         patch.setattr(WindowSource, "batch", noted_batch)
         patch.setattr(Data, "rows", checked_rows)
         patch.setattr("builtins.print", lambda *words, **_: said.append(" ".join(map(str, words))))
-        cli.run("tune", words(tiny, root))
+        tune(words(tiny, root))
     (folder,) = root.glob("synthetic/tune-teacher_tiny-subject-s0-*")
     return {"folder": folder, "rows": rows, "said": said, "table": pd.read_csv(folder / "trials.csv")}
 
 
 def test_no_trial_batches_or_predicts_a_test_window(searched, tiny):
-    windows = load_data(load("train", tiny)).windows
+    windows = load_data(load(TrainSettings, tiny).data).windows
     for fold in (0, 2):
         part = windows[f"fold{fold}"]
         validated, tested = (set(np.flatnonzero(part == name)) for name in ("val", "test"))
@@ -294,19 +313,18 @@ def test_the_score_is_the_mean_of_the_folds_best_validation_f1(searched):
 def test_the_last_line_is_a_command_that_trains_the_best_setting_on_all_folds(searched):
     argv = shlex.split(searched["said"][-1].splitlines()[-1])
     assert argv[:2] == ["python", "train.py"] and not [w for w in argv if w.startswith(("fold", "trials"))]
-    config, table = load("train", argv[2:]), searched["table"]
-    assert config["fold"] is None
+    settings, table = load(TrainSettings, argv[2:]), searched["table"]
+    assert settings.fold is None
     complete = table[table["state"] == "complete"]
     best = complete.loc[complete["val_macro_f1"].idxmax(), ["optim.lr", "optim.name", "trainer.batch_size"]]
-    saved = yaml.safe_load((searched["folder"] / "search.yaml").read_text())["config"]
-    tried = spaces.with_values(saved, best.to_dict())
-    assert digest_of(tried) == digest_of(config) and tried["trainer"] == config["trainer"]
+    tried = {key: spaces.value_of(plain(settings), key) for key in best.index}
+    assert tried == best.to_dict() and settings.trainer.epochs == 2
 
 
 def test_that_command_trains_what_was_tried(searched, tmp_path, capsys):
     argv, table = shlex.split(searched["said"][-1].splitlines()[-1]), searched["table"]
     said = [w for w in argv[2:] if not w.startswith("run.root=")]
-    cli.run("train", [*said, "fold=0", f"run.root={tmp_path}"])
+    train([*said, "fold=0", f"run.root={tmp_path}"])
     (ours,) = tmp_path.glob("synthetic/teacher_tiny-*/fold0/history.csv")
     complete = table[table["state"] == "complete"]
     folder = complete.loc[complete["val_macro_f1"].idxmax(), "folder"]
@@ -317,33 +335,29 @@ def test_a_row_that_a_kill_left_out_is_written_by_the_next_start(searched, tiny,
     path = searched["folder"] / "trials.csv"
     before = path.read_bytes()
     path.write_bytes(b"".join(before.splitlines(keepends=True)[:-1]))
-    cli.run("tune", words(tiny, searched["folder"].parents[1]))
+    tune(words(tiny, searched["folder"].parents[1]))
     assert path.read_bytes() == before
 
 
 def test_a_second_start_runs_nothing_and_more_trials_join_the_same_search(searched, tiny, capsys):
     root, before = searched["folder"].parents[1], (searched["folder"] / "trials.csv").read_bytes()
-    cli.run("tune", words(tiny, root))
+    tune(words(tiny, root))
     assert (searched["folder"] / "trials.csv").read_bytes() == before
     assert "trial 12" not in capsys.readouterr().out
 
 
-def test_another_space_fold_or_length_of_training_is_another_search(tiny, tmp_path, monkeypatch):
-    made = []
-    monkeypatch.setattr(search, "tune", made.append)
+def test_another_space_fold_or_length_of_training_is_another_search(tiny, tmp_path):
     others = ["trials=5", "jobs=2", "optim.lr=0.01", "device=auto"]  # the same search
     others += ["space.optim.lr=[log,1e-4,1e-3]", "fold=[0,1]", "trainer.epochs=1", "pruner=none", "startup=1"]
     others += ["seed=1", "model.net.dropout=0.1"]
-    for other in others:
-        cli.run("tune", words(tiny, tmp_path, other))
-    data = load_data(made[0].config)
-    digests = [one.digest(data) for one in made[:-2]]
-    assert len(set(digests[:4])) == 1 and len(set(digests)) == 6
-    assert len({one.digest(load_data(one.config)) for one in (made[0], *made[-2:])}) == 3
+    said = [words(tiny, tmp_path, other) for other in others]
+    made = [search.Search.of(load(TuneSettings, one), one) for one in said]
+    digests = [one.digest(load_data(one.first.data)) for one in made]
+    assert len(set(digests[:4])) == 1 and len(set(digests)) == 8
 
 
 def test_a_loss_that_is_not_finite_ends_the_trial_and_not_the_search(tiny, tmp_path):
-    cli.run("tune", [*words(tiny, tmp_path), "trials=2", "space.optim.lr=[1e25]", "optim.grad_clip=null"])
+    tune([*words(tiny, tmp_path), "trials=2", "space.optim.lr=[1e25]", "optim.grad_clip=null"])
     (path,) = tmp_path.glob("synthetic/tune-*/trials.csv")
     table = pd.read_csv(path)
     assert table["state"].tolist() == ["pruned", "pruned"]
@@ -352,6 +366,8 @@ def test_a_loss_that_is_not_finite_ends_the_trial_and_not_the_search(tiny, tmp_p
 
 @pytest.mark.slow
 def test_a_grid_by_hydra_multirun_fills_one_search(tiny, tmp_path, monkeypatch, capsys):
+    from distilclip_eeg.commands import cli
+
     monkeypatch.chdir(tmp_path)
     grid = ["-m", "optim.lr=1e-3,1e-2", "trainer.batch_size=16,32", "optim.name=adam"]
     cli.run("tune", [*words(tiny, "runs"), *grid])
@@ -370,25 +386,24 @@ def test_a_grid_by_hydra_multirun_fills_one_search(tiny, tmp_path, monkeypatch, 
         ("model=eegnet", "trained without a text encoder"),
         ("space.optim.name=[adam,sgd]", "optim.name='sgd'"),
         ("space.model.net.dropout=[0.1,2]", "dropout"),
-        ("+space.model.net.dpth=[1,2]", "no model.net.dpth"),
-        ("optim.lr=1", "optim.lr=1 is not in space.optim.lr"),
+        ("+space.model.net.dpth=[1,2]", "Did you mean model.net.depth"),
+        ("optim.lr=1", "optim.lr=1.0 is not in space.optim.lr"),
         ("seed=[0,1]", "seed="),
         ("pruner=best", "pruner='best'"),
+        ("~space", "space is empty"),
         ("trials=0", "trials=0"),
         ("jobs=0", "jobs=0"),
         ("startup=0", "startup=0"),
         ("cluster=pbs", "cluster='pbs'"),
         ("trails=3", "Did you mean trials"),
-        ("teacher=nowhere", "no run folder"),
         ("space=all", "article, student, training"),
     ],
 )
-def test_a_wrong_word_is_refused_before_anything_is_written(word, message, tmp_path, monkeypatch, capsys):
+def test_a_wrong_word_is_refused_before_anything_is_written(word, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        cli.run("tune", [word])
-    said = capsys.readouterr().err
-    assert ended.value.code == 2 and message in said and said.count("\n") == 1, said
+    with pytest.raises(ConfigError) as refused:
+        tune([word])
+    assert message in str(refused.value) and "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -418,7 +433,7 @@ def test_a_killed_search_ends_with_its_twelve_trials_none_lost_and_none_repeated
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [["jobs=2"], ["jobs=2", "cluster=debug"]], ids=["processes", "submitit"])
 def test_several_workers_share_one_search(tiny, tmp_path, how):
-    cli.run("tune", [*words(tiny, tmp_path), "trials=5", *how])
+    tune([*words(tiny, tmp_path), "trials=5", *how])
     (path,) = tmp_path.glob("synthetic/tune-*/trials.csv")
     table = pd.read_csv(path)
     assert len(table) == 5 and table["optim.lr"].nunique() == 5
@@ -426,15 +441,16 @@ def test_several_workers_share_one_search(tiny, tmp_path, how):
 
 @pytest.mark.slow
 def test_a_student_s_temperature_is_tuned_on_its_teacher_s_folds(tiny, sizes, tmp_path, capsys):
-    cli.run("train", [*tiny, "split.n_folds=2", f"run.root={tmp_path}"])
-    capsys.readouterr()
+    teacher = train([*tiny, "split.n_folds=2", f"run.root={tmp_path}"])
     small = [o for o in sizes if not o.startswith("trainer.batch_size")]
-    cli.run("tune", ["teacher=latest", *small, "fold=0", "trials=3", f"run.root={tmp_path}"])
+    own = ["model=student_tiny", "space=student", f"teacher={teacher.path}"]
+    capsys.readouterr()
+    tune([*own, *small, "fold=0", "trials=3", f"run.root={tmp_path}"], teacher)
     said = capsys.readouterr().out
     (path,) = tmp_path.glob("synthetic/tune-student_tiny-*/trials.csv")
     assert pd.read_csv(path)["distill.temperature"].isin([1, 3, 5]).all()
     argv = shlex.split(said.strip().splitlines()[-1])
-    teacher = find_runs(tmp_path)[0].path
-    assert argv[:3] == ["python", "distill.py", f"teacher={teacher}"]
-    cli.run("distill", argv[2:])
-    assert "student_tiny" in capsys.readouterr().out
+    assert argv[:3] == ["python", "distill.py", f"teacher={teacher.path}"]
+    found = load(DistillSettings, argv[2:])
+    student = distillation(with_teacher_data(found, teacher), teacher).train()
+    assert student.settings.model.name == "student_tiny" and find_runs(tmp_path)[-1].path == student.path

@@ -1,32 +1,25 @@
 """TUSZ: the grammar of its annotation files, the type of a seizure, the folders, a whole invented release."""
 
-import importlib.util
-import os
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from tools import bad_module, codes, needs_shared
 
-from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.corpora.edf.header import read_header
 from distilclip_eeg.corpora.edf.montage import STANDARD_19
 from distilclip_eeg.corpora.invented.layouts.tusz import Recipe, csv_text, write_recording, write_tusz
 from distilclip_eeg.corpora.tusz import Tusz
 from distilclip_eeg.corpora.tusz_files import LEFT_OUT, NON_SPECIFIC, TYPES, labels_of, read_csv
 from distilclip_eeg.schema import ConfigError, DataError, Event, SkipRecording
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare
 
-SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
-needs_shared = pytest.mark.skipif(not SHARED, reason="DISTILCLIP_EEG_SHARED is not set")
 HEAD = "# version = csv_v1.0.0\n# bname = aaaaaaaa_s001_t000\n# duration = 20.00 secs\n#\n"
 COLUMNS = "channel,start_time,stop_time,label,confidence\n"
-
-
-def codes(warnings):
-    return [w.partition(":")[0] for w in warnings]
 
 
 def annotation(tmp_path, body, head=HEAD + COLUMNS):
@@ -583,11 +576,11 @@ def test_the_settings_build_the_corpus_and_its_official_split_holds_patients_apa
 
     root, truth, _ = release
     argv = ["dataset=tusz", "split=official", f"dataset.root={root}", f"store.root={tmp_path}", "n_jobs=2"]
-    config = load("train", argv)
-    assert build(config["dataset"]["corpus"]).classes[1:] == TYPES
-    assert (config["windows"]["seizure_overlap"], config["signals"]["sfreq"]) == (0.75, 256.0)
-    assert load("train", ["dataset=tusz"])["split"]["name"] == "auto"
-    data = load_data(config)
+    settings = load(TrainSettings, argv)
+    assert settings.dataset.corpus.build().classes[1:] == TYPES
+    assert (settings.windows.seizure_overlap, settings.signals.sfreq) == (0.75, 256.0)
+    assert load(TrainSettings, ["dataset=tusz"]).split.name == "auto"
+    data = load_data(settings.data)
     assert set(data.audit.values()) == {0.0}
     assert dict(zip(data.windows["part"], data.windows["fold0"], strict=True)) == {
         "train": "train",
@@ -597,8 +590,8 @@ def test_the_settings_build_the_corpus_and_its_official_split_holds_patients_apa
     assert set(data.windows["label"]) == set(range(8))
     for _, part in data.windows.groupby("fold0", observed=True):
         assert {0} < set(part["label"])
-    binary = load("train", [*argv, "dataset.labels=binary"])
-    assert build(binary["dataset"]["corpus"]).classes == ("bckg", "seiz")
+    binary = load(TrainSettings, [*argv, "dataset.labels=binary"])
+    assert binary.dataset.corpus.build().classes == ("bckg", "seiz")
 
 
 # -------------------------------------------------------------------------------------------- shared material
@@ -606,11 +599,9 @@ def test_the_settings_build_the_corpus_and_its_official_split_holds_patients_apa
 
 def bad_annotations():
     """The shared corpus of bad annotation files; nothing where it is absent."""
-    if not SHARED:
+    module = bad_module()
+    if module is None:
         return []
-    path = Path(SHARED) / "spec" / "bad_inputs.py"
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("bad_inputs", path))
-    module.__spec__.loader.exec_module(module)
     module.build_ann()
     cases = [c for c in module.CASES if c["kind"] == "tusz_csv_bi"]
     return [pytest.param(c["data"], c["name"], c["expect"], c["reason"], id=c["name"]) for c in cases]

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg.config.compose import read
+from distilclip_eeg.config.data import WindowConfig
+from distilclip_eeg.config.rules import freeze
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.signals.windows import WindowConfig, around, balanced, cut, cut_piece, overlaps, without
+from distilclip_eeg.signals.windows import around, balanced, cut, cut_piece, overlaps, without
 
 CLASSES = ("bckg", "seiz")
 HALF = WindowConfig(seizure_overlap=0.5)
@@ -292,7 +293,7 @@ def test_balancing_leaves_alone_what_it_cannot_balance(label):
 )
 def test_a_bad_setting_is_refused_by_name(values, key):
     with pytest.raises(ConfigError, match=key):
-        read(WindowConfig, values, "windows")
+        freeze(WindowConfig, values, "windows.")
 
 
 # --------------------------------------------------------------------------------- time that is neither

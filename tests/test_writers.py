@@ -11,13 +11,14 @@ from deploy_tools import CHANNELS, brain, write_edf
 from epilepsy2bids.annotations import Annotations
 from PIL import Image
 
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.corpora.edf.fields import start_time
 from distilclip_eeg.corpora.events_tsv import read_events
 from distilclip_eeg.corpora.tusz_files import read_csv
 from distilclip_eeg.deploy.detection import Detection, Excerpt
 from distilclip_eeg.deploy.writers import csv_bi, events_tsv, probability_parquet, write_detection
 from distilclip_eeg.schema import NOTE, DataError
-from distilclip_eeg.scoring.events.detect import DetectConfig, Trace
+from distilclip_eeg.scoring.events.detect import Trace
 
 PLAIN = DetectConfig(smooth_s=0, min_duration_s=0)
 

@@ -2,14 +2,14 @@
 
 import csv
 import dataclasses
-import importlib.util
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from tools import SHARED, bad_module, codes, needs_shared
 
+from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.corpora.edf.header import read_header
 from distilclip_eeg.corpora.edf.montage import BIPOLAR_18, STANDARD_19
 from distilclip_eeg.corpora.edf.reader import read_eeg
@@ -25,11 +25,8 @@ from distilclip_eeg.corpora.invented.layouts.zenodo import (
 from distilclip_eeg.corpora.zenodo import Zenodo
 from distilclip_eeg.corpora.zenodo_files import read_annotations, read_mat, read_seconds, read_sexes
 from distilclip_eeg.schema import ConfigError, DataError, Event, SkipRecording
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import data_report, prepare, store_digest
 
-SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
-needs_shared = pytest.mark.skipif(not SHARED, reason="DISTILCLIP_EEG_SHARED is not set")
 NAMES = ("A_fixed", "B", "C")
 MARKED = [0] * 3 + [1] * 7 + [0] * 10
 """Twenty seconds, of which 3 to 10 are marked."""
@@ -59,10 +56,6 @@ def only(root, **settings):
 
 def seizures(*spans):
     return tuple(Event(a, b, "seiz") for a, b in spans)
-
-
-def codes(warnings):
-    return [w.partition(":")[0] for w in warnings]
 
 
 def error_of(call, kind=DataError):
@@ -462,11 +455,9 @@ def test_the_bytes_of_a_tree_depend_on_its_arguments_alone(tmp_path):
 
 def bad_tables():
     """The shared corpus of bad tables; nothing where it is absent."""
-    if not SHARED:
+    module = bad_module()
+    if module is None:
         return []
-    path = Path(SHARED) / "spec" / "bad_inputs.py"
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("bad_inputs", path))
-    module.__spec__.loader.exec_module(module)
     module.build_ann()
     return [pytest.param(c, id=c["name"]) for c in module.CASES if c["kind"] == "helsinki_csv"]
 

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from rich.progress import (
     BarColumn,
@@ -16,9 +17,18 @@ from rich.progress import (
 QUIET_S = 15.0
 """At most one plain line in this many seconds."""
 
+T = TypeVar("T")
+Tracker = Callable[[Iterable[T], int, str], Iterable[T]]
+"""What :func:`track` is: given items, their number and what is done with them, the items again."""
+
 
 class Ticker:
-    """Counts ``total`` units of work and says how long the rest will take."""
+    """Counts units of work and says how long the rest will take, at the mean pace so far.
+
+    Args:
+        total: units in all.
+        text: what is being done.
+    """
 
     def __init__(self, total: int, text: str):
         self.total, self.text, self.done = total, text, 0
@@ -54,13 +64,13 @@ class Ticker:
     def __enter__(self) -> "Ticker":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.bar:
             self.bar.stop()
 
 
-def track(items: Iterable, total: int, text: str) -> Iterator:
-    """``items``, counted."""
+def track(items: Iterable[T], total: int, text: str) -> Iterator[T]:
+    """The items one by one; each counts as done when the next is asked for."""
     with Ticker(total, text) as ticker:
         for item in items:
             yield item
@@ -68,7 +78,7 @@ def track(items: Iterable, total: int, text: str) -> Iterator:
 
 
 def clock(seconds: float) -> str:
-    """``75`` as ``1:15``."""
-    minutes, seconds = divmod(round(seconds), 60)
+    """Seconds as minutes and seconds, from an hour on with hours: ``75`` as ``1:15``."""
+    minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

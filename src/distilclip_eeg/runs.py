@@ -1,7 +1,6 @@
 """The run folder: where results lie, how they are written, how a finished run is found again."""
 
 import functools
-import hashlib
 import io
 import json
 import os
@@ -10,69 +9,23 @@ import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
+from distilclip_eeg.config.experiment import RunSettings
+from distilclip_eeg.config.older import read_settings
 from distilclip_eeg.schema import DataError
-
-NOT_IN_DIGEST = ("run", "store", "device", "n_jobs", "fold", "teacher", "ablation_reading")
-"""Settings that never change a run's numbers, only where or how fast it is made; a teacher counts by its
-weights, a reading by the settings it stands for."""
-
-
-ADDED_LATER = {
-    "augment": "none",
-    "init_from": None,
-    "split.purge_s": None,
-    "windows.labels": "annotations",
-    "signals.montage": "native",
-    "dataset.corpus.montage": "native",
-    "dataset.corpus.missing_channels": "skip",
-    "dataset.corpus.rebuild_bipolar": False,
-    "text.context_s": None,
-    "text.class_prompts": None,
-    "loss.class_weights": "none",
-    "head": {"input": "eeg", "inference": "head"},
-    **{
-        f"{side}.{key}": default
-        for side in ("model.net", "text_encoder")
-        for key, default in (("prompts", "deep"), ("prompt_layers", None), ("prompt_init", "normal"))
-    },
-    "distill.logits": "head",
-    "distill.init": "random",
-    "distill.cosine": 0.0,
-    "distill.mse": 0.0,
-}
-"""A run at these defaults is the same run as before there was a choice."""
-
-
-def digest_of(config: dict) -> str:
-    """Eight characters that stand for every setting that can change a number."""
-    body = json.loads(json.dumps({k: v for k, v in config.items() if k not in NOT_IN_DIGEST}, default=str))
-    body["dataset"] = {k: v for k, v in body["dataset"].items() if k in ("name", "corpus")}
-    body["dataset"]["corpus"] = {k: v for k, v in body["dataset"].get("corpus", {}).items() if k != "root"}
-    body.setdefault("signals", {})
-    table = body.get("split", {}).get("table")
-    if table and Path(table).is_file():
-        body["split"]["table"] = hashlib.sha256(Path(table).read_bytes()).hexdigest()
-    start = body.get("init_from")
-    if start and (Path(start) / "config.json").is_file():  # by its weights, wherever it lies
-        about = read_json(Path(start) / "config.json")
-        body["init_from"] = [about["weights"], about["text"]]
-    body["trainer"] = {k: v for k, v in body.get("trainer", {}).items() if k != "epochs"}
-    body["text_encoder"] = {k: v for k, v in (body.get("text_encoder") or {}).items() if k != "path"}
-    for name, default in ADDED_LATER.items():
-        *path, key = name.split(".")
-        section = functools.reduce(lambda tree, part: tree.get(part) or {}, path, body)
-        if key in section and section[key] == default:
-            del section[key]
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write, flush to disk, rename: a reader sees the old file or the new one, never half of it."""
+    """Write, flush to disk, rename: a reader sees the old file or the new one, never half of it.
+
+    Raises:
+        DataError: ``write_failed``.
+    """
     temporary = path.with_name(f".{path.name}.tmp.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
@@ -88,20 +41,33 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
+    """Plain values, keys sorted, so that the same content is the same bytes."""
     write_atomic(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """A table without its index, in the one form that every CSV of this package has."""
+    write_atomic(path, table.to_csv(index=False).encode())
+
+
 def write_yaml(path: Path, content: dict) -> None:
+    """Plain values, keys in the order they have."""
     write_atomic(path, yaml.safe_dump(content, sort_keys=False).encode())
 
 
-def write_npz(path: Path, **arrays: object) -> None:
+def write_npz(path: Path, **arrays: Any) -> None:
+    """Arrays by name, uncompressed; a number or a text becomes an array of one."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_atomic(path, buffer.getvalue())
 
 
 def read_json(path: Path) -> dict:
+    """What ``write_json`` wrote.
+
+    Raises:
+        OSError, ValueError: there is no such file, or no JSON in it.
+    """
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -130,18 +96,48 @@ class Run:
 
     @property
     def finished(self) -> bool:
+        """Whether all its folds are done and summed up."""
         return (self.path / "metrics.json").exists()
 
+    @functools.cached_property
+    def settings(self) -> RunSettings:
+        """What it was told, read once.
+
+        Raises:
+            DataError: ``bad_config``: it is no run's, or of a version that knew other settings.
+        """
+        path = self.path / "config.yaml"
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise DataError(
+                f"{path}: cannot be read ({type(error).__name__}).", reason="bad_config"
+            ) from None
+        return read_settings(values, self.path)
+
     @property
-    def config(self) -> dict:
-        return yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+    def data(self) -> dict[str, Any]:
+        """``data.json``: which folds and which store it was made from, and what the audit said."""
+        return read_json(self.path / "data.json")
+
+    def metrics(self, k: int) -> dict[str, Any]:
+        """``metrics.json`` of fold ``k``, which is finished."""
+        return read_json(self.fold(k) / "metrics.json")
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of its folds, as far as it was noted."""
+        path = self.path / "timing.json"
+        times = read_json(path) if path.exists() else {}
+        return sum(value for name, value in times.items() if name.startswith("fold"))
 
     def predictions(self, k: int) -> dict[str, np.ndarray]:
-        """What ``write_predictions`` wrote for fold ``k``."""
+        """What ``write_predictions`` wrote for fold ``k``: its arrays by name."""
         with np.load(self.fold(k) / "predictions.npz", allow_pickle=False) as file:
             return dict(file)
 
     def folds_done(self) -> list[int]:
+        """Numbers of the finished folds, ascending."""
         return sorted(int(p.parent.name[4:]) for p in self.path.glob("fold*/metrics.json"))
 
     def add_time(self, what: str, seconds: float) -> None:

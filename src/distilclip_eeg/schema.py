@@ -5,7 +5,8 @@ of signal without a gap (plain EDF and EDF+C have one, EDF+D may have several). 
 from the start of the recording, intervals are half open. Signals are volts until normalised.
 """
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +16,10 @@ import numpy as np
 NOTE = "Research software, not a medical device: not for diagnosis, monitoring or treatment."
 """What every page, card and file for people says."""
 BACKGROUND = "bckg"
+SEIZURE = "seiz"
+"""The class of a seizure whose type is not told."""
+ANY_SEIZURE = "sz"
+"""The same in SzCORE's words, and the root of all its types."""
 PROTOCOLS = ("window", "event", "recording", "time", "subject", "leave_one_subject_out", "official")
 """Ways of splitting a corpus, the article's first; see ``signals.splitters``."""
 
@@ -23,6 +28,10 @@ class UserError(Exception):
     """A problem the user can mend; printed as one line, without a traceback.
 
     The message says where, what was found, what was expected and what to do.
+
+    Args:
+        message: one line.
+        reason: stable short code, for reports and tests.
     """
 
     exit_code = 2
@@ -47,15 +56,33 @@ class SkipRecording(DataError):
     """This recording is left out and counted; the others are still used."""
 
 
-def check_choice(name: str, value: object, allowed, hint: str = "") -> None:
-    """Refuse ``value`` unless it is one of ``allowed``, and say what they are."""
+def check_choice(name: str, value: object, allowed: Collection[object], hint: str = "") -> None:
+    """Refuse a setting whose value is not among those there are.
+
+    Args:
+        name: the setting's full name, such as ``signals.phase``.
+        hint: what to do, where the list of values does not say it.
+
+    Raises:
+        ConfigError: names the setting, its value and every choice.
+    """
     if value not in allowed:
         choices = ", ".join(repr(a) for a in allowed)
         raise ConfigError(f"{name}={value!r} is not one of {choices}. {hint}".rstrip())
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean …?`` where a known name is near, else what is known; empty where nothing is."""
+    known = list(known)
+    last = name.rpartition(".")[2]
+    near = [k for k in known if k.rpartition(".")[2] == last][:1] or difflib.get_close_matches(name, known, 1)
+    if near:
+        return f" Did you mean {near[0]}?"
+    return f" There is {', '.join(known)}." if known else ""
+
+
 def short(words: str, most: int = 240) -> str:
-    """A message of check.py's length, cut for a page of many."""
+    """A message cut after the last whole word within ``most`` characters, for a page of many."""
     return words if len(words) <= most else f"{words[:most].rsplit(' ', 1)[0]} … (check.py tells all)"
 
 
@@ -135,29 +162,58 @@ class Recording:
 class Corpus(Protocol):
     """What a data set must offer; it never knows torch."""
 
-    name: str
-    classes: tuple[str, ...]
-    """Background first; the position is the class index."""
-    ch_names: tuple[str, ...]
-    """The montage, in the order of the rows of every signal."""
+    @property
+    def name(self) -> str:
+        """By which settings, stores and tables know it."""
+        ...
 
-    identified: bool
-    """Whether recording and subject of every window are known; without, only ``split=window`` is possible
-    and no audit can say what it lets through (the ready-made arrays of AUBMC)."""
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Background first; the position is the class index."""
+        ...
 
-    options: Mapping[str, object]
-    """Settings that change what is read from the same files; part of the store's key."""
+    @property
+    def ch_names(self) -> tuple[str, ...]:
+        """The montage, in the order of the rows of every signal."""
+        ...
 
-    missing: tuple[str, ...]
-    """Files that the corpus's own lists name and the disk lacks; known after ``recordings``."""
+    @property
+    def identified(self) -> bool:
+        """Whether recording and subject of every window are known.
 
-    warnings: tuple[str, ...]
-    """What is odd about the corpus as a whole; known after ``recordings``."""
+        Without, only ``split=window`` is possible and no audit can say what it lets through (the ready-made
+        arrays of AUBMC).
+        """
+        ...
+
+    @property
+    def options(self) -> Mapping[str, object]:
+        """Settings that change what is read from the same files; part of the store's key."""
+        ...
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Files that the corpus's own lists name and the disk lacks; known after ``recordings``."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the corpus as a whole; known after ``recordings``."""
+        ...
 
     def recordings(self) -> list[RecordingRef]:
-        """All recordings, sorted by name; raises ``DataError`` where there are none."""
+        """All recordings, sorted by name.
+
+        Raises:
+            DataError: there are none, or the folder is not the corpus.
+        """
         ...
 
     def read(self, ref: RecordingRef) -> Recording:
-        """The recording's signal and events; raises ``SkipRecording`` or ``DataError``."""
+        """The recording's signal in volts and its events.
+
+        Raises:
+            SkipRecording: this recording cannot be used; the others are.
+            DataError: a file contradicts itself or another, so that nothing of the corpus is trusted.
+        """
         ...

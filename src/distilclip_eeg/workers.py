@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import joblib
 
@@ -15,15 +16,15 @@ MINUTES, CORES = 24 * 60, 4
 
 
 def spread(
-    work: Callable,
-    items: Sequence[tuple],
+    work: Callable[..., Any],
+    items: Sequence[tuple[Any, ...]],
     *,
     jobs: int,
     cluster: str | None,
     name: str,
     logs: Path,
     slurm: Mapping[str, int | str] | None = None,
-) -> Iterator:
+) -> Iterator[Any]:
     """``work(*item)`` of every item, each result as soon as it is there, in any order.
 
     An item whose cluster job is lost (killed, out of memory or time) gives a line that says so.
@@ -35,6 +36,9 @@ def spread(
         name: of the cluster's jobs.
         logs: folder of submitit's own files.
         slurm: sbatch's settings, as submitit names them.
+
+    Raises:
+        ConfigError: there is no such queue here, or it refuses its settings.
     """
     if cluster is None:
         tasks = (joblib.delayed(work)(*item) for item in items)
@@ -51,8 +55,12 @@ def spread(
         yield job.result() if lost is None else f"{first}: {str(lost).partition(chr(10))[0]}"
 
 
-def queue(cluster: str, jobs: int, name: str, logs: Path, slurm: Mapping[str, int | str]):
-    """submitit's executor for at most ``jobs`` items at a time."""
+def queue(cluster: str, jobs: int, name: str, logs: Path, slurm: Mapping[str, int | str]) -> Any:
+    """submitit's executor for at most ``jobs`` items at a time.
+
+    Raises:
+        ConfigError: submitit or the queue's own commands are missing, or a setting is unknown.
+    """
     check_choice("cluster", cluster, CLUSTERS)
     try:
         import submitit

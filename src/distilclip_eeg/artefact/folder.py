@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distilclip_eeg.artefact.recipe import Recipe
+from distilclip_eeg.config import registry
 from distilclip_eeg.runs import write_atomic, write_json
 from distilclip_eeg.schema import ConfigError, DataError
 
@@ -24,7 +25,7 @@ MODEL_KEYS = {"name", "kind", "net", "n_chans", "n_times", "sfreq", "n_outputs"}
 FILE_KEYS = {"file", "sha256", "bytes"}
 TEXT_KEYS = {"weights", "tokenizer", "bert", "bert_lp", "width"}
 NETWORKS = r"distilclip_eeg\.models\.(conformer\.Conformer|clip\.prompt_classifier|baselines\.\w+\.[A-Z]\w+)"
-"""What ``model.net._target_`` may be."""
+"""What ``model.net._target_`` may be beside networks that a plug-in of this machine has registered."""
 PATTERNS = ["*.safetensors", "*.onnx", "tokenizer.json", CONFIG, CARD, TABLE]
 """Every kind of file that such a folder may hold."""
 AGAIN = "Export the model again, or fetch the folder anew."
@@ -32,13 +33,18 @@ AGAIN = "Export the model again, or fetch the folder anew."
 
 def entry(name: str, body: bytes) -> dict:
     """How ``config.json`` names a file."""
-    return {"file": name, "sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
+    return {"file": name, "sha256": sha256(body), "bytes": len(body)}
+
+
+def sha256(body: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(body).hexdigest()
 
 
 def digest(about: dict) -> str:
     """SHA-256 of everything in ``config.json`` but itself."""
     content = {k: v for k, v in about.items() if k != "sha256"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(content, sort_keys=True).encode())
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,36 @@ class Folder:
                 reason="file_changed",
             )
         return body
+
+    @property
+    def members(self) -> int:
+        """How many networks it has; several are an ensemble."""
+        return len(self.about["weights"])
+
+    def weights(self, member: int = 0) -> bytes:
+        """The safetensors of one of its networks.
+
+        Raises:
+            DataError: as :meth:`read`.
+        """
+        return self.read(self.about["weights"][member])
+
+    def text_weights(self) -> bytes:
+        """The safetensors of its text side, which it has where ``reads_as`` is true of anything.
+
+        Raises:
+            DataError: as :meth:`read`.
+        """
+        return self.read(self.about["text"]["weights"])
+
+    def reads_as(self, tokenizer: str) -> bool:
+        """Whether it has a text side whose tokenizer is this one.
+
+        Args:
+            tokenizer: as ``text.tokenizer.save_tokenizer`` gives it.
+        """
+        text = self.about["text"]
+        return text is not None and text["tokenizer"]["sha256"] == sha256(tokenizer.encode())
 
 
 def load_folder(path: Path | str) -> Folder:
@@ -110,11 +146,16 @@ def load_folder(path: Path | str) -> Folder:
 
 
 def damaged(path: Path, what: str, reason: str = "bad_folder") -> DataError:
+    """What is wrong with a ``config.json``, to be raised."""
     return DataError(f"{path / CONFIG}: {what}. {AGAIN}", reason=reason)
 
 
 def check_about(path: Path, about: object) -> None:
-    """Refuse a ``config.json`` that this version did not write, or that changed since."""
+    """Refuse a ``config.json`` that this version did not write, or that changed since.
+
+    Raises:
+        DataError: the first thing that is found, with its place.
+    """
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         found = about.get("format") if isinstance(about, dict) else type(about).__name__
         raise damaged(path, f"format {found!r}, expected {FORMAT}", "format")
@@ -140,8 +181,12 @@ def check_about(path: Path, about: object) -> None:
         )
 
 
-def check_keys(path: Path, where: str, found: object, expected: set[str]) -> None:
-    """Refuse anything but a mapping with exactly these keys."""
+def check_keys(path: Path, where: str, found: object, expected: set[str]) -> dict:
+    """What was found, which must be a mapping with exactly these keys.
+
+    Raises:
+        DataError: ``bad_folder``, ``unknown_key`` or ``missing_key``.
+    """
     if not isinstance(found, dict):
         raise damaged(
             path, f"{where.rstrip('.')} is {type(found).__name__}, expected {', '.join(sorted(expected))}"
@@ -150,12 +195,16 @@ def check_keys(path: Path, where: str, found: object, expected: set[str]) -> Non
         raise damaged(path, f"{where}{unknown[0]}: there is no such key", "unknown_key")
     if missing := sorted(expected - found.keys()):
         raise damaged(path, f"{where}{missing[0]} is missing", "missing_key")
+    return found
 
 
 def check_file(path: Path, named: object, keys: set[str], suffix: str) -> None:
-    """Refuse an entry that leads out of the folder, or to another kind of file."""
-    check_keys(path, "file.", named, keys)
-    name = named["file"]
+    """Refuse an entry that leads out of the folder, or to another kind of file.
+
+    Raises:
+        DataError: ``unsafe_path`` or ``wrong_kind``, or as ``check_keys``.
+    """
+    name = check_keys(path, "file.", named, keys)["file"]
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", name, re.ASCII):
         raise damaged(path, f"file {name!r} must be a plain name inside the folder", "unsafe_path")
     if not name.endswith(suffix):
@@ -163,19 +212,34 @@ def check_file(path: Path, named: object, keys: set[str], suffix: str) -> None:
 
 
 def check_net(path: Path, net: object) -> None:
-    """Refuse settings that would call anything but one network of this package."""
-    target = net.get("_target_") if isinstance(net, dict) else None
-    text = json.dumps({k: v for k, v in net.items() if k != "_target_"}) if target else ""
-    if not re.fullmatch(NETWORKS, str(target)) or "_target_" in text or "${" in text or "_partial_" in text:
+    """Refuse settings that would call anything but one network of this package.
+
+    Raises:
+        DataError: ``unknown_target``.
+    """
+    given = net if isinstance(net, dict) else {}
+    target = given.get("_target_")
+    text = json.dumps({k: v for k, v in given.items() if k != "_target_"}) if target else ""
+    own = re.fullmatch(NETWORKS, str(target)) is not None
+    if (
+        not (own or target in registry.registered_targets("network"))
+        or "_target_" in text
+        or "${" in text
+        or "_partial_" in text
+    ):
         raise damaged(
             path,
-            f"model.net names {target!r}, expected one network of this package and plain settings",
+            f"model.net names {target!r}, expected one registered network and plain settings",
             "unknown_target",
         )
 
 
 def check_output(path: Path) -> None:
-    """Refuse to replace what is not an export."""
+    """Refuse to replace what is not an export.
+
+    Raises:
+        ConfigError: something else is there.
+    """
     if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigError(f"output={path}: something else is there. Give a folder that does not exist yet.")
 

@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 from scipy.special import softmax
 
+from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.schema import DataError
-from distilclip_eeg.scoring.events.detect import DetectConfig
-from distilclip_eeg.signals.preprocess import SignalConfig
 
 AGES = ("unknown", "neonate", "child", "adult", "child and adult")
 

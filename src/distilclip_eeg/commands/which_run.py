@@ -4,36 +4,38 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from distilclip_eeg.config.compose import CONFIG_DIR, check_type
+from distilclip_eeg.config.compose import CONFIG_DIR
 from distilclip_eeg.runs import Run, find_runs
-from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.scoring.event_scores import WHOLE
 
-DATA_KEYS = ("dataset", "signals", "windows", "split", "seed", "text")
-
-
-def each_seed(config: dict) -> list[dict]:
-    """One config a seed."""
-    seeds = config["seed"] if isinstance(config["seed"], list) else [config["seed"]]
-    for seed in seeds:
-        check_type("seed", seed, int)
-    return [{**config, "split": dict(config["split"]), "seed": seed} for seed in seeds]
+TEACHERS_OWN = ("dataset", "signals", "windows", "split", "seed", "text", "text_encoder")
+"""Settings that a student has from its teacher."""
 
 
-def option(overrides: list[str], key: str) -> str | None:
+def option(words: list[str], key: str) -> str | None:
     """The value of ``key=`` on the command line."""
-    values = [o.partition("=")[2].strip("'\"") for o in overrides if o.startswith(f"{key}=")]
+    values = [w.partition("=")[2].strip("'\"") for w in words if w.startswith(f"{key}=")]
     return values[-1] if values else None
 
 
 def existing(path: Path) -> Run:
-    """The run at ``path``, finished or not."""
+    """The run at ``path``, finished or not.
+
+    Raises:
+        ConfigError: there is none.
+    """
     if not (path / "config.yaml").exists():
         raise ConfigError(f"run={path}: no run folder (it has no config.yaml). Give runs/DATASET/NAME.")
     return Run(path)
 
 
 def open_finished(path: Path) -> Run:
-    """The finished run at ``path``."""
+    """The finished run at ``path``.
+
+    Raises:
+        ConfigError: there is none, or some of its folds are to be trained yet.
+    """
     run = existing(path)
     if not run.finished:
         raise ConfigError(
@@ -43,52 +45,68 @@ def open_finished(path: Path) -> Run:
     return run
 
 
-def find_teacher(config: dict) -> Run:
-    """``teacher=``: a finished teacher run, or the newest one."""
-    if config["teacher"] != "latest":
-        return open_finished(Path(config["teacher"]))
-    return newest_teacher(Path(config["run"]["root"]), "teacher")
-
-
-def newest_teacher(root: Path, key: str) -> Run:
-    """What ``latest`` stands for where a teacher is wanted."""
-    return newest(root, key, "teacher run", lambda run: run.config["model"]["kind"] == "teacher")
-
-
 def newest(root: Path, key: str, words: str, wanted: Callable[[Run], bool]) -> Run:
-    """The newest finished run that is ``wanted``, said in ``words``."""
-    found = [run for run in find_runs(root) if wanted(run)]
-    if not found:
-        raise ConfigError(
-            f"{key}=latest: {root} holds no finished {words}. Run `python train.py` first, or give "
-            f"{key}=RUN, the folder of one."
-        )
-    return found[-1]
+    """The newest finished run that is ``wanted``, said in ``words``; unreadable ones are passed over.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for run in reversed(find_runs(root)):
+        try:
+            if wanted(run):
+                return run
+        except DataError as problem:
+            print(f"passed over: {problem}", flush=True)
+    raise ConfigError(
+        f"{key}=latest: {root} holds no finished {words}. Run `python train.py` first, or give "
+        f"{key}=RUN, the folder of one."
+    )
 
 
-def student_of(overrides: list[str]) -> list[str]:
-    """The student preset beside the teacher's, unless the command line names a model."""
-    if option(overrides, "model"):
+def is_teacher(run: Run) -> bool:
+    """Whether it trained a teacher."""
+    return run.settings.model.kind == "teacher"
+
+
+def keeps_weights(run: Run) -> bool:
+    """Whether it has networks of its own: no floor, and no scores on another corpus."""
+    return run.settings.model.kind not in ("floor", "transfer")
+
+
+def find_teacher(named: str, root: Path) -> Run:
+    """``teacher=``: a finished run, or the newest one of a teacher."""
+    if named != "latest":
+        return open_finished(Path(named))
+    return newest(root, "teacher", "teacher run", is_teacher)
+
+
+def whole_run(named: str) -> Run:
+    """The run of that folder; ``latest``: the newest whose protocol keeps recordings whole."""
+    if named != "latest":
+        return existing(Path(named))
+    what = "run that keeps recordings whole"
+    return newest(Path("runs"), "run", what, lambda run: run.settings.split.name in WHOLE)
+
+
+def student_of(words: list[str]) -> list[str]:
+    """The preset of the teacher's student, unless the command line names a model."""
+    if option(words, "model"):
         return []
-    root = option(overrides, "run.root")
-    teacher = option(overrides, "teacher") or "latest"
-    config = find_teacher({"teacher": teacher, "run": {"root": root or "runs"}}).config
-    name = config["model"]["name"].replace("teacher", "student")
-    known = (CONFIG_DIR / "model" / f"{name}.yaml").exists()
+    teacher = find_teacher(option(words, "teacher") or "latest", Path(option(words, "run.root") or "runs"))
+    name = teacher.settings.model.student
+    known = name is not None and (CONFIG_DIR / "model" / f"{name}.yaml").exists()
     return [f"model={name}"] if known else []
 
 
-def with_teacher_data(config: dict, teacher: Run, overrides: list[str]) -> dict:
-    """``config`` with the teacher's data settings, which a student must share."""
-    for said in overrides:
+def check_words(words: list[str]) -> None:
+    """Refuse to change for a student what it has from its teacher.
+
+    Raises:
+        ConfigError: one of the words does.
+    """
+    for said in words:
         key = re.split(r"[=.@]", said.lstrip("+~"))[0]
-        if key in (*DATA_KEYS, "text_encoder") and not said.startswith("dataset.root="):
+        if key in TEACHERS_OWN and not said.startswith("dataset.root="):
             raise ConfigError(
                 f"{said}: a student shares its teacher's {key}; leave it out, or train a teacher with it."
             )
-    root = option(overrides, "dataset.root")
-    config |= {key: teacher.config[key] for key in DATA_KEYS}
-    if root:
-        config["dataset"]["root"] = config["dataset"]["corpus"]["root"] = root
-    config["text_encoder"] = teacher.config["text_encoder"]
-    return config

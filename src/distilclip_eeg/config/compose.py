@@ -1,188 +1,70 @@
-"""Settings: composed by Hydra, checked before any data are read, built in one place."""
+"""Hydra composes a command's settings; here they become one frozen dataclass, or one line that says why not.
 
-import difflib
+The yaml files choose (which corpus, which network, what differs from the defaults); the dataclasses of this
+room say what there is, with type, range, meaning and default.
+"""
+
 import functools
-import inspect
 import re
-from collections.abc import Mapping
-from dataclasses import fields
-from importlib import import_module
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
 
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from distilclip_eeg.schema import ConfigError, check_choice
+from distilclip_eeg.config import commands, studies
+from distilclip_eeg.config.component import Component
+from distilclip_eeg.config.experiment import DistillSettings, TrainSettings
+from distilclip_eeg.config.rules import (
+    AsTyped,
+    Settings,
+    bare,
+    check,
+    freeze,
+    hints,
+    is_settings,
+    marks,
+    schema,
+)
+from distilclip_eeg.schema import ConfigError, nearest
 
 PACKAGED = Path(__file__).parents[1] / "configs"
 CONFIG_DIR = PACKAGED if PACKAGED.is_dir() else Path(__file__).parents[3] / "configs"
 """Inside the wheel, or the checkout's own folder."""
 
-TARGETS = ("distilclip_eeg.",)
-"""What a ``_target_`` may begin with."""
-
-CHECKED_ELSEWHERE = (
-    "signals",
-    "windows",
-    "split",
-    "text",
-    "trainer",
-    "optim",
-    "space",
-    "dataset.corpus",
-    "model.net",
-    "text_encoder",
-)
-"""Each of these belongs to a dataclass (``read``) or a constructor (``build``) that refuses what it lacks."""
-CONSTRUCTORS = ("model.net.", "text_encoder.", "dataset.corpus.")
-"""Sections whose every key is an argument of what their ``_target_`` names."""
-PATHS = (
-    "dataset.root",
-    "dataset.table",
-    "path",
-    "table",
-    "recording",
-    "split.table",
-    "store.root",
-    "run.root",
-    "root",
-    "weights",
-    "input",
-    "output",
-    "results",
-    "run",
-    "teacher",
-    "text_encoder.path",
-    "init_from",
-)
-"""Settings whose value may be any path, quoted for Hydra by ``quoted``."""
-TEXTS = ("query", "like")
-"""The same for free text; a value in brackets is a list of them."""
-COMMON = {
-    "seed": int | list,
-    "fold": int | list | None,
-    "device": str,
-    "augment": str,
-    "ablation_reading": str,
-    "n_jobs": int,
-    "init_from": str | None,
-    "loss.targets": str,
-    "loss.alpha": float,
-    "loss.class_weights": str,
-    "head.input": str,
-    "head.inference": str,
-    "store.root": str,
-    "run.root": str,
-    "run.name": str | None,
-    "run.fresh": bool,
-    "dataset.name": str,
-    "dataset.root": str,
-    "dataset.missing_channels": str,
-    "dataset.labels": str,
-    "dataset.unit": str,
-    "dataset.consensus": str,
-    "dataset.table": str | None,
-    "dataset.label_column": str,
-    "dataset.unlabelled": str,
-    "dataset.background": str | int | list,
-    "dataset.classes": list | None,
-    "dataset.channels": list | None,
-    "model.name": str,
-    "model.kind": str,
-    "model.meta_lr": float | None,
+SETTINGS: dict[str, type[Settings]] = {
+    "train": TrainSettings,
+    "distill": DistillSettings,
+    "tune": studies.TuneSettings,
+    "table1": studies.Table1Settings,
+    "ablations": studies.AblationsSettings,
+    "gap": studies.GapSettings,
+    "layouts": studies.LayoutsSettings,
+    "evaluate": commands.EvaluateSettings,
+    "report": commands.ReportSettings,
+    "probe": commands.ProbeSettings,
+    "rehearse": commands.RehearseSettings,
+    "continuous": commands.ContinuousSettings,
+    "explain": commands.ExplainSettings,
+    "benchmark": commands.BenchmarkSettings,
+    "export": commands.ExportSettings,
+    "detect": commands.DetectSettings,
+    "search": commands.SearchSettings,
+    "prepare": commands.PrepareSettings,
+    "describe": commands.DescribeSettings,
+    "check": commands.CheckSettings,
+    "synthesize": commands.SynthesizeSettings,
+    "download": commands.DownloadSettings,
+    "parameters": commands.ParametersSettings,
+    "demo": commands.DemoSettings,
 }
-"""Type of every other setting."""
-DISTILL = COMMON | {
-    "teacher": str,
-    "distill.alpha": float,
-    "distill.temperature": float,
-    "distill.direction": str,
-    "distill.logits": str,
-    "distill.init": str,
-    "distill.cosine": float,
-    "distill.mse": float,
-    "distill.contrast": float,
-}
-TUNE = {"trials": int, "startup": int, "pruner": str, "jobs": int, "cluster": str | None}
-"""What ``tune`` has beside the settings of what it tunes."""
-DATA = {k: v for k, v in COMMON.items() if k.startswith(("dataset.", "store.")) or k == "n_jobs"}
-PLAIN = {
-    "train": COMMON,
-    "distill": DISTILL,
-    "tune": DISTILL | TUNE | {"teacher": str | None},
-    "evaluate": DATA
-    | {"device": str, "run": str, "root": str, "metrics": str, "calibration": str, "threshold": str},
-    "report": DATA | {"run": str, "root": str, "results": str},
-    "probe": {
-        **{"run": str, "table": str | None, "device": str, "n_jobs": int},
-        **{"dataset.root": str | None, "store.root": str | None},
-    },
-    "rehearse": {
-        **{"run": str, "hop_s": float, "device": str, "n_jobs": int},
-        **{"dataset.root": str | None, "store.root": str | None},
-    },
-    "continuous": {
-        **{"run": str, "hop_s": float, "threshold": str | float, "device": str, "n_jobs": int},
-        **{"dataset.root": str | None, "store.root": str | None},
-        **{f"detect.{name}": float for name in ("smooth_s", "merge_gap_s", "min_duration_s")},
-    },
-    "explain": {
-        **{"run": str, "root": str, "fold": int, "method": str, "windows": int, "fresh": bool},
-        **{"device": str, "n_jobs": int, "dataset.root": str | None, "store.root": str | None},
-    },
-    "benchmark": {
-        **{"what": str, "net": str, "minutes": int, "rounds": int, "hours": list, "batch_size": int},
-    },
-    "export": {
-        **{
-            "run": str,
-            "weights": str | int,
-            "output": str | None,
-            "onnx": bool,
-            "device": str,
-            "n_jobs": int,
-        },
-        **{"dataset.root": str | None, "store.root": str | None},
-    },
-    "detect": {
-        **{"weights": str, "input": str, "output": str, "hop_s": float, "channels": str, "ages": str | None},
-        **{"engine": str, "precision": str, "device": str, "batch_size": int, "figure": bool, "dates": bool},
-        **{
-            f"detect.{name}": float | None
-            for name in ("smooth_s", "threshold", "merge_gap_s", "min_duration_s")
-        },
-    },
-    "search": {
-        **{
-            "weights": str,
-            "input": str,
-            "output": str,
-            "query": str | list | None,
-            "like": str | list | None,
-        },
-        **{
-            "class_texts": list | None,
-            "top": int,
-            "margin": float,
-            "hop_s": float,
-            "channels": str,
-            "device": str,
-        },
-        **{"ages": str | None, "batch_size": int, "figure": bool},
-    },
-    "prepare": DATA | {"backend": str | None},
-    "describe": DATA,
-    "check": {"path": str, "recording": str | None},
-    "synthesize": {
-        **{"layout": str, "root": str, "n_subjects": int, "recordings_per_subject": int | None},
-        **{"recording_s": int | None, "seed": int},
-    },
-}
-
+"""What each command is told; ``configs/<command>.yaml`` lists the groups that it composes, if any."""
 
 READINGS = ("placement", "unimodal")
 OmegaConf.register_new_resolver(
@@ -192,200 +74,199 @@ OmegaConf.register_new_resolver(
 )
 """``${by_reading:A,B}``: what ``ablation_reading`` makes of a row of Table II."""
 
+S = TypeVar("S", bound=Settings)
 
-def load(verb: str, overrides: list[str]) -> dict:
-    """Compose ``configs/<verb>.yaml`` with the command line's overrides into plain values."""
+
+@functools.cache
+def register() -> None:
+    """Give Hydra the settings classes, as ``<command>_settings`` of the defaults lists."""
+    store = ConfigStore.instance()
+    for command, cls in SETTINGS.items():
+        store.store(name=f"{command}_settings", node=schema(cls))
+
+
+def load(cls: type[S], words: list[str]) -> S:
+    """Compose a command's settings with the command line's ``words``, check and freeze them.
+
+    Raises:
+        ConfigError: whatever is wrong with them, in one line.
+    """
+    command = next(name for name, known in SETTINGS.items() if known is cls)
+    settings = freeze(cls, composed(command, words))
+    for where, part in parts(settings):
+        if any(w.lstrip("+~").startswith(f"{where}.") for w in words):
+            part.check(where)
+    return settings
+
+
+def composed(command: str, words: list[str]) -> dict[str, Any]:
+    """The same as plain values, not checked beyond what OmegaConf does."""
+    register()
     try:
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            node = compose(verb, overrides=[opened(quoted(o)) for o in overrides])
-            config = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(explain(error, verb, overrides), reason="bad_config") from None
-    check_plain(config, PLAIN[verb])
-    if "ablation_reading" in config:
-        check_choice("ablation_reading", config["ablation_reading"], READINGS)
-    for section in CONSTRUCTORS:
-        if any(o.startswith(section) for o in overrides):
-            name = section.rstrip(".")
-            values = functools.reduce(dict.get, name.split("."), config)
-            target = values["_target_"]
-            check_arguments(name, inspect.signature(find_target(target)).parameters, values)
-    return config
+        with opened_folder(command):
+            node = compose(primary(command), overrides=prepared(command, words))
+            values = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
+        raise explained(error, command, words) from None
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
-def defaults(verb: str) -> dict:
+def primary(command: str) -> str:
+    """The config that Hydra composes first: the command's yaml; its settings alone where it ``is_plain``."""
+    return f"{command}_settings" if is_plain(command) else command
+
+
+def opened_folder(command: str) -> AbstractContextManager:
+    """Hydra at our configs; without any folder for a command that ``is_plain``."""
+    if is_plain(command):
+        return initialize(config_path=None, version_base="1.3")
+    return initialize_config_dir(str(CONFIG_DIR), version_base="1.3")
+
+
+def is_plain(command: str) -> bool:
+    """Whether the command composes no group, and so has no yaml: its settings are all there is.
+
+    Then ``dataset=`` and ``model=`` are plain values; Hydra takes them for a group wherever it knows one.
+    """
+    return not (CONFIG_DIR / f"{command}.yaml").exists()
+
+
+def defaults(command: str, words: tuple[str, ...] = ()) -> dict[str, Any]:
     """Every setting with its default; ``???`` where one must be given."""
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return OmegaConf.to_container(compose(verb), resolve=True)
+    register()
+    with opened_folder(command):
+        node = compose(primary(command), overrides=list(words))
+        assert isinstance(node, DictConfig)
+        OmegaConf.set_struct(node, False)
+        values = OmegaConf.to_container(node, resolve=False)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
-def quoted(override: str) -> str:
-    """A path or a text as typed, in the quotes that Hydra's grammar wants where it is not plain ASCII."""
-    key, _, value = override.partition("=")
-    key = key.lstrip("+")
-    plain = re.fullmatch(r"[\w./~-]*", value, re.ASCII) or value[:1] in "'\"" or "${" in value
-    listed = key in TEXTS and value[:1] == "["
-    if key not in (*PATHS, *TEXTS) or plain or listed:
-        return override
-    return f"{override.partition('=')[0]}='{value.replace(chr(39), chr(92) + chr(39))}'"
+def prepared(command: str, words: list[str]) -> list[str]:
+    """The command line as Hydra's grammar wants it."""
+    known = keys(SETTINGS[command])
+    typed = {name for name, hint in known if any(isinstance(m, AsTyped) for m in marks(hint))}
+    open_ended = tuple(f"{name}." for name, hint in known if is_open(hint))
+    return [opened(quoted(word, typed), open_ended) for word in words]
 
 
-def opened(override: str) -> str:
-    """A setting of a constructor, allowed although the yaml does not list it.
-
-    The constructor refuses what it lacks, so each of a network's settings has its default in one place.
-    """
-    return f"++{override}" if override.startswith(CONSTRUCTORS) else override
-
-
-def check_plain(tree: dict, types: dict, prefix: str = "") -> None:
-    """Refuse an unknown setting or a wrong type, wherever no dataclass or constructor does."""
-    for key, value in tree.items():
-        name = prefix + key
-        if name in CHECKED_ELSEWHERE:
-            continue
-        if name in types:
-            check_type(name, value, types[name])
-        elif isinstance(value, dict) and any(t.startswith(f"{name}.") for t in types):
-            check_plain(value, types, f"{name}.")
-        else:
-            raise ConfigError(f"{name}: {no_such(name, list(types))}", reason="unknown_key")
-
-
-def no_such(name: str, known: list[str]) -> str:
-    """The second half of the message about an unknown setting."""
-    last = name.rpartition(".")[2]
-    near = [k for k in known if k.rpartition(".")[2] == last][:1] or difflib.get_close_matches(name, known, 1)
-    hint = f"Did you mean {near[0]}?" if near else f"Known keys begin with {', '.join(top_keys(known))}."
-    return f"there is no such setting. {hint}"
-
-
-def explain(error: Exception, verb: str, overrides: list[str]) -> str:
-    """One line for what Hydra says in several."""
-    cause = error.__cause__ or error
-    text = " ".join(str(error).split())
-    key = re.search(r"Key '([^']+)' is not in struct|Could not override '([^']+)'", text + " " + str(cause))
-    if key:
-        name = key.group(2) or key.group(1)
-        groups = [o for o in overrides if (CONFIG_DIR / o.partition("=")[0]).is_dir()]
-        return f"{name}: {no_such(name, known_keys(verb, groups))}"
-    if missing := re.search(r"Missing mandatory value: (\S+)", text):
-        name = getattr(error, "full_key", None) or missing[1]
-        return f"{name}: it has no default; expected {name}=... on the command line."
-    option = re.search(r"Could not find '([^']+)'", text)
-    if option:
-        group = option.group(1).rpartition("/")[0]
-        names = sorted(p.stem for p in (CONFIG_DIR / group).glob("*.yaml"))
-        return f"{option.group(1)}: there is no such config. {group or 'configs'} has: {', '.join(names)}."
-    return text
-
-
-def known_keys(verb: str, groups: list[str]) -> list[str]:
-    """Every dotted key of the verb's config with the chosen ``groups``, and the groups."""
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        node = compose(verb, overrides=groups)
-
-    def walk(tree, prefix=""):
-        for key, value in tree.items():
-            yield prefix + key
-            if isinstance(value, dict):
-                yield from walk(value, f"{prefix}{key}.")
-
-    return list(walk(OmegaConf.to_container(node)))
-
-
-def top_keys(known: list[str]) -> list[str]:
-    return sorted({k.partition(".")[0] for k in known})
-
-
-def read(cls, values: dict, where: str):
-    """Build settings dataclass ``cls``; an unknown key, a missing one or a wrong type is an error."""
-    names = {f.name: f for f in fields(cls)}
-    for key, value in values.items():
-        if key not in names:
-            near = difflib.get_close_matches(key, names, 1)
-            hint = f"Did you mean {where}.{near[0]}?" if near else f"{where} has: {', '.join(names)}."
-            raise ConfigError(f"{where}.{key}: there is no such setting. {hint}", reason="unknown_key")
-        check_type(f"{where}.{key}", value, names[key].type)
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {str(error).partition(') ')[2] or error}") from None
-
-
-def check_type(name: str, value: object, expected) -> None:
-    """A number where a number is expected, and so on; a whole number will do for a float."""
-    if isinstance(value, bool):
-        ok = expected is bool
-    else:
-        # `5` for a float setting is fine; `5.5` for a whole number is not.
-        ok = isinstance(value, expected) or (isinstance(value, int) and isinstance(1.0, expected))
-    if not ok:
-        kind = getattr(expected, "__name__", str(expected))
-        raise ConfigError(
-            f"{name}={value!r} is {type(value).__name__}, expected {kind}.", reason="wrong_type"
-        )
-
-
-def build(values: dict, **runtime):
-    """Construct what ``_target_`` names; ``runtime`` adds what no yaml can know."""
-    target = values.get("_target_", "")
-    accepted = inspect.signature(find_target(target)).parameters
-    check_inner_targets(values)
-    try:
-        check_arguments(target.rpartition(".")[2], accepted, values)
-        node: DictConfig = OmegaConf.create(values)
-        return instantiate(node, **runtime)
-    except HydraException as error:
-        cause = error.__cause__
-        if isinstance(cause, ConfigError):
-            raise cause from None
-        strange = re.search(r"unexpected keyword argument '(\w+)'", str(cause))
-        if strange:  # handed on to another constructor, which knows no such argument
-            what = target.rpartition(".")[2]
-            raise ConfigError(
-                f"{what}.{strange[1]}: there is no such setting.", reason="unknown_key"
-            ) from None
-        raise ConfigError(f"{target}: {' '.join(str(cause or error).split())}") from error
-
-
-def check_arguments(what: str, accepted: Mapping[str, inspect.Parameter], values: dict) -> None:
-    """``values`` of ``what`` against a signature: names, and types where it states plain ones."""
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
-    for key, value in values.items():
-        if key in accepted:
-            expected = accepted[key].annotation
-            if isinstance(expected, type | UnionType):
-                check_type(f"{what}.{key}", value, expected)
-        elif not key.startswith("_") and not open_ended:
-            near = difflib.get_close_matches(key, accepted, 1)
-            hint = f"Did you mean {what}.{near[0]}?" if near else f"{what} has: {', '.join(accepted)}."
-            raise ConfigError(f"{what}.{key}: there is no such setting. {hint}", reason="unknown_key")
-
-
-def find_target(target: object):
-    """What ``_target_`` names: something written in this package, never what it happens to import.
-
-    A config may come from someone else's run folder, so nothing else is ever called.
-    """
-    module, _, name = str(target).rpartition(".")
-    found, why = None, ""
-    if str(target).startswith(TARGETS):
-        try:
-            found = getattr(import_module(module), name, None)
-        except ImportError as error:
-            why = f" ({error})"
-    if not callable(found) or not str(found.__module__).startswith(TARGETS):
-        raise ConfigError(
-            f"_target_={target!r} must begin with {' or '.join(TARGETS)} and be defined there{why}.",
-            reason="unknown_target",
-        )
+def keys(cls: type[Settings], prefix: str = "") -> list[tuple[str, Any]]:
+    """Every dotted key of a settings class with its annotation, sections included."""
+    found: list[tuple[str, Any]] = []
+    for name, hint in hints(cls).items():
+        found.append((prefix + name, hint))
+        for member in (bare(hint), *get_args(bare(hint))):
+            if is_settings(bare(member)):
+                found += keys(bare(member), f"{prefix}{name}.")
     return found
 
 
-def check_inner_targets(tree: object) -> None:
-    """The same for every ``_target_`` below; instantiate would call those too."""
-    for child in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else ():
-        if isinstance(child, dict) and "_target_" in child:
-            find_target(child["_target_"])
-        check_inner_targets(child)
+def is_open(hint: Any) -> bool:
+    """Whether a section takes keys that no dataclass lists: a part's arguments, a search space."""
+    return bare(hint) is Component or get_origin(bare(hint)) is dict
+
+
+def is_section(hint: Any) -> bool:
+    """Whether it holds settings or a part, or null in their place: what a group's yaml file fills."""
+    return any(is_settings(bare(m)) or is_open(m) for m in (hint, *get_args(bare(hint))))
+
+
+def parts(settings: Settings, prefix: str = "") -> Iterator[tuple[str, Component]]:
+    """Every part that the settings name, by its dotted key."""
+    for name in hints(type(settings)):
+        value = getattr(settings, name)
+        if isinstance(value, Component):
+            yield prefix + name, value
+        elif isinstance(value, Settings):
+            yield from parts(value, f"{prefix}{name}.")
+
+
+def quoted(word: str, typed: set[str]) -> str:
+    """A path or a text as typed, in the quotes of Hydra's grammar; null, lists and quotes as they are."""
+    left, _, value = word.partition("=")
+    if left.lstrip("+") not in typed or value in ("", "null", "???") or value[0] in "'\"[" or "${" in value:
+        return word
+    # A backslash means itself but before a quote, the closing one included.
+    body = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
+    return f"{left}='{body}'"
+
+
+def opened(word: str, open_ended: tuple[str, ...]) -> str:
+    """An argument of a part, allowed although the yaml does not list it.
+
+    The constructor refuses what it lacks, so each of a network's settings has its default in one place.
+    """
+    return f"++{word}" if word.startswith(open_ended) else word
+
+
+# ------------------------------------------------------------------------------- one line for an error
+
+
+def explained(error: Exception, command: str, words: list[str]) -> ConfigError:
+    """What Hydra and OmegaConf say in several lines, as one."""
+    cause = error.__cause__ or error
+    text = " ".join(str(error).split())
+    if key := re.search(r"Key '([^']+)' is not in struct|Could not override '([^']+)'", f"{text} {cause}"):
+        return no_such(key.group(2) or getattr(cause, "full_key", None) or key.group(1), command, words)
+    if "not in '" in text and (key := re.search(r"Key '([^']+)' not in", text)):
+        return no_such(getattr(cause, "full_key", None) or key[1], command, words)
+    if missing := re.search(r"Missing mandatory value: (\S+)", text):
+        name = getattr(error, "full_key", None) or missing[1]
+        return ConfigError(f"{name}: it has no default; expected {name}=... on the command line.")
+    if option := re.search(r"Could not find '([^']+)'", text):
+        group = option[1].rpartition("/")[0]
+        there = ", ".join(sorted(p.stem for p in (CONFIG_DIR / group).glob("*.yaml")))
+        return ConfigError(f"{option[1]}: there is no such config. {group or 'configs'} has: {there}.")
+    groups = {folder.name for folder in group_folders()}
+    if isinstance(error, AssertionError):  # OmegaConf's, of a value below a section that is null
+        said = next((w for w in words if w.partition(".")[0].lstrip("+~") in groups), " ".join(words))
+        group = said.partition(".")[0].lstrip("+~")
+        return ConfigError(f"{said}: of which {group}? Add {group}=NAME.", reason="missing_key")
+    for name, value in said_values(words):
+        hint = dict(keys(SETTINGS[command])).get(name)
+        if hint is not None and is_section(hint) and is_plain(command) and not isinstance(value, dict):
+            return no_such(name, command, words)
+        if hint is not None and not (name in groups and is_section(hint)):
+            try:
+                check(name, hint, tuple(value) if isinstance(value, list) else value)
+            except ConfigError as wrong:
+                return wrong
+    return ConfigError(text, reason="bad_config")
+
+
+def said_values(words: list[str]) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of the command line, as far as it can be read."""
+    for word in words:
+        try:
+            override = OverridesParser.create().parse_override(word)
+            yield override.get_key_element().lstrip("+~"), override.value()
+        except (HydraException, ValueError):
+            continue
+
+
+def no_such(name: str, command: str, words: list[str]) -> ConfigError:
+    """An unknown setting, with the nearest known one."""
+    known = [key for key, _ in keys(SETTINGS[command])]
+    groups = [f.name for f in group_folders() if f.name in known or f.name == "experiment"]
+    for word in words:
+        if word.partition("=")[0].lstrip("+~") == name:
+            break
+        if word.partition("=")[0].lstrip("+~").endswith(f".{name}"):
+            name = word.partition("=")[0].lstrip("+~")
+            break
+    if below := [key for key in known if name in known and key.startswith(f"{name}.")]:
+        return ConfigError(
+            f"{name}: nothing to choose here; it has {', '.join(below)}.", reason="unknown_key"
+        )
+    hint = nearest(name, [*known, *groups])
+    if hint.startswith(" There is"):
+        tops = sorted({key.partition(".")[0] for key in known})
+        hint = f" Known keys begin with {', '.join(tops)}."
+    return ConfigError(f"{name}: there is no such setting.{hint}", reason="unknown_key")
+
+
+def group_folders() -> list[Path]:
+    """Folders of alternatives: ``dataset``, ``model`` and the others."""
+    return sorted(f for f in CONFIG_DIR.iterdir() if f.is_dir() and any(f.glob("*.yaml")))

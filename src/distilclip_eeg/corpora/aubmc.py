@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.edf.montage import AUBMC_19
 from distilclip_eeg.corpora.edf_corpus import list_folder, root_hint
 from distilclip_eeg.schema import BACKGROUND, DataError, Event, Piece, Recording, RecordingRef, check_choice
@@ -32,6 +33,7 @@ PUBLISHED = ((3895,), (3034, 3079), (705,), (111,))
 not, and gives as many ictal windows as there are normal ones."""
 
 
+@component("corpus", "aubmc")
 class AubmcWindows:
     """The arrays of AUBMC as recordings: each piece is one window, a gap lies between any two.
 
@@ -43,6 +45,9 @@ class AubmcWindows:
         unit: of the arrays' numbers, which name none: ``uV``, ``mV`` or ``V``.
         montage: ``native`` alone: without CZ and PZ no other can be derived.
         missing_channels: ``skip`` alone: an array has all its channels or is refused.
+
+    Raises:
+        ConfigError: another unit, montage or policy.
     """
 
     name = "aubmc"
@@ -84,7 +89,8 @@ class AubmcWindows:
             DataError: ``missing_root``, ``empty_root``, ``no_recordings``, ``missing_file`` (an array without
                 its labels or the reverse), or an array that cannot be used (see :func:`open_pair`).
         """
-        refs, missing, counts = [], [], np.zeros(len(self.classes), int)
+        refs, counts = [], np.zeros(len(self.classes), int)
+        missing: list[str] = []
         files = _array_files(self.root)
         for part in PARTS:
             names = (f"x_{part}.npy", f"y_{part}.npy")

@@ -11,11 +11,12 @@ import math
 import re
 from pathlib import Path
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import AUBMC_19, montage_of
 from distilclip_eeg.corpora.edf.stretches import settle
-from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder, root_hint
-from distilclip_eeg.schema import BACKGROUND, DataError, Event, Labels, RecordingRef, SkipRecording
+from distilclip_eeg.corpora.edf_corpus import EdfCorpus, is_edf, list_folder, root_hint
+from distilclip_eeg.schema import BACKGROUND, SEIZURE, DataError, Event, Labels, RecordingRef, SkipRecording
 
 FOLDER, TABLE = "raw_edf_files", "seizure_times.py"
 DAY_S = 86400
@@ -31,6 +32,7 @@ _PATIENT = re.compile(r"\D*(\d+)")
 """A name such as ``seizures_10``."""
 
 
+@component("corpus", "aubmc_raw")
 class AubmcRaw(EdfCorpus):
     """The recordings of AUBMC, six patients p10 to p15; any subset will do.
 
@@ -71,7 +73,7 @@ class AubmcRaw(EdfCorpus):
         expected = "the folder of AUBMC that holds Raw_EDF_Files with files such as p10_Record1.edf"
         entries = list_folder(self.root, expected)
         folder = next((p for p in entries if p.is_dir() and p.name.lower() == FOLDER), self.root)
-        edfs = sorted(path for path in folder.iterdir() if _is_edf(path))
+        edfs = sorted(path for path in folder.iterdir() if is_edf(path))
         if not edfs:
             do = root_hint(self.root, lambda other: any(map(_numbers, other.iterdir())))
             raise DataError(
@@ -100,7 +102,8 @@ class AubmcRaw(EdfCorpus):
             DataError: the table cannot be used.
         """
         _, table = ref.files
-        clocks = self._seizures(table).get(_numbers(ref.path))
+        numbers = _numbers(ref.path)
+        clocks = self._seizures(table).get(numbers) if numbers else None
         if clocks is None:
             raise SkipRecording(
                 f"{ref.path}: no entry in {table.name}; expected one for patient and record of its name, as "
@@ -123,10 +126,6 @@ class AubmcRaw(EdfCorpus):
         if table not in self._tables:
             self._tables[table] = read_table(table)
         return self._tables[table]
-
-
-def _is_edf(path: Path) -> bool:
-    return path.suffix.lower() == ".edf" and not path.name.startswith(".") and path.is_file()
 
 
 def _numbers(path: Path) -> tuple[int, int] | None:
@@ -201,8 +200,8 @@ def read_table(path: Path) -> Table:
         line = statement.lineno
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             continue  # a text that describes the file
-        names = statement.targets if isinstance(statement, ast.Assign) else ()
-        if len(names) != 1 or not isinstance(names[0], ast.Name):
+        names = statement.targets if isinstance(statement, ast.Assign) else []
+        if not isinstance(statement, ast.Assign) or len(names) != 1 or not isinstance(names[0], ast.Name):
             found = f"a statement that is no assignment to a name ({type(statement).__name__})"
             raise _bad(path, line, "unsafe_table", found, "dictionaries of literals only")
         for key, rows in _by_record(path, line, names[0].id, _literal(path, statement.value)).items():
@@ -223,7 +222,7 @@ def _literal(path: Path, node: ast.expr) -> object:
         raise _bad(path, node.lineno, "unsafe_table", found, expected) from None
     for inner in ast.walk(node):
         if isinstance(inner, ast.Dict):
-            keys = [ast.literal_eval(key) for key in inner.keys]
+            keys = [ast.literal_eval(key) for key in inner.keys if key is not None]
             if repeated := [key for key in keys if keys.count(key) > 1]:
                 found = f"key {ascii(repeated[0])[:60]} stands twice"
                 raise _bad(path, inner.lineno, "duplicate_file", found, "each record once")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.bids_files import (
     EXPECTED,
     Sidecars,
@@ -20,9 +21,8 @@ from distilclip_eeg.corpora.bids_files import (
 )
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.stretches import complement, settle
-from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus
+from distilclip_eeg.corpora.edf_corpus import EdfCorpus
 from distilclip_eeg.corpora.events_tsv import (
-    ANY_SEIZURE,
     LABEL_COLUMN,
     SZCORE,
     EventRow,
@@ -31,7 +31,9 @@ from distilclip_eeg.corpora.events_tsv import (
 )
 from distilclip_eeg.corpora.own import SUFFIXES, UNLABELLED, own_classes, own_montage
 from distilclip_eeg.schema import (
+    ANY_SEIZURE,
     BACKGROUND,
+    SEIZURE,
     ConfigError,
     DataError,
     Event,
@@ -50,6 +52,7 @@ ROUNDING_S = 0.011
 """Times have two decimals: stretches that touch may overlap by one of the last."""
 
 
+@component("corpus", "bids")
 class Bids(EdfCorpus):
     """A BIDS-EEG tree as SzCORE defines it; trees with more columns, levels or sessions will do.
 
@@ -65,6 +68,9 @@ class Bids(EdfCorpus):
             that is its ancestor, or is excluded as ``other_type``. None: every seizure is ``seiz``.
         label_column: of events.tsv. Labels other than SzCORE's must stand in events.json.
         unlabelled: time that no row covers is ``background``, or ``exclude`` it.
+
+    Raises:
+        ConfigError: a setting that is none of these.
     """
 
     name = "bids"
@@ -171,7 +177,9 @@ class Bids(EdfCorpus):
                 reason="missing_annotation",
             )
         found = read_events(path, self._sidecars.levels(ref.path), self.label_column)
-        warnings, spans, others = list(found.warnings), [], {}
+        warnings = list(found.warnings)
+        spans: list[Event] = []
+        others: dict[str, list[Event]] = {}
         for row in found.rows:
             _check_length(path, row, header)
             event = self._event(row, header.span_s)
@@ -194,7 +202,12 @@ class Bids(EdfCorpus):
         return Labels(seizures, excluded=_flat(apart), metadata=facts, warnings=tuple(warnings))
 
     def header(self, ref: RecordingRef) -> EdfHeader:
-        """The file's header, unless only a pointer to it is here (SkipRecording ``not_fetched``)."""
+        """The file's header.
+
+        Raises:
+            SkipRecording: ``not_fetched`` where only a link or pointer to the file is here.
+            DataError: see :func:`~distilclip_eeg.corpora.edf.header.read_header`.
+        """
         if is_pointer(ref.path):
             raise SkipRecording(
                 f"{ref.path}: a link or pointer without the data; expected the recording itself. Fetch it "

@@ -27,8 +27,8 @@ def eeg_folders(root: Path) -> list[Path]:
     people = [path for path in entries if _is_person(path)]
     if not people:
         do = root_hint(root, lambda folder: any(map(_is_person, folder.iterdir())))
-        found = f"no sub-XX folder among {len(entries)} entries"
-        raise DataError(f"{root}: {found}; expected {EXPECTED}. {do}", reason="empty_root")
+        words = f"no sub-XX folder among {len(entries)} entries"
+        raise DataError(f"{root}: {words}; expected {EXPECTED}. {do}", reason="empty_root")
     found = [folder for one in people for pattern in ("eeg", "ses-*/eeg") for folder in one.glob(pattern)]
     return sorted(folder for folder in found if folder.is_dir())
 
@@ -57,7 +57,12 @@ def is_pointer(path: Path) -> bool:
 
 
 class Sidecars:
-    """The ``events.json`` files of a tree; each folder is listed and each file read once."""
+    """The ``events.json`` files of a tree; each folder is listed and each file read once.
+
+    Args:
+        root: of the tree.
+        column: of ``events.tsv`` that holds the labels.
+    """
 
     def __init__(self, root: Path, column: str):
         self.root, self.column = root, column
@@ -99,7 +104,8 @@ def read_participants(root: Path) -> tuple[dict[str, dict[str, str]], list[str]]
         units = _age_units(about)
     except (DataError, ValueError, AttributeError) as problem:
         return {}, [f"bad_participants: {' '.join(str(problem).split())} Sex and age are not used."]
-    people, warnings = {}, list(table.warnings)
+    people: dict[str, dict[str, str]] = {}
+    warnings = list(table.warnings)
     if not units.startswith("y"):
         warnings.append(
             f"unknown_unit: {about.name} gives ages in {units[:20]}, not years; they are not used"

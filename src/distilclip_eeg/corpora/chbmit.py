@@ -8,6 +8,7 @@ only check it, and the header of each EDF is the truth about its channels. What 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.chbmit_files import (
     CASE,
     Span,
@@ -19,8 +20,8 @@ from distilclip_eeg.corpora.chbmit_files import (
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import CHBMIT_23, montage_of
 from distilclip_eeg.corpora.edf.stretches import settle
-from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder, root_hint
-from distilclip_eeg.schema import BACKGROUND, DataError, Event, Labels, RecordingRef, SkipRecording
+from distilclip_eeg.corpora.edf_corpus import EdfCorpus, is_edf, list_folder, root_hint
+from distilclip_eeg.schema import BACKGROUND, SEIZURE, DataError, Event, Labels, RecordingRef, SkipRecording
 
 SAME_PERSON = {"chb21": "chb01"}
 """chb21 is chb01 a year and a half later: one child, never on both sides of a split."""
@@ -28,6 +29,7 @@ CROSS_CHECK_S = 1.0
 """Summary and ``.edf.seizures`` may differ by the summary's rounding to whole seconds."""
 
 
+@component("corpus", "chbmit")
 class ChbMit(EdfCorpus):
     """The CHB-MIT corpus as PhysioNet ships it; any subset of its folders and files will do.
 
@@ -82,11 +84,13 @@ class ChbMit(EdfCorpus):
             DataError: ``missing_root``, ``empty_root``, ``missing_summary``, ``no_recordings``, or a summary
                 that cannot be trusted (see :func:`~distilclip_eeg.corpora.chbmit_files.read_summary`).
         """
-        refs, spans, present = [], {}, set()
+        refs, present = [], set()
+        spans: dict[str, list[Span]] = {}
         people = [path for path in (self.root / "SUBJECT-INFO",) if path.is_file()]
         for folder in _case_folders(self.root):
             summary = _summary_of(folder)
-            edfs = sorted(path for path in folder.iterdir() if _is_edf(path))
+            # By suffix, not by chbNN_*: chb17 names its files chb17a_03.
+            edfs = sorted(path for path in folder.iterdir() if is_edf(path))
             if summary is None and edfs:
                 raise DataError(
                     f"{folder}: {len(edfs)} EDF files and no summary; expected {folder.name}-summary.txt, "
@@ -169,11 +173,6 @@ def _case_folders(root: Path) -> list[Path]:
 
 def _is_case(path: Path) -> bool:
     return CASE.fullmatch(path.name) is not None and path.is_dir()
-
-
-def _is_edf(path: Path) -> bool:
-    """EDFs by suffix, not by ``chbNN_*`` (chb17 names its files chb17a_03); hidden copies left out."""
-    return path.suffix.lower() == ".edf" and not path.name.startswith(".") and path.is_file()
 
 
 def _summary_of(folder: Path) -> Path | None:

@@ -54,13 +54,14 @@ def read_summary(path: Path) -> dict[str, list[Span]]:
                 raise _bad(where, "bad_row", "a number of seizures without file", "'File Name:' before it")
             claimed[name] = int(match[1])
         elif match := _BOUND.match(line):
-            second = float(match[2])
-            if name is None or (match[1].lower() == "end" and start is None):
+            second, opens = float(match[2]), match[1].lower() == "start"
+            if name is None or (not opens and start is None):
                 raise _bad(where, "bad_row", "a seizure time without file or start", "start, then end")
-            if match[1].lower() == "start":
+            if opens:
                 _check_closed(where, start)
                 start = second
                 continue
+            assert start is not None
             if second <= start:
                 raise _bad(where, "bad_interval", f"{start:g} to {second:g} s", "an end after its start")
             spans[name].append((start, second))

@@ -8,8 +8,8 @@ from distilclip_eeg.corpora.edf.montage import Montage
 from distilclip_eeg.corpora.edf.reader import read_eeg
 from distilclip_eeg.schema import DataError, Labels, Recording, RecordingRef
 
-SEIZURE = "seiz"
-"""The class of a seizure whose type is not told."""
+RELATED = (".edf", ".bdf", ".gdf", ".rec")
+"""Endings of EDF and its near relations, which the reader takes or refuses in words."""
 LEVELS, MOST_FOLDERS = 4, 2000
 """How far above and below a wrong root the right one is looked for, and in how many folders."""
 
@@ -19,10 +19,13 @@ class EdfCorpus:
 
     It sets ``name`` and ``classes``, and gives ``recordings`` and ``labels``. Signals come out in volts, in
     the montage's channels and order.
+
+    Args:
+        root: the corpus's folder.
+        montage: the channels every recording is given in.
     """
 
     name: str
-    classes: tuple[str, ...]
     identified = True
 
     def __init__(self, *, root: str | Path, montage: Montage):
@@ -41,15 +44,28 @@ class EdfCorpus:
         return self.montage.ch_names
 
     def recordings(self) -> list[RecordingRef]:
-        """All recordings, sorted by name; raises ``DataError`` where there are none."""
+        """All recordings, sorted by name.
+
+        Raises:
+            DataError: there are none, or the folder is not the corpus.
+        """
         raise NotImplementedError
 
     def header(self, ref: RecordingRef) -> EdfHeader:
-        """What the file says about itself; a corpus may know better why there is none."""
+        """What the file says about itself; a corpus may know better why there is none.
+
+        Raises:
+            SkipRecording, DataError: see :func:`~distilclip_eeg.corpora.edf.header.read_header`.
+        """
         return read_header(ref.path)
 
     def labels(self, ref: RecordingRef, header: EdfHeader) -> Labels:
-        """What the annotations of one recording say, checked against its header; no signal is read."""
+        """What the annotations of one recording say, checked against its header; no signal is read.
+
+        Raises:
+            SkipRecording: nobody knows this recording's seizures, or they do not fit it.
+            DataError: an annotation file cannot be trusted.
+        """
         raise NotImplementedError
 
     def read(self, ref: RecordingRef) -> Recording:
@@ -117,8 +133,23 @@ def _folders_in(folder: Path) -> list[Path]:
         return []
 
 
+def is_edf(path: Path, suffixes: tuple[str, ...] = (".edf",)) -> bool:
+    """Whether a file calls itself an EDF; hidden copies (``._x.edf``) and folders are none."""
+    return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+
+
+def looks_like_edf(path: Path) -> bool:
+    """Whether a file or folder has one of the endings in ``RELATED``; its name alone is looked at."""
+    return path.suffix.lower() in RELATED
+
+
 def find_edfs(root: Path, suffixes: tuple[str, ...] = (".edf",)) -> Iterator[Path]:
-    """Every EDF below ``root``, in no order; hidden copies (``._x.edf``) and folders left out."""
-    for path in root.rglob("*"):
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file():
+    """Every EDF below ``root``, in no order; see :func:`is_edf`."""
+    return (path for path in root.rglob("*") if is_edf(path, suffixes))
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Files below ``folder``, and folders that call themselves recordings; hidden ones left out."""
+    for path in folder.rglob("*"):
+        if not path.name.startswith(".") and (path.is_file() or looks_like_edf(path)):
             yield path

@@ -15,15 +15,12 @@ from pathlib import Path
 
 from distilclip_eeg.corpora.edf.fields import number
 from distilclip_eeg.corpora.edf.montage import printable
-from distilclip_eeg.corpora.edf_corpus import SEIZURE
 from distilclip_eeg.corpora.own import DECIMALS
-from distilclip_eeg.schema import BACKGROUND, DataError, Event
+from distilclip_eeg.schema import ANY_SEIZURE, BACKGROUND, SEIZURE, DataError, Event
 
 COLUMNS = ("onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration")
 """What SzCORE writes, in this order; a tree may add columns of its own."""
 LABEL_COLUMN = COLUMNS[2]
-ANY_SEIZURE = "sz"
-"""A seizure whose type is not told, and the root of all that are."""
 ABSENT = frozenset({"", "n/a", "na", "nan"})
 SURROGATE_START = datetime(2000, 1, 1)
 """Written where no date may be told, for tools that want one; None writes ``n/a``."""
@@ -67,6 +64,7 @@ class Line:
 
     @property
     def blank(self) -> bool:
+        """Whether every cell is empty or white space."""
         return not any(cell.strip() for cell in self.cells)
 
 
@@ -102,7 +100,7 @@ def parse(data: bytes) -> EventsTable:
 
 
 def write(table: EventsTable) -> bytes:
-    """The bytes that ``parse`` was given."""
+    """A table as bytes; of one that ``parse`` gave, the bytes that it was given."""
     lines = ("\t".join(line.cells) + line.end for line in table.lines)
     return (table.mark + "".join(lines)).encode(table.encoding)
 
@@ -129,6 +127,7 @@ class EventRow:
 
     @property
     def offset_s(self) -> float:
+        """End in seconds, rounded so that stretches which touch do not overlap."""
         return round(self.onset_s + self.duration_s, DECIMALS)
 
 
@@ -267,8 +266,8 @@ def read_levels(path: str | Path, column: str = LABEL_COLUMN) -> tuple[str, ...]
         tree = json.loads(path.read_bytes().decode("utf-8-sig"))
         about = tree.get(column, {})
     except (OSError, ValueError, AttributeError) as problem:
-        found = f"not readable as JSON ({' '.join(str(problem).split())})"
-        raise _bad(path, "bad_json", found, "an object with one entry for each column") from None
+        words = f"not readable as JSON ({' '.join(str(problem).split())})"
+        raise _bad(path, "bad_json", words, "an object with one entry for each column") from None
     places = [about.get("Levels"), about.get("HED")] if isinstance(about, dict) else []
     places += [tree.get("Levels")] if column == LABEL_COLUMN else []
     found = dict.fromkeys(spell(level) for place in places if isinstance(place, dict) for level in place)

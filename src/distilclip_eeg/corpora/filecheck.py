@@ -26,10 +26,11 @@ from distilclip_eeg.corpora.edf.montage import (
 )
 from distilclip_eeg.corpora.edf.reader import read_eeg
 from distilclip_eeg.corpora.edf.stretches import settle
+from distilclip_eeg.corpora.edf_corpus import looks_like_edf, walk
 from distilclip_eeg.corpora.events_tsv import read_events, read_levels
 from distilclip_eeg.corpora.tusz_files import TYPES, TuszFile, labels_of, read_csv
 from distilclip_eeg.corpora.zenodo_files import read_mat, read_seconds
-from distilclip_eeg.schema import DataError, Event, SkipRecording
+from distilclip_eeg.schema import ANY_SEIZURE, SEIZURE, DataError, Event, SkipRecording
 
 NATIVES = (STANDARD_19, CHBMIT_23, AUBMC_19, BIPOLAR_18)
 """Channel lists of the corpora; a recording is read as the first it has, or the one it comes nearest to."""
@@ -55,6 +56,9 @@ def check(path: Path, recording: Path | None = None) -> Iterator[dict]:
 
     Yields:
         ``path``, ``kind``, ``outcome``, ``reasons`` and ``messages``.
+
+    Raises:
+        DataError: ``missing_file``: nothing is at ``path``.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; give path=FILE or FOLDER.", reason="missing_file")
@@ -67,18 +71,6 @@ def check(path: Path, recording: Path | None = None) -> Iterator[dict]:
         if kind is None and not alone:
             continue
         yield {"path": str(file), "kind": kind or "unknown", **judge(file, kind, around)}
-
-
-def walk(folder: Path) -> Iterator[Path]:
-    """Files below ``folder``, and folders that call themselves recordings; hidden ones left out."""
-    for path in folder.rglob("*"):
-        if not path.name.startswith(".") and (path.is_file() or looks_like_edf(path)):
-            yield path
-
-
-def looks_like_edf(path: Path) -> bool:
-    """By its name alone; ``.gdf`` and ``.rec`` are near relations, which the reader refuses in words."""
-    return path.suffix.lower() in (".edf", ".bdf", ".gdf", ".rec")
 
 
 def kind_of(path: Path) -> str | None:
@@ -108,7 +100,12 @@ def kind_of(path: Path) -> str | None:
 
 
 def judge(path: Path, kind: str | None, around: Recordings) -> dict:
-    """Outcome, reasons and messages of one file."""
+    """Outcome, reasons and messages of one file; errors of its reader become the outcome.
+
+    Args:
+        kind: from :func:`kind_of`; None is an error.
+        around: recordings that an annotation may belong to.
+    """
     if kind is None:
         expected = "an EDF, BDF, or an annotation file of one of the corpora"
         words = f"{path}: not a kind of file known here; expected {expected}."
@@ -125,11 +122,16 @@ def judge(path: Path, kind: str | None, around: Recordings) -> dict:
 
 
 def verdict(outcome: str, reasons: list[str], messages: list[str]) -> dict:
+    """The part of a line that says how a file was judged."""
     return {"outcome": outcome, "reasons": reasons, "messages": messages}
 
 
 def check_recording(path: Path, _: Recordings) -> Iterable[str]:
-    """Header, channels, scaling and signal, decoded as for training."""
+    """Header, channels, scaling and signal, decoded as for training.
+
+    Raises:
+        SkipRecording, DataError: see :func:`~distilclip_eeg.corpora.edf.reader.read_eeg`.
+    """
     header = read_header(path)
     there = {canonical(label) for label in header.labels}
     lacking = [sum(canonical(c) not in there for c in names) / len(names) for names in NATIVES]
@@ -153,6 +155,7 @@ def header_of_length(duration_s: float) -> EdfHeader:
 
 
 def check_tusz(path: Path, around: Recordings) -> Iterable[str]:
+    """Grammar of a ``.csv`` or ``.csv_bi``; against the recording's length where that is known."""
     file = read_csv(path)
     header = partner_of(path, file, around)
     if header is None:
@@ -170,11 +173,12 @@ def check_summary(path: Path, around: Recordings) -> Iterable[str]:
             warnings.append(f"listed_file_missing: {name} is in the summary, not on disk")
         elif spans:
             edf = places[name.lower()]
-            warnings += settle(edf, [Event(*span, "seiz") for span in spans], read_header(edf))[1]
+            warnings += settle(edf, [Event(*span, SEIZURE) for span in spans], read_header(edf))[1]
     return warnings
 
 
 def check_seizures(path: Path, _: Recordings) -> Iterable[str]:
+    """The binary file beside a CHB-MIT recording; the summary is used where it is damaged."""
     try:
         read_seizure_file(path)
     except ValueError as problem:
@@ -183,32 +187,38 @@ def check_seizures(path: Path, _: Recordings) -> Iterable[str]:
 
 
 def check_events(path: Path, _: Recordings) -> Iterable[str]:
+    """An ``events.tsv`` by the nearest ``events.json`` above it; its seizures against its own length."""
     sidecars = (folder / "events.json" for folder in path.parents)
     levels = next((read_levels(side) for side in sidecars if side.is_file()), ())
     file = read_events(path, levels)
     length = next((row.recording_s for row in file.rows if row.recording_s), None)
     header = header_of_length(length) if length else None
-    events = [Event(row.onset_s, row.offset_s, row.label) for row in file.rows if row.label.startswith("sz")]
+    seizures = (row for row in file.rows if row.label.startswith(ANY_SEIZURE))
+    events = [Event(row.onset_s, row.offset_s, row.label) for row in seizures]
     odd = settle(path, events, header)[1] if header else []
     return [*file.warnings, *odd]
 
 
 def check_seconds(path: Path, _: Recordings) -> Iterable[str]:
+    """One Helsinki expert's table; it is believed or refused."""
     read_seconds(path)
     return []
 
 
 def check_mat(path: Path, _: Recordings) -> Iterable[str]:
+    """The Helsinki experts' MATLAB file; it is believed or refused."""
     read_mat(path)
     return []
 
 
 def check_array(path: Path, _: Recordings) -> Iterable[str]:
+    """Header and size of an AUBMC array; it is believed or refused."""
     open_array(path)
     return []
 
 
 def check_table(path: Path, _: Recordings) -> Iterable[str]:
+    """AUBMC's table of seizures, parsed and not run; it is believed or refused."""
     read_table(path)
     return []
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.edf.fields import number
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import printable
@@ -54,6 +55,7 @@ class Row:
     cells: dict[str, str]
 
 
+@component("corpus", "folder")
 class Folder(EdfCorpus):
     """EDF and BDF files anywhere below a folder, labelled by one table.
 
@@ -68,6 +70,9 @@ class Folder(EdfCorpus):
             has it, else computed from A and B.
         montage: ``native``, ``bipolar18`` or ``car19``.
         missing_channels: ``skip``, ``zero`` or ``interpolate``.
+
+    Raises:
+        ConfigError: a setting that is none of these; ``bad_classes``, a label that is class and background.
     """
 
     name = "folder"
@@ -134,8 +139,8 @@ class Folder(EdfCorpus):
             facts = self._facts(rows)
             name = self._name(path)
             strangers += bool(rows) and not facts["subject"]
-            files = (path, self._table.path)
-            refs.append(RecordingRef(name, facts["subject"] or name, path, facts["session"], files))
+            both = (path, self._table.path)
+            refs.append(RecordingRef(name, facts["subject"] or name, path, facts["session"], both))
         self.missing = tuple(dict.fromkeys(row.recording for row in self._rows if not self._find(row)))
         warnings = [f"listed_file_missing: {printable(n)} is in the table, not on disk" for n in self.missing]
         if strangers:
@@ -237,12 +242,12 @@ class Folder(EdfCorpus):
             expected += " or a seizure's label" if self.listed is None else f" or {', '.join(self.listed)}"
             do = "Mend the table, dataset.background or dataset.classes."
             raise table_error(where, "unknown_label", f"label {printable(text)}", expected, do)
-        name = PurePosixPath(cells["recording"].replace("\\", "/"))
-        if not name.parts or ".." in name.parts:
+        place = PurePosixPath(cells["recording"].replace("\\", "/"))
+        if not place.parts or ".." in place.parts:
             found = f"recording {printable(cells['recording'])}"
             raise table_error(where, "unsafe_path", found, f"a file's name or its path below {self.root}")
         event = Event(onset, round(onset + duration, DECIMALS), label)
-        return Row(where, name.as_posix(), event, cells)
+        return Row(where, place.as_posix(), event, cells)
 
     @cached_property
     def _by_name(self) -> list[dict[str, list[Path]]]:
@@ -250,7 +255,7 @@ class Folder(EdfCorpus):
         names: list[dict[str, list[Path]]] = [{}, {}, {}, {}]
         for path in self._files:
             inside = path.relative_to(self.root)
-            spellings = (inside, inside.with_suffix(""), path.name, path.stem)
+            spellings: tuple[str | Path, ...] = (inside, inside.with_suffix(""), path.name, path.stem)
             for known, name in zip(names, spellings, strict=True):
                 known.setdefault(PurePosixPath(name).as_posix(), []).append(path)
         return names

@@ -35,7 +35,7 @@ def own_montage(name: str, channels: Sequence[str] | None, missing: str) -> Mont
     """
     native = STANDARD_19 if channels is None else tuple(canonical(str(channel)) for channel in channels)
     if not native or "" in native or len({*native}) < len(native):
-        found = "[]" if not native else ", ".join(map(str, channels))
+        found = "[]" if not native else ", ".join(map(str, channels or native))
         raise ConfigError(
             f"dataset.channels={found}: expected different electrodes or derivations (T3 is T7, Fp1-Avg is "
             "Fp1). Name each once.",
@@ -72,6 +72,7 @@ class TextTable:
     warnings: tuple[str, ...] = ()
 
     def where(self, line: int) -> str:
+        """Words for a line of the file, for messages."""
         return f"{self.path}, line {line}"
 
 
@@ -128,7 +129,15 @@ def _cells(path: Path, text: str) -> list[tuple[int, list[str]]]:
 
 
 def table_error(where: Path | str, reason: str, found: str, expected: str, do: str = MEND) -> DataError:
-    """One line: where, what was found, what was expected, what to do."""
+    """The error for a table, in one line; the caller raises it.
+
+    Args:
+        where: file, or file and line.
+        reason: stable code.
+        found: what stands there.
+        expected: what should.
+        do: what to do about it.
+    """
     return DataError(f"{where}: {found}; expected {expected}. {do}", reason=reason)
 
 

@@ -13,6 +13,7 @@ from distilclip_eeg.corpora.edf.fields import ANNOTATION_LABELS
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import canonical, plan_channels
 from distilclip_eeg.corpora.edf_corpus import EdfCorpus
+from distilclip_eeg.progress import Tracker
 from distilclip_eeg.schema import Corpus, DataError, Event, RecordingRef, SkipRecording, short
 
 TOLERANCE = {"hours": 0.05, "seizure_s": 1.0}
@@ -21,12 +22,19 @@ MOST_SETS = 8
 """Sets of missing channels that are listed."""
 
 
-def survey(corpus: Corpus, *, n_jobs: int = -1, progress=None) -> pd.DataFrame:
-    """One row a recording.
+def survey(corpus: Corpus, *, n_jobs: int = -1, progress: Tracker | None = None) -> pd.DataFrame:
+    """Look at every recording's header and annotations; one row a recording.
 
     Columns: recording, subject, session, part, duration_s (signal, gaps left out), sfreq (of the montage's
     signals), signals (in the file), lacking (channels of the montage it lacks), events and excluded (lists
     of (seconds, label)), warnings (list), problem (reason code, empty where all is well), detail.
+
+    Args:
+        n_jobs: threads; -1: one a core.
+        progress: as :func:`~distilclip_eeg.progress.track`; None: nothing is shown.
+
+    Raises:
+        DataError: the corpus has no recording.
     """
     refs = corpus.recordings()
     look = look_at_header if isinstance(corpus, EdfCorpus) else look_at_signal
@@ -47,7 +55,7 @@ BLANK |= {"warnings": (), "problem": "", "detail": ""}
 
 def look_at_header(corpus: EdfCorpus, ref: RecordingRef) -> dict:
     """A recording of an EDF corpus: its header and its annotations."""
-    row = {}
+    row: dict[str, object] = {}
     try:
         header = corpus.header(ref)
         row |= {"duration_s": header.n_records * header.record_duration_s, "signals": n_signals(header)}
@@ -81,6 +89,7 @@ def look_at_signal(corpus: Corpus, ref: RecordingRef) -> dict:
 
 
 def spans(events: tuple[Event, ...]) -> list[tuple[float, str]]:
+    """Length in seconds and label of each event."""
     return [(event.offset_s - event.onset_s, event.label) for event in events]
 
 
@@ -109,7 +118,11 @@ def totals(table: pd.DataFrame) -> dict[str, float]:
 
 
 def describe(corpus: Corpus, table: pd.DataFrame) -> str:
-    """The survey as a page of text."""
+    """The survey as a page of text: totals beside the published ones, classes, rates, channels, what is odd.
+
+    Args:
+        table: from :func:`survey`.
+    """
     lines = [f"{corpus.name}: {getattr(corpus, 'root', '')}", *compare(corpus, table), ""]
     lines += by_class(corpus, table)
     known = table[table["sfreq"] > 0]
@@ -192,9 +205,10 @@ def lacking(table: pd.DataFrame, n_chans: int) -> list[str]:
 
 
 def counted(values: pd.Series) -> str:
-    """``256 Hz 56, 250 Hz 3``."""
+    """How often each value occurs, the most frequent first: ``256 Hz (56), 250 Hz (3)``."""
     return ", ".join(f"{value} ({n:,})" for value, n in values.value_counts().items()) or "-"
 
 
 def number(value: float) -> str:
+    """Thousands parted by commas; one decimal where it is no whole number and below 1000."""
     return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:,.1f}"

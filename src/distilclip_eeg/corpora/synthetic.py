@@ -1,8 +1,8 @@
 """A synthetic corpus: invented people in the native layout of CHB-MIT, read by the CHB-MIT reader.
 
 For trying the whole road without data: files, gaps, dummy channels and summary grammar are the real ones'
-(``synthetic_files.py``); the people, what happens to them (``synthetic_plan.py``) and their signals
-(``synthetic_eeg.py``) are drawn. Every sixth recording is an EDF+D with a gap, every fifth has 28 signals
+(``invented/files.py``); the people, what happens to them (``invented/plan.py``) and their signals
+(``invented/eeg.py``) are drawn. Every sixth recording is an EDF+D with a gap, every fifth has 28 signals
 of which five are dummies, and every third of a person has no seizure. The bytes depend on the settings
 alone, not on the number of workers.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.chbmit import ChbMit
 from distilclip_eeg.corpora.invented.eeg import draw_recording
 from distilclip_eeg.corpora.invented.files import edf_bytes, seizure_bytes, summary_text
@@ -30,7 +31,11 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What determines the bytes of a tree."""
+    """What determines the bytes of a tree; the words are those of :class:`Synthetic`.
+
+    Raises:
+        ConfigError: a value outside its bounds.
+    """
 
     n_subjects: int
     recordings_per_subject: int
@@ -55,6 +60,7 @@ class Settings:
                 )
 
     def manifest(self) -> dict:
+        """What a finished tree says of itself: settings, and the generator's version."""
         return {"generator_version": GENERATOR_VERSION, "settings": asdict(self)}
 
     @property
@@ -63,6 +69,7 @@ class Settings:
         return hashlib.sha256(json.dumps(self.manifest(), sort_keys=True).encode()).hexdigest()[:12]
 
 
+@component("corpus", "synthetic")
 class Synthetic:
     """Invented recordings with seizures; 23 bipolar channels at 256 Hz in volts, as ``ChbMit`` gives them.
 
@@ -80,6 +87,9 @@ class Synthetic:
             focus for its first third), for questions about where.
         workers: processes that write; the bytes are the same for any number.
         montage, missing_channels: see ``ChbMit``.
+
+    Raises:
+        ConfigError: a setting outside its bounds.
     """
 
     name = "synthetic"
@@ -116,16 +126,20 @@ class Synthetic:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """See :class:`ChbMit`."""
+        """Files that the tree's lists name and the disk lacks; known after :meth:`recordings`."""
         return self._corpus.missing
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """See :class:`ChbMit`."""
+        """What is odd about the tree as a whole; known after :meth:`recordings`."""
         return self._corpus.warnings
 
     def recordings(self) -> list[RecordingRef]:
-        """All recordings, sorted by name; generates them where they are not there yet."""
+        """All recordings, sorted by name; generates them where they are not there yet.
+
+        Raises:
+            ConfigError, DataError: see :func:`ensure_tree`.
+        """
         ensure_tree(self.tree, self.settings, self.workers)
         return self._corpus.recordings()
 

@@ -10,12 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import STANDARD_19, montage_of
 from distilclip_eeg.corpora.edf.stretches import union
-from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, find_edfs, list_folder, root_hint
+from distilclip_eeg.corpora.edf_corpus import EdfCorpus, find_edfs, list_folder, root_hint
 from distilclip_eeg.corpora.tusz_files import TYPES, labels_of, read_csv, seconds
-from distilclip_eeg.schema import BACKGROUND, DataError, Labels, RecordingRef, SkipRecording, check_choice
+from distilclip_eeg.schema import (
+    BACKGROUND,
+    SEIZURE,
+    DataError,
+    Labels,
+    RecordingRef,
+    SkipRecording,
+    check_choice,
+)
 
 PARTS = {"train": "train", "dev": "val", "eval": "test"}
 """Folder of the official split, and our name for it."""
@@ -30,6 +39,7 @@ _SESSION = re.compile(r"s\d{3}_\d{4}(_\d\d_\d\d)?")
 _TCP = re.compile(r"0\d_tcp_\w+")
 
 
+@component("corpus", "tusz")
 class Tusz(EdfCorpus):
     """The TUH EEG Seizure Corpus as released since v2.0.0; any subset of its files will do.
 
@@ -42,6 +52,9 @@ class Tusz(EdfCorpus):
         missing_channels: ``skip``, ``zero`` or ``interpolate``.
         labels: ``types``: seven seizure types by the ``.csv``, checked against the ``.csv_bi``; myoclonic
             seizures are excluded. ``binary``: seizures of any type by the ``.csv_bi``.
+
+    Raises:
+        ConfigError: a setting that is none of these.
     """
 
     name = "tusz"
@@ -128,7 +141,9 @@ class Tusz(EdfCorpus):
 
     def _ref(self, path: Path) -> RecordingRef:
         """What name and folders say; nothing is opened."""
-        patient, session = _STEM.fullmatch(path.stem).groups()
+        match = _STEM.fullmatch(path.stem)
+        assert match  # asked of files so named only
+        patient, session = match.groups()
         folders = (self.root.absolute().name, *path.relative_to(self.root).parts[:-1])[::-1]
         return RecordingRef(
             recording=path.stem,

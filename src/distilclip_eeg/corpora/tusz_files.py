@@ -18,8 +18,7 @@ from distilclip_eeg.corpora.edf.fields import number
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import printable
 from distilclip_eeg.corpora.edf.stretches import settle, union
-from distilclip_eeg.corpora.edf_corpus import SEIZURE
-from distilclip_eeg.schema import BACKGROUND, DataError, Event, Labels
+from distilclip_eeg.schema import BACKGROUND, SEIZURE, DataError, Event, Labels
 
 TYPES = ("absz", "cpsz", "fnsz", "gnsz", "spsz", "tcsz", "tnsz")
 """The types that are classes: all that occur but myoclonic ones (article, Sec. IV-A)."""
@@ -74,7 +73,8 @@ def read_csv(path: str | Path) -> TuszFile:
     """
     path = Path(path)
     text, warnings = _decoded(path)
-    columns, rows, duration_s, name = None, [], None, ""
+    columns: list[str] | None = None
+    rows, duration_s, name = [], None, ""
     for place, line in enumerate(map(str.strip, _LINE_END.split(text)), start=1):
         where = f"{path}, line {place}"
         if line.startswith("#"):
@@ -84,9 +84,11 @@ def read_csv(path: str | Path) -> TuszFile:
                 name = value
             elif key.lower() == "duration":
                 duration_s = _duration(where, value)
-        elif line and columns is None:
+        elif not line:
+            continue
+        elif columns is None:
             columns = _columns(where, line)
-        elif line:
+        else:
             rows.append(_row(where, line, columns))
     if columns is None:
         raise _bad(str(path), "missing_column", "comments only", f"the header {','.join(COLUMNS)}")
@@ -190,7 +192,8 @@ def labels_of(file: TuszFile, header: EdfHeader, *, typed: bool) -> Labels:
     """
     _check_duration(file, header)
     rows, warnings = _settled(file, header)
-    events, excluded = [], []
+    events: list[Event] = []
+    excluded: list[Event] = []
     for stretch in union(rows, SEIZURE):
         inside = [e for e in rows if stretch.onset_s <= e.onset_s < stretch.offset_s]
         label, words = _label_of(inside, typed), f"{stretch.onset_s:g} to {stretch.offset_s:g} s"
@@ -259,7 +262,7 @@ def _label_of(rows: Sequence[Event], typed: bool) -> str:
 
 
 def seconds(events: Sequence[Event]) -> float:
-    """Lengths added up."""
+    """The events' lengths added up, in seconds; what two of them cover counts twice."""
     return sum(event.offset_s - event.onset_s for event in events)
 
 

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import STANDARD_19, montage_of
 from distilclip_eeg.corpora.edf.stretches import settle
-from distilclip_eeg.corpora.edf_corpus import SEIZURE, EdfCorpus, list_folder, root_hint
+from distilclip_eeg.corpora.edf_corpus import EdfCorpus, list_folder, root_hint
 from distilclip_eeg.corpora.zenodo_files import EXPERTS, Annotations, read_annotations, read_sexes
 from distilclip_eeg.schema import (
     BACKGROUND,
+    SEIZURE,
     DataError,
     Event,
     Labels,
@@ -39,6 +41,7 @@ EXPECTED = "the folder with eeg1.edf, eeg2.edf, ... and annotations_2017_*.csv"
 _NAME = re.compile(r"eeg0*([1-9]\d*)\.edf", re.IGNORECASE)
 
 
+@component("corpus", "zenodo")
 class Zenodo(EdfCorpus):
     """The Helsinki neonatal corpus as Zenodo ships it; any subset of its recordings will do.
 
@@ -50,6 +53,9 @@ class Zenodo(EdfCorpus):
         missing_channels: ``skip``, ``zero`` or ``interpolate``.
         consensus: ``unanimous`` leaves out the seconds on which the experts disagree; ``majority`` (two of
             three) and ``any`` decide every second.
+
+    Raises:
+        ConfigError: a setting that is none of these.
     """
 
     name = "zenodo"
@@ -190,7 +196,9 @@ class Zenodo(EdfCorpus):
 
 
 def _number(path: Path) -> int:
-    return int(_NAME.fullmatch(path.name)[1])
+    match = _NAME.fullmatch(path.name)
+    assert match  # asked of files so named only
+    return int(match[1])
 
 
 def _stretches(mask: np.ndarray, label: str) -> list[Event]:

@@ -47,7 +47,7 @@ class Annotations:
 
 
 def find_file(folder: Path, name: str) -> Path | None:
-    """A file by name, upper and lower case alike."""
+    """The file of a name in a folder, upper and lower case alike; None where there is none."""
     return next((p for p in sorted(folder.iterdir()) if p.name.lower() == name.lower()), None)
 
 
@@ -71,8 +71,8 @@ def read_annotations(folder: Path) -> Annotations:
             reason="missing_annotation",
         )
     found = ", ".join(table.name for table in tables)
-    odd = (f"incomplete_annotations: of the csv files only {found}; {MAT} is used",) if found else ()
-    return Annotations(read_mat(mat), (mat,), odd)
+    warnings = (f"incomplete_annotations: of the csv files only {found}; {MAT} is used",) if found else ()
+    return Annotations(read_mat(mat), (mat,), warnings)
 
 
 def _from_csv(tables: Sequence[Path], mat: Path | None, warnings: list[str]) -> Annotations:
@@ -148,6 +148,9 @@ def read_sexes(path: Path) -> dict[str, str]:
     """``F`` or ``M`` by name of the recording (``eeg17``), from columns ``EEG file`` and ``Gender``.
 
     No other column is looked at: what experts concluded about a neonate must not reach a description.
+
+    Raises:
+        DataError: ``missing_column``.
     """
     text = path.read_bytes().decode("utf-8-sig", "replace")
     rows = list(csv.reader(io.StringIO(text, newline="")))  # free text in quotes may hold line ends

@@ -13,11 +13,14 @@ import pandas as pd
 import torch
 
 from distilclip_eeg.artefact.recipe import Network, Recipe
-from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.config.commands import BenchmarkSettings
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.corpora.edf.montage import CHBMIT_23
 from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
 from distilclip_eeg.deploy.detector import Detector
-from distilclip_eeg.signals.preprocess import SignalConfig
+from distilclip_eeg.models.contract import build_network
 
 SFREQ, SEED = 256, 0
 RECIPE = Recipe(ch_names=CHBMIT_23, classes=("bckg", "seiz"), n_times=SFREQ, signals=SignalConfig())
@@ -32,6 +35,7 @@ class Torch:
 
     @torch.inference_mode()
     def logits(self, eeg_BCT: np.ndarray) -> np.ndarray:
+        """Class logits (B, K) of windows (B, C, T)."""
         return self.net(torch.from_numpy(eeg_BCT)).numpy()
 
 
@@ -42,6 +46,7 @@ class Timed:
         self.network, self.seconds = network, 0.0
 
     def logits(self, eeg_BCT: np.ndarray) -> np.ndarray:
+        """The network's own answer, (B, K)."""
         start = time.perf_counter()
         answer = self.network.logits(eeg_BCT)
         self.seconds += time.perf_counter() - start
@@ -52,6 +57,7 @@ class Silent:
     """A network that costs nothing."""
 
     def logits(self, eeg_BCT: np.ndarray) -> np.ndarray:
+        """Zeros for two classes, (B, 2)."""
         return np.zeros((len(eeg_BCT), 2), np.float32)
 
 
@@ -110,24 +116,25 @@ def seconds_of(path: Path, network: Network, rounds: int, batch_size: int) -> pd
     return pd.DataFrame(rows, columns=["windows", "whole", "bare", "ratio", "within"])
 
 
-def benchmark(config: dict) -> Iterator[str]:
+def benchmark(settings: BenchmarkSettings) -> Iterator[str]:
     """Both measurements, a line each."""
     sizes = {"n_chans": len(CHBMIT_23), "n_times": SFREQ, "sfreq": float(SFREQ), "n_outputs": 2}
     torch.manual_seed(SEED)
-    network = Torch(build(load("train", [f"model={config['net']}"])["model"]["net"], **sizes))
+    model = load(TrainSettings, [f"model={settings.net}"]).model
+    network = Torch(build_network(model, sizes))
     with tempfile.TemporaryDirectory() as folder:
-        path = write_long(Path(folder) / "long.edf", config["minutes"])
-        table = seconds_of(path, network, config["rounds"], config["batch_size"])
+        path = write_long(Path(folder) / "long.edf", settings.minutes)
+        table = seconds_of(path, network, settings.rounds, settings.batch_size)
         took = table.median()
         yield (
-            f"{config['net']}, {config['minutes']} min of {len(CHBMIT_23)} channels, "
-            f"{took['windows']:.0f} windows, batches of {config['batch_size']}, {config['rounds']} rounds in "
+            f"{settings.net}, {settings.minutes} min of {len(CHBMIT_23)} channels, "
+            f"{took['windows']:.0f} windows, batches of {settings.batch_size}, {settings.rounds} rounds in "
             f"turns, medians: file to events {took['whole']:.2f} s, bare network {took['bare']:.2f} s, ratio "
             f"{took['ratio']:.3f} ({table['ratio'].min():.3f} to {table['ratio'].max():.3f}); whole run to "
             f"the network's part of it {took['within']:.3f} ({table['within'].min():.3f} to "
             f"{table['within'].max():.3f})"
         )
-        for hours in config["hours"]:
+        for hours in settings.hours:
             write_long(path, 60 * hours)
             before, peak = memory_of(path)
             size = path.stat().st_size / 2**20

@@ -13,6 +13,7 @@ from typing import Protocol
 import mne
 import numpy as np
 
+from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.corpora.edf.fields import edf_error
 from distilclip_eeg.corpora.edf.header import map_records, read_header
 from distilclip_eeg.corpora.edf.montage import Montage, montage_warnings, plan_channels, printable
@@ -21,7 +22,7 @@ from distilclip_eeg.corpora.edf.reader import compare_copies, decode, scaling
 from distilclip_eeg.corpora.edf.rereference import arrange
 from distilclip_eeg.deploy.filters import BLOCK_S, Causal, zero_phase_blocks
 from distilclip_eeg.schema import ConfigError, Piece, SkipRecording
-from distilclip_eeg.signals.preprocess import SignalConfig, clip, ratio, zero_phase
+from distilclip_eeg.signals.preprocess import clip, ratio, zero_phase
 
 MICRO = np.float32(1e6)
 EDGE_S = 20.0
@@ -72,6 +73,12 @@ class EdfSource:
         self.warnings = self.header.warnings
 
     def choose(self, picks: Sequence[int]) -> None:
+        """Which signals ``read`` gives; sets rate, pieces and warnings, which depend on them.
+
+        Raises:
+            SkipRecording: ``mixed_eeg_rates``.
+            DataError: a signal that cannot be scaled.
+        """
         header, self.picks = self.header, picks
         self.table, self.sfreq, odd = scaling(self.path, header, picks)
         if len(rates := sorted({header.sfreqs[index] for index in picks})) > 1:
@@ -86,6 +93,7 @@ class EdfSource:
         self.warnings = (*header.warnings, *odd, *compare_copies(self.path, header, picks))
 
     def read(self, piece: int, start: int, stop: int) -> np.ndarray:
+        """Volts of the chosen signals, (S, stop - start) float32; whole records are read and cut."""
         first = self.header.stretches[piece][0]
         low, high = start // self.per_record, -(-stop // self.per_record)
         raw = map_records(self.path, self.header)[first + low : first + high]
@@ -93,6 +101,7 @@ class EdfSource:
         return volts_ST[:, start - low * self.per_record : stop - low * self.per_record]
 
     def rails(self) -> np.ndarray:
+        """Lowest and highest volts that each chosen signal can hold, (S, 2), by the header's digital ends."""
         ends = [[digital * gain + offset for digital in ends] for gain, offset, *ends in self.table]
         return np.array(ends, np.float32)
 
@@ -105,7 +114,7 @@ class RawSource:
     def __init__(self, raw: mne.io.BaseRaw):
         self.raw, self.name = raw, "mne.io.Raw"
         self.labels, self.sfreq = tuple(raw.ch_names), float(raw.info["sfreq"])
-        self.warnings = ()
+        self.warnings: tuple[str, ...] = ()
         edges = [0]
         for note in raw.annotations:
             if note["description"] == SKIPPED:
@@ -117,15 +126,18 @@ class RawSource:
         self.pieces = tuple((a / self.sfreq, b - a) for a, b in self.stretches)
 
     def choose(self, picks: Sequence[int]) -> None:
+        """Which signals ``read`` gives."""
         self.picks = list(picks)
 
     def read(self, piece: int, start: int, stop: int) -> np.ndarray:
+        """Volts of the chosen signals, (S, stop - start) float32."""
         first = self.stretches[piece][0]
         distinct, place = np.unique(self.picks, return_inverse=True)  # mne wants each once, in order
         volts = self.raw.get_data(distinct, first + start, first + stop, verbose="error")
         return volts[place].astype(np.float32)
 
     def rails(self) -> np.ndarray:
+        """NaN, (S, 2): an mne object does not tell what its signals could hold."""
         return np.full((len(self.picks), 2), np.nan, np.float32)
 
 

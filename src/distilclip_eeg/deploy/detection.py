@@ -6,8 +6,9 @@ from functools import cached_property
 import mne
 import numpy as np
 
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.schema import Event
-from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, events_from_probability
+from distilclip_eeg.scoring.events.detect import Trace, events_from_probability
 from distilclip_eeg.scoring.events.spans import Track, intersection
 
 SEIZURE = "seiz"
@@ -58,7 +59,7 @@ class Detection:
 
     @property
     def confidence_E(self) -> np.ndarray:
-        """Mean probability of the windows that lie in each event."""
+        """Mean probability of the windows that lie in each event, (E,)."""
         start_N = self.trace.start_s_N
         end_N = start_N + self.trace.length_s
         found = []
@@ -69,7 +70,7 @@ class Detection:
 
     @property
     def gaps_G2(self) -> np.ndarray:
-        """Stretches without data between those with."""
+        """Stretches without data between those with, (G, 2) seconds."""
         ends = np.column_stack([self.recorded_P2[:-1, 1], self.recorded_P2[1:, 0]])
         return intersection(ends[ends[:, 1] > ends[:, 0]], np.array([[0.0, self.span_s]]))
 

@@ -7,6 +7,7 @@ import mne
 import numpy as np
 
 from distilclip_eeg.artefact.recipe import AGES, Network, Recipe, ictal
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.corpora.edf.montage import Montage, canonical, montage_of
 from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource, Source
 from distilclip_eeg.deploy.detection import EXCERPT_S, Detection, Excerpt
@@ -15,7 +16,7 @@ from distilclip_eeg.deploy.live import Alarm, Stream
 from distilclip_eeg.deploy.windows import Windows, hop_samples
 from distilclip_eeg.progress import Ticker
 from distilclip_eeg.schema import ConfigError, DataError, SkipRecording, check_choice
-from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, smooth
+from distilclip_eeg.scoring.events.detect import Trace, smooth
 
 CHANNELS = {"strict": "skip", "zero": "zero", "interpolate": "interpolate"}
 """What to do with channels that a recording lacks, and what the montage calls it."""
@@ -111,13 +112,23 @@ class Detector:
         )
 
     def push(self, chunk_CT: np.ndarray) -> list[Alarm]:
-        """Live use: alarms that these volts (C, T) raise; begins a recording where none is under way."""
+        """Live use: alarms that these volts (C, T) raise; begins a recording where none is under way.
+
+        Raises:
+            ConfigError, DataError: as :meth:`start`; also ``wrong_shape`` and ``not_finite``.
+        """
         if self.stream is None:
             self.start()
+        assert self.stream is not None  # start has made it
         return self.stream.push(chunk_CT)
 
     def finish(self) -> tuple[Detection, list[Alarm]]:
-        """End the live recording: all of it, and the alarms that were still waiting for what comes next."""
+        """End the live recording: all of it, and the alarms that were still waiting for what comes next.
+
+        Raises:
+            ConfigError: none is under way.
+            DataError: ``too_short``, less than a window has come.
+        """
         if self.stream is None:
             raise ConfigError("finish: no live recording is under way. Push chunks first.")
         stream, self.stream = self.stream, None
@@ -231,7 +242,11 @@ def montage_for(recipe: Recipe, missing: str) -> Montage:
 
 
 def check_ages(recipe: Recipe, ages: str | None) -> str | None:
-    """Refuse a group that the model was not trained on."""
+    """The age group as given, unless the model was not trained on it.
+
+    Raises:
+        ConfigError: it was trained on another, or ``ages`` is unknown.
+    """
     check_choice("ages", ages, (None, *AGES, ANY))
     if ages in (None, ANY, "unknown") or recipe.ages == "unknown" or fits(ages, recipe.ages):
         return ages

@@ -35,7 +35,12 @@ def open_network(folder: Folder, engine: str = "auto", precision: str = "auto") 
 
 
 def open_onnx(folder: Folder, precision: str) -> "OnnxNetwork":
-    """The network of its ONNX file of this precision, or of the default one."""
+    """The network of its ONNX file of this precision, or of the default one.
+
+    Raises:
+        ConfigError: onnxruntime is not installed.
+        DataError: ``no_onnx``, ``bad_onnx``, ``wrong_shape``, or the file is damaged.
+    """
     key, value = ("default", True) if precision == "auto" else ("precision", precision)
     found = [named for named in folder.about["onnx"] if named[key] == value]
     if not found:
@@ -61,6 +66,10 @@ class OnnxNetwork:
     Args:
         body: an ONNX file.
         where: what an error calls it.
+
+    Raises:
+        ConfigError: ``no_onnxruntime``.
+        DataError: ``bad_onnx``.
     """
 
     def __init__(self, body: bytes, where: str):
@@ -89,6 +98,7 @@ class OnnxNetwork:
 
 
 def has_torch() -> bool:
+    """Whether torch is installed and can be imported."""
     try:
         import torch  # noqa: F401
     except ImportError:

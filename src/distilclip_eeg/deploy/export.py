@@ -6,13 +6,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from torch import nn
 
 from distilclip_eeg.artefact.folder import CARD, TABLE, Folder, check_output, entry, write_folder
 from distilclip_eeg.artefact.recipe import Recipe
-from distilclip_eeg.config.compose import read
+from distilclip_eeg.config.data import HERE, Places
+from distilclip_eeg.config.detection import DetectConfig
+from distilclip_eeg.config.experiment import RunSettings
+from distilclip_eeg.config.learning import Learning
+from distilclip_eeg.config.rules import plain
 from distilclip_eeg.deploy.card import card
 from distilclip_eeg.deploy.final import Final, train_final
 from distilclip_eeg.deploy.networks import pack_text, save_state, together, weight_names
@@ -20,16 +25,14 @@ from distilclip_eeg.deploy.onnx import check_installed, to_onnx
 from distilclip_eeg.deploy.onnx import page as onnx_page
 from distilclip_eeg.deploy.text_side import TextSide
 from distilclip_eeg.models.weights import load_network
-from distilclip_eeg.report.event_tables import GRID, WHOLE, parts, references, watched
 from distilclip_eeg.runs import Run, provenance, read_json
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.calibration import best_threshold, ictal_score
-from distilclip_eeg.scoring.events.detect import DetectConfig
-from distilclip_eeg.signals.preprocess import SignalConfig
+from distilclip_eeg.scoring.event_scores import GRID, WHOLE, parts, references, watched
 from distilclip_eeg.text.tokenizer import save_tokenizer
 from distilclip_eeg.training import traces
 from distilclip_eeg.training.data import Data, reopen, test_rows
-from distilclip_eeg.training.pipeline import frozen_teacher, uses_text
+from distilclip_eeg.training.pipeline import frozen_teacher
 
 AGE_GROUPS = {
     "neonate": "neonate",
@@ -39,6 +42,8 @@ AGE_GROUPS = {
 """``Recipe.ages`` of an age band."""
 HOP_S = 1.0
 """Seconds from one window to the next where a threshold is chosen, as ``detect.py`` has it by default."""
+Weights = Literal["final", "ensemble"] | int
+"""Which networks of a run: one trained on all data, those of all folds, or that of one fold."""
 LEAST = 1e-6
 """A threshold is above 0."""
 
@@ -66,7 +71,12 @@ class Chosen:
 
 
 def export(
-    run: Run, weights: str | int, output: Path | None, *, onnx: bool = True, device: str = "auto", **where
+    run: Run,
+    weights: Weights = "final",
+    output: Path | None = None,
+    places: Places = HERE,
+    *,
+    onnx: bool = True,
 ) -> Folder:
     """Write the folder, whole or not at all.
 
@@ -74,7 +84,7 @@ def export(
         weights: ``final``, ``ensemble``, or the number of a fold.
         output: None: ``export`` in the run's folder.
         onnx: with ONNX files, checked against torch and measured (``deploy.onnx``).
-        where: ``n_jobs``, and ``dataset`` and ``store``: where these folders are now, if they have moved.
+        places: where data and store are now, and what may be used.
 
     Raises:
         ConfigError: there is no such fold, or the run has no network that could stand alone.
@@ -85,11 +95,11 @@ def export(
     check_run(run, weights)
     if onnx:
         check_installed()
-    config, data = reopen(run, device=device, **where)
-    chosen = choose(run, weights, config, data)
+    settings, data = reopen(run, places)
+    chosen = choose(run, weights, settings, data)
     nets = chosen.networks()
     files = dict(zip(weight_names(len(nets)), map(save_state, nets), strict=True))
-    threshold, chosen_on = threshold_of(run, chosen.folds, device=device, **where)
+    threshold, chosen_on = threshold_of(run, chosen.folds, places)
     recipe = Recipe(
         ch_names=data.store.ch_names,
         classes=data.store.classes,
@@ -98,14 +108,14 @@ def export(
         detect=DetectConfig(threshold=threshold),
         ages=ages_of(data, chosen.seen),
     )
-    text, text_files = pack_text(text_side(config, data, chosen))
+    text, text_files = pack_text(text_side(settings.learning, data, chosen))
     net = read_json(chosen.holder.fold(chosen.members[0]) / "model.json")["net"]
     about = {
         "recipe": recipe.as_json(),
-        "model": {**{key: config["model"][key] for key in ("name", "kind")}, "net": net, **data.sizes()},
+        "model": {"name": settings.model.name, "kind": settings.model.kind, "net": net, **data.sizes()},
         "weights": [entry(*item) for item in files.items()],
         "text": text,
-        "made": made_of(run, config, data, chosen) | {"threshold": chosen_on},
+        "made": made_of(run, settings, data, chosen) | {"threshold": chosen_on},
         "onnx": [],
     }
     if onnx:
@@ -129,14 +139,24 @@ def page(folder: Folder) -> str:
     return "\n".join(lines)
 
 
-def check_run(run: Run, weights: str | int) -> None:
-    """Refuse what cannot be exported, before any data are read."""
-    config, folds = run.config, run.folds_done()
-    if config["model"]["kind"] == "floor":
+def check_run(run: Run, weights: Weights) -> None:
+    """Refuse what cannot be exported, before any data are read.
+
+    Raises:
+        ConfigError: the run keeps no weights of its own, is not finished, or rests on its own recordings.
+        DataError: ``needs_text``, or a network that was changed.
+    """
+    settings, folds = run.settings, run.folds_done()
+    if settings.model.kind == "floor":
         raise ConfigError(
-            f"run={run.path}: {config['model']['name']} keeps no weights; give the run of a network."
+            f"run={run.path}: {settings.model.name} keeps no weights; give the run of a network."
         )
-    if read(SignalConfig, config["signals"], "signals").normalize == "train":
+    if settings.model.kind == "transfer":
+        raise ConfigError(
+            f"run={run.path}: scores of another run's models ({run.data['run']}), which has the networks. "
+            "Export that run."
+        )
+    if settings.signals.normalize == "train":
         raise ConfigError(
             f"run={run.path}: signals.normalize=train rests on the run's own recordings. Train with "
             "signals.normalize=recording or running to use the model on others."
@@ -152,28 +172,28 @@ def check_run(run: Run, weights: str | int) -> None:
     load_network(run.fold(folds[0]))  # refuses a head that reads text
 
 
-def choose(run: Run, weights: str | int, config: dict, data: Data) -> Chosen:
+def choose(run: Run, weights: Weights, settings: RunSettings, data: Data) -> Chosen:
     """The networks to export; the final one is trained here."""
     folds, everything = run.folds_done(), np.arange(len(data.windows))
     if weights == "final":
-        return Chosen("final", train_final(run, config, data), [0], folds, everything, None)
+        return Chosen("final", train_final(run, settings, data), [0], folds, everything, None)
     if weights == "ensemble":
         return Chosen("ensemble", run, folds, folds, everything, None)
-    seen, test = data.rows(weights, "train"), test_rows(data, weights, config["seed"])
+    seen, test = data.rows(weights, "train"), test_rows(data, weights)
     return Chosen(f"fold{weights}", run, [weights], [weights], seen, test)
 
 
-def threshold_of(run: Run, folds: list[int], **where) -> tuple[float, dict]:
+def threshold_of(run: Run, folds: list[int], places: Places) -> tuple[float, dict]:
     """The threshold with the highest macro F1 on the folds' validation parts together, and how it was made.
 
     Each part is scored by its own fold's network, which never trained on it: second by second and smoothed,
     as the detector will; or window by window, where the protocol leaves no validation recording whole.
     """
-    if run.config["split"]["name"] in WHOLE:
+    if run.settings.split.name in WHOLE:
         grid = run.path / GRID
-        usual_s = min(HOP_S, run.config["windows"]["length_s"])
+        usual_s = min(HOP_S, run.settings.windows.length_s)
         hop_s = read_json(grid)["hop_s"] if grid.exists() else usual_s
-        traces.score(run, folds, hop_s=hop_s, **where)
+        traces.score(run, folds, hop_s=hop_s, places=places)
         known, smooth_s = references(run), DetectConfig().smooth_s
         judged = [watched(parts(run, k, known)["val"], smooth_s) for k in folds]
         on = f"validation recordings, second by second and smoothed over {smooth_s:g} s"
@@ -189,7 +209,7 @@ def threshold_of(run: Run, folds: list[int], **where) -> tuple[float, dict]:
 
 
 def validated(run: Run, fold: int) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each validation window is ictal, and its probability of being so, as they were saved."""
+    """Whether each validation window is ictal, and its probability of being so, as they were saved; (N,)."""
     saved = run.predictions(fold)
     val = saved["part"] == "val"
     return (saved["label"][val] > 0).astype(int), ictal_score(saved["probability_NK"][val])
@@ -204,17 +224,17 @@ def ages_of(data: Data, rows: np.ndarray) -> str:
     return groups.pop() if len(groups) == 1 else "unknown"
 
 
-def text_side(config: dict, data: Data, chosen: Chosen) -> TextSide | None:
+def text_side(learning: Learning, data: Data, chosen: Chosen) -> TextSide | None:
     """A teacher's text encoder; an ensemble has as many spaces as members, and none that all share."""
-    if len(chosen.members) > 1 or not uses_text(config):
+    if len(chosen.members) > 1 or not learning.uses_text:
         return None
     model, bank = frozen_teacher(chosen.holder, chosen.members[0], data)
     return TextSide.of(model, save_tokenizer(bank.tokenizer))
 
 
-def made_of(run: Run, config: dict, data: Data, chosen: Chosen) -> dict:
+def made_of(run: Run, settings: RunSettings, data: Data, chosen: Chosen) -> dict:
     """How the model came about: for the card, and for whoever asks later."""
-    recorded, seen = read_json(run.path / "data.json"), data.windows.iloc[chosen.seen]
+    recorded, seen = run.data, data.windows.iloc[chosen.seen]
     people = data.metadata().iloc[chosen.seen].assign(subject=seen["subject"].to_numpy())
     people = people.drop_duplicates("subject")
     used = data.store.recordings[data.store.recordings["number"].isin(seen["recording"])]
@@ -226,11 +246,11 @@ def made_of(run: Run, config: dict, data: Data, chosen: Chosen) -> dict:
         "run": run.path.name,
         "weights": chosen.name,
         "epochs": chosen.holder.epochs if isinstance(chosen.holder, Final) else None,
-        "dataset": config["dataset"]["name"],
-        "split": config["split"]["name"],
-        "seed": config["seed"],
-        "targets": config["loss"]["targets"] if uses_text(config) else None,
-        "windows": config["windows"],
+        "dataset": settings.dataset.name,
+        "split": settings.split.name,
+        "seed": settings.seed,
+        "targets": settings.loss.targets if settings.learning.uses_text else None,
+        "windows": plain(settings.windows),
         "folds_sha256": recorded["folds_sha256"],
         "store_digest": recorded["store_digest"],
         "protocol": recorded["leak_note"],

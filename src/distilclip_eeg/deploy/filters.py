@@ -10,8 +10,8 @@ from fractions import Fraction
 import numpy as np
 from scipy import fft, signal
 
+from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.signals.preprocess import (
-    SignalConfig,
     causal_sections,
     filtered,
     fir,
@@ -83,7 +83,7 @@ class Resampler:
         self.first, self.given = 0, 0
 
     def push(self, x_CT: np.ndarray, *, last: bool = False) -> np.ndarray:
-        """The new samples that these old ones settle; all that are left where they are the last."""
+        """The new samples (C, T') that these old ones (C, T) settle; all that are left at the last."""
         up, down = self.change.numerator, self.change.denominator
         kept = x_CT if self.kept is None else np.concatenate([self.kept, x_CT], axis=1)
         end = self.first + kept.shape[1]
@@ -111,12 +111,13 @@ class Causal:
         """Seconds that a sample waits for those after it."""
 
     def push(self, uv_CT: np.ndarray, *, last: bool = False) -> np.ndarray:
-        """Filtered microvolts, float32; ``last`` tells that the piece ends here."""
+        """Filtered microvolts (C, T'), float32; ``last`` tells that the piece ends here."""
         x = uv_CT.astype(np.float64)
-        if self.states is None and x.shape[1]:
-            self.states = self._start(x)
-        for k, sos in enumerate(self.sections if x.shape[1] else ()):
-            x, self.states[k] = signal.sosfilt(sos, x, axis=1, zi=self.states[k])
+        if x.shape[1]:
+            if self.states is None:
+                self.states = self._start(x)
+            for k, sos in enumerate(self.sections):
+                x, self.states[k] = signal.sosfilt(sos, x, axis=1, zi=self.states[k])
         if self.resampler:
             x = self.resampler.push(x, last=last)
         return x.astype(np.float32)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.progress import Ticker
 from distilclip_eeg.runs import Run, read_json
 from distilclip_eeg.schema import DataError
@@ -18,6 +19,7 @@ from distilclip_eeg.signals.audit import fold_columns
 from distilclip_eeg.training import pipeline
 from distilclip_eeg.training.crossval import open_fit
 from distilclip_eeg.training.data import Data
+from distilclip_eeg.training.distillation import check_folds, distill_task, weights_of
 
 
 class Final(Run):
@@ -42,42 +44,56 @@ def everything(data: Data) -> Data:
     return replace(data, windows=windows.assign(fold0="train"))
 
 
-def train_final(run: Run, config: dict, data: Data) -> Final:
+def train_final(run: Run, settings: RunSettings, data: Data) -> Final:
     """Train the final model of a finished run, or find it trained; a student's after its teacher's.
 
     Args:
-        config: the run's, with the places where data and store are now.
+        settings: the run's, with the places where data and store are now.
         data: the run's.
 
     Raises:
         DataError: the teacher of a student is not there any more, or was trained again since.
     """
-    final, whole = Final(run.path), everything(data)
-    if "distill" in config:
-        teacher = find_teacher(run, config, data)
-        places = {key: config[key] for key in ("dataset", "store", "device", "n_jobs")}
-        make_task = pipeline.distill_task(config, whole, train_final(teacher, teacher.config | places, data))
+    final, whole, learning = Final(run.path), everything(data), settings.learning
+    if learning.distill is not None:
+        teacher = find_teacher(run, settings.teacher, data)
+        theirs = replace(
+            teacher.settings,
+            dataset=settings.dataset,
+            store=settings.store,
+            device=settings.device,
+            n_jobs=settings.n_jobs,
+        )
+        make_task = distill_task(learning, whole, train_final(teacher, theirs, data))
     else:
-        make_task = pipeline.train_task(config, whole)
-    config = {**config, "trainer": config["trainer"] | {"epochs": final.epochs, "patience": None}}
+        make_task = pipeline.train_task(learning, whole)
+    trainer = replace(learning.trainer, epochs=final.epochs, patience=None)
+    learning = replace(learning, trainer=trainer)
     with Ticker(0, f"{run.path.name}, final model") as ticker:
-        fit, save = open_fit(config, whole, final.fold(0), 0, make_task, tick=ticker.advance)
+        fit, save = open_fit(learning, whole, final.fold(0), 0, make_task, tick=ticker.advance)
         ticker.expect(fit.total_steps - fit.step)
         save(final.fold(0), fit.run())
     return final
 
 
-def find_teacher(run: Run, config: dict, data: Data) -> Run:
-    """The finished run that a student was distilled from, unchanged since."""
-    made = read_json(run.path / "data.json")["teacher"]
-    places = (run.path.parent / made["run"], Path(config["teacher"]))
+def find_teacher(run: Run, told: str | None, data: Data) -> Run:
+    """The finished run that a student was distilled from, unchanged since.
+
+    Args:
+        told: where the student's command found it.
+
+    Raises:
+        DataError: ``teacher_changed``, or ``folds_differ``.
+    """
+    made = run.data["teacher"]
+    places = (run.path.parent / made["run"], Path(told or made["run"]))
     found = [Run(path) for path in places if (path / "metrics.json").exists()]
-    if not found or pipeline.weights_of(found[0]) != made["weights_sha256"]:
+    if not found or weights_of(found[0]) != made["weights_sha256"]:
         state = "was trained again since" if found else "is not there any more"
         raise DataError(
             f"{run.path}: its teacher {made['run']} {state}, and a final student needs it. Distil again, or "
             "export a fold: weights=0.",
             reason="teacher_changed",
         )
-    pipeline.check_folds(data, found[0])
+    check_folds(data, found[0])
     return found[0]

@@ -130,7 +130,8 @@ def moments(index: Index, score_N: np.ndarray, n: int, margin: float = 0.05) -> 
     recording_N = index.windows["recording"].to_numpy()
     joins_N = np.diff(start_s_N) <= index.length_s + 1e-6
     joins_N &= (np.diff(start_s_N) > 0) & (recording_N[1:] == recording_N[:-1])
-    free_N, rows = np.ones(len(score_N), dtype=bool), []
+    free_N = np.ones(len(score_N), dtype=bool)
+    rows: list[dict[str, object]] = []
     for best in np.argsort(-score_N, kind="stable"):
         if len(rows) == n:
             break

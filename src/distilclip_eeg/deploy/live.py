@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.corpora.edf.montage import Montage, plan_channels
 from distilclip_eeg.corpora.edf.rereference import arrange
 from distilclip_eeg.deploy.blocks import MICRO, check_rate
@@ -12,8 +14,8 @@ from distilclip_eeg.deploy.detection import Detection
 from distilclip_eeg.deploy.filters import Causal
 from distilclip_eeg.deploy.windows import Windows
 from distilclip_eeg.schema import DataError, Piece
-from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, smooth
-from distilclip_eeg.signals.preprocess import SignalConfig, clip
+from distilclip_eeg.scoring.events.detect import Trace, smooth
+from distilclip_eeg.signals.preprocess import clip
 
 NAME = "live"
 
@@ -53,12 +55,12 @@ class Alarms:
         seen_N = np.array(self.probability[low:])
         part = Trace(seen_N, np.arange(len(seen_N)) * self.hop_s, self.hop_s, self.length_s)
         above_N = smooth(part, self.detect.smooth_s) >= self.detect.threshold
-        found = [self.first for i in range(self.settled, stop) if above_N[i - low] and self._extend(i)]
+        begun = [self._extend(i) for i in range(self.settled, stop) if above_N[i - low]]
         self.settled = stop
-        return found
+        return [first for first in begun if first is not None]
 
-    def _extend(self, window: int) -> bool:
-        """Add a window above the threshold; whether its event is long enough only now."""
+    def _extend(self, window: int) -> int | None:
+        """Add a window above the threshold; the first one of its event where that is long enough only now."""
         between_s = self.length_s - self.hop_s
         gap_s = (window - self.last) * self.hop_s - between_s
         if self.first is None or (gap_s > 1e-9 and gap_s > self.detect.merge_gap_s - 1e-9):
@@ -66,9 +68,9 @@ class Alarms:
         self.last = window + 1
         event_s = (self.last - self.first) * self.hop_s + between_s
         if self.raised or event_s < self.detect.min_duration_s - 1e-9:
-            return False
+            return None
         self.raised = True
-        return True
+        return self.first
 
 
 class Stream:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -13,12 +14,14 @@ from torch import Tensor, nn
 
 from distilclip_eeg.artefact.folder import CARD, PATTERNS, Folder, entry, load_folder, write_folder
 from distilclip_eeg.artefact.recipe import Recipe
-from distilclip_eeg.config.compose import build
+from distilclip_eeg.config.component import Component
 from distilclip_eeg.deploy.text_side import TextSide
+from distilclip_eeg.models.contract import Encoder, with_classifier
 from distilclip_eeg.models.weights import SIZES
 from distilclip_eeg.schema import ConfigError, DataError
 
 CHANGED = "\n**The weights were changed after the export: no score on this page belongs to them.**\n"
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class Ensemble(nn.Module):
@@ -86,7 +89,9 @@ class DistilCLIPEEG(nn.Module):
         model = folder.about["model"]
         nets = [
             filled(
-                lambda: build(model["net"], **{k: model[k] for k in SIZES}),
+                lambda: with_classifier(
+                    Component.of(model["net"], "model.net"), {k: model[k] for k in SIZES}
+                ),
                 folder.read(named),
                 folder.path / named["file"],
             )
@@ -138,7 +143,7 @@ class DistilCLIPEEG(nn.Module):
                 "Export one teacher: weights=final.",
                 reason="no_features",
             )
-        return unit(self.net.encode(self.placed(eeg_BCT)))
+        return unit(cast(Encoder, self.net).encode(self.placed(eeg_BCT)))
 
     @torch.inference_mode()
     def encode_text(self, sentences: Sequence[str]) -> np.ndarray:
@@ -156,7 +161,7 @@ class DistilCLIPEEG(nn.Module):
         return unit(self.text.encode(sentences))
 
     def placed(self, eeg_BCT: np.ndarray) -> Tensor:
-        """Windows on the network's device."""
+        """Windows (B, C, T) on the network's device, float32."""
         device = next(self.net.parameters()).device
         return torch.as_tensor(np.ascontiguousarray(eeg_BCT, dtype=np.float32), device=device)
 
@@ -185,7 +190,7 @@ def save_state(module: nn.Module) -> bytes:
     return save({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()})
 
 
-def filled(make: Callable[[], nn.Module], body: bytes, where: Path) -> nn.Module:
+def filled(make: Callable[[], Net], body: bytes, where: Path) -> Net:
     """What ``make`` builds, holding exactly the tensors of a safetensors file; nothing is allocated before
     their names and shapes are known to fit.
 
@@ -215,5 +220,5 @@ def filled(make: Callable[[], nn.Module], body: bytes, where: Path) -> nn.Module
 
 
 def unit(features: Tensor) -> np.ndarray:
-    """Rows at length one."""
+    """Rows (B, E) at length one."""
     return nn.functional.normalize(features.float(), dim=-1).cpu().numpy()

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -32,6 +33,9 @@ from distilclip_eeg.scoring.metrics import window_metrics
 from distilclip_eeg.training.data import Data
 from distilclip_eeg.training.loaders import WindowSource
 
+if TYPE_CHECKING:  # an extra
+    from onnx import ModelProto
+
 PARITY, PARITY_WINDOWS = 1e-5, 256
 """Largest difference of a probability from torch's that fp32 may have, and windows that are asked."""
 MOST_POINTS, LEAST_WINDOWS = 0.2, 5000
@@ -42,7 +46,11 @@ EXTRA = "onnx=true needs {}: pip install 'distilclip-eeg[export]', or set onnx=f
 
 
 def check_installed() -> None:
-    """Refuse before any work where the extra is lacking."""
+    """Refuse before any work where the extra is lacking.
+
+    Raises:
+        ConfigError: ``no_onnx``.
+    """
     for name in ("onnx", "onnxscript", "onnxruntime"):
         try:
             __import__(name)
@@ -116,17 +124,19 @@ def exported(net: nn.Module, sizes: dict) -> bytes:
                 verbose=False,
             )
     except Exception as error:  # torch raises many kinds, several pages long
-        while error.__cause__ is not None:
-            error = error.__cause__
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
         raise DataError(
-            f"ONNX: {type(net).__name__} cannot be exported ({' '.join(str(error).split())[:200]}). "
+            f"ONNX: {type(net).__name__} cannot be exported ({' '.join(str(cause).split())[:200]}). "
             "Set onnx=false.",
             reason="no_operator",
-        ) from error
+        ) from cause
+    assert program is not None  # the exporter gives it back with dynamo=True
     return bare(program.model_proto).SerializeToString(deterministic=True)
 
 
-def bare(model):
+def bare(model: "ModelProto") -> "ModelProto":
     """An ``onnx.ModelProto`` without the exporter's remarks: they name the files of this machine."""
     graphs = [model.graph]
     model.ClearField("metadata_props")
@@ -174,6 +184,8 @@ def quantised(fp32: bytes) -> bytes:
 
 
 def torch_logits(net: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
+    """A network in eval mode as what answers windows (B, C, T) float32 with class logits (B, K)."""
+
     @torch.inference_mode()
     def logits(eeg_BCT: np.ndarray) -> np.ndarray:
         return net(torch.from_numpy(eeg_BCT)).numpy()
@@ -189,7 +201,11 @@ def probabilities(logits: Callable, source: WindowSource, rows: np.ndarray) -> n
 
 
 def check_parity(engines: dict[str, Callable], source: WindowSource, rows: np.ndarray) -> None:
-    """Refuse an fp32 file that answers otherwise than torch, in a batch or one window at a time."""
+    """Refuse an fp32 file that answers otherwise than torch, in a batch or one window at a time.
+
+    Raises:
+        DataError: ``parity``.
+    """
     want_NK = probabilities(engines["torch"], source, rows)
     one_by_one = np.split(rows[:8], len(rows[:8]))
     alone = np.concatenate([probabilities(engines["fp32"], source, row) for row in one_by_one])
@@ -221,6 +237,7 @@ def measure(engines: dict[str, Callable], source: WindowSource, rows: np.ndarray
 
 
 def finite(value: float) -> float | None:
+    """The value, or None where it is no number, which JSON has no word for."""
     return value if np.isfinite(value) else None
 
 
@@ -248,7 +265,7 @@ def speed(engines: dict[str, Callable], sizes: dict) -> dict:
     """Milliseconds for one window (p50, p99) and windows a second in batches of 64, taken in turns."""
     rng = np.random.default_rng(0)
     eeg_BCT = rng.normal(size=(64, sizes["n_chans"], sizes["n_times"])).astype(np.float32)
-    times = {name: ([], []) for name in engines}
+    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in engines}
     for repeat in range(SINGLE):
         for name, logits in engines.items():
             times[name][0].append(seconds(logits, eeg_BCT[:1]))
@@ -266,6 +283,7 @@ def speed(engines: dict[str, Callable], sizes: dict) -> dict:
 
 
 def seconds(logits: Callable, eeg_BCT: np.ndarray) -> float:
+    """Wall time of one answer to windows (B, C, T)."""
     start = time.perf_counter()
     logits(eeg_BCT)
     return time.perf_counter() - start

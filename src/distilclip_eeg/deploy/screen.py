@@ -9,9 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from distilclip_eeg.artefact.folder import Folder, load_folder
 from distilclip_eeg.artefact.recipe import Network
+from distilclip_eeg.config.commands import DetectSettings
+from distilclip_eeg.config.rules import plain
 from distilclip_eeg.corpora.bids_files import entity, read_participants
 from distilclip_eeg.corpora.edf.fields import start_time
 from distilclip_eeg.corpora.edf.montage import printable
@@ -28,6 +31,7 @@ USED = ("hop_s", "channels", "ages", "engine", "precision", "figure", "dates")
 """Settings that change what is written."""
 MOST_WORDS = 100
 """Of a reason, in the table; the line above it says all."""
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ class Item:
     age_band: str = ""
 
 
-def screen(config: dict) -> int:
-    """Score every recording of ``configs/detect.yaml: input``, print a line for each and a table.
+def screen(settings: DetectSettings) -> int:
+    """Score every recording of ``input``, print a line for each and a table.
 
     Returns:
         How many could not be used.
@@ -50,16 +54,16 @@ def screen(config: dict) -> int:
         ConfigError: a wrong setting.
         DataError: ``nothing_usable``, or what is wrong with the only file or the model.
     """
-    folder, output = load_folder(config["weights"]), Path(config["output"])
-    items = find(Path(config["input"]))
+    folder, output = load_folder(settings.weights), Path(settings.output)
+    items = find(Path(settings.input))
     check_output(output)
-    detector = detector_of(folder, config)
-    about, rows, failed = about_of(folder, detector, config), [HEAD], []
+    detector = detector_of(folder, settings)
+    about, rows, failed = about_of(folder, detector, settings), [HEAD], []
     for number, item in enumerate(items, start=1):
         said = printable(item.name.as_posix())
         start = f"{number}/{len(items)} {said}:"
         try:
-            record, fresh = score(detector, item, output, about, config)
+            record, fresh = score(detector, item, output, about, settings)
         except (DataError, OSError) as error:
             failed.append(error)
             rows.append((said, "-", "-", getattr(error, "reason", "unreadable")))
@@ -74,7 +78,7 @@ def screen(config: dict) -> int:
         if len(items) == 1 and isinstance(failed[0], DataError):
             raise failed[0]
         raise DataError(
-            f"{config['input']}: none of {len(items)} recordings can be used. First: {failed[0]}",
+            f"{settings.input}: none of {len(items)} recordings can be used. First: {failed[0]}",
             reason="nothing_usable",
         )
     print(f"\n{table(rows)}")
@@ -82,27 +86,29 @@ def screen(config: dict) -> int:
         print(f"{len(failed)} of {len(items)} failed")
         print("next: mend those and give the same command; the others are not repeated")
     else:
-        look = f"look at the figures in {output}, or " if config["figure"] else ""
+        look = f"look at the figures in {output}, or " if settings.figure else ""
         print(f"next: {look}score the events with timescoring (SzCORE)")
     return len(failed)
 
 
-def detector_of(folder: Folder, config: dict) -> Detector:
+def detector_of(folder: Folder, settings: DetectSettings) -> Detector:
     """The folder's model with the settings of the command line."""
-    network = place(open_network(folder, config["engine"], config["precision"]), config["device"])
-    given = {key: value for key, value in config["detect"].items() if value is not None}
+    network = place(open_network(folder, settings.engine, settings.precision), settings.device)
+    given = {key: value for key, value in plain(settings.detect).items() if value is not None}
     return Detector(
         folder.recipe,
         network,
-        config["hop_s"],
+        settings.hop_s,
         replace(folder.recipe.detect, **given),
-        channels=config["channels"],
-        ages=config["ages"],
-        batch_size=config["batch_size"],
+        channels=settings.channels,
+        ages=settings.ages,
+        batch_size=settings.batch_size,
     )
 
 
-def score(detector: Detector, item: Item, output: Path, about: dict, config: dict) -> tuple[dict, bool]:
+def score(
+    detector: Detector, item: Item, output: Path, about: dict, settings: DetectSettings
+) -> tuple[dict, bool]:
     """One recording's record, and whether it was made now."""
     folder, stem = output / item.name.parent, item.name.name
     path = folder / f"{stem}{RECORD}"
@@ -112,14 +118,14 @@ def score(detector: Detector, item: Item, output: Path, about: dict, config: dic
     if same and all((folder / name).is_file() for name in record["files"]):
         return record, False
     found = detector.file(item.path, item.age_band)
-    start = start_time(item.path) if config["dates"] else None
-    write_detection(found, folder, stem, about, figure=config["figure"], start=start)
+    start = start_time(item.path) if settings.dates else None
+    write_detection(found, folder, stem, about, figure=settings.figure, start=start)
     return read_json(path), True
 
 
-def about_of(folder: Folder, detector: Detector, config: dict) -> dict:
+def about_of(folder: Folder, detector: Detector, settings: DetectSettings) -> dict:
     """Which model, in which way; what a record keeps, and what tells whether it still holds."""
-    used = {key: config[key] for key in USED}
+    used = {key: getattr(settings, key) for key in USED}
     return {
         "model": {"name": folder.about["model"]["name"], "sha256": folder.about["sha256"]},
         "settings": used | {"detect": asdict(detector.detect)},
@@ -131,8 +137,12 @@ def key_of(values: object) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
-def place(network: Network, device: str) -> Network:
-    """A network on its device; onnxruntime's stays on the CPU."""
+def place(network: AnyNetwork, device: str) -> AnyNetwork:
+    """A network on its device; onnxruntime's stays on the CPU.
+
+    Raises:
+        ConfigError: ``device`` is unknown, or there is no GPU for this network.
+    """
     check_choice("device", device, ("auto", "cpu", "cuda"))
     if isinstance(network, OnnxNetwork):
         if device == "cuda":
@@ -142,6 +152,7 @@ def place(network: Network, device: str) -> Network:
 
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device=cuda: torch finds no GPU. Set device=cpu.")
+    assert isinstance(network, torch.nn.Module)  # every network that is not onnxruntime's
     return network.to("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -178,6 +189,11 @@ def names_of(root: Path, paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def check_output(output: Path) -> None:
+    """Refuse an output that is no folder.
+
+    Raises:
+        ConfigError: a file is there.
+    """
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output}: a file is there. Give a folder.")
 

@@ -5,15 +5,17 @@ description of a window takes part. Features are kept in an index, so that the n
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
 from distilclip_eeg.artefact.folder import load_folder
+from distilclip_eeg.config.commands import SearchSettings
 from distilclip_eeg.corpora.edf.montage import printable
 from distilclip_eeg.deploy.blocks import EdfSource
 from distilclip_eeg.deploy.detector import Detector
@@ -21,7 +23,7 @@ from distilclip_eeg.deploy.index import FILE, Index, moments
 from distilclip_eeg.deploy.networks import DistilCLIPEEG
 from distilclip_eeg.deploy.screen import Item, find, key_of, place
 from distilclip_eeg.report.moments import Moment, moments_png
-from distilclip_eeg.runs import write_atomic
+from distilclip_eeg.runs import write_atomic, write_csv
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals.store import fingerprint
 
@@ -43,8 +45,11 @@ class Search:
     detector: Detector
 
     @classmethod
-    def open(cls, weights: str, device: str, **detector) -> "Search":
+    def open(cls, weights: str, device: str, **detector: Any) -> "Search":
         """From an exported folder.
+
+        Args:
+            detector: settings of the ``Detector``.
 
         Raises:
             ConfigError: the model has no space shared with text.
@@ -125,6 +130,7 @@ class Search:
         The softmax of ``logit_scale`` times the cosines (CLIP, Radford et al. 2021): of these texts alone, so
         one of them should say what the others do not.
         """
+        assert self.model.text is not None  # ``open`` refuses a model without
         scale = float(self.model.text.logit_scale.detach().exp())
         similarity_KN = index.similarity(self.model.encode_text(texts))
         probability_NK = softmax(scale * similarity_KN.T, axis=1)
@@ -142,28 +148,28 @@ def rank(index: Index, queries: dict[str, np.ndarray], n: int, margin: float) ->
     return pd.concat(tables, ignore_index=True)
 
 
-def search(config: dict) -> pd.DataFrame:
-    """Do what ``configs/search.yaml`` says; tables, index and figure go to ``output``.
+def search(asked: SearchSettings) -> pd.DataFrame:
+    """Answer what is asked; tables, index and figure go to ``output``.
 
     Raises:
         ConfigError: nothing is asked, or the model has no text side.
         DataError: no recording can be used, or an index is damaged.
     """
-    texts, like, classes = (listed(config[key]) for key in ("query", "like", "class_texts"))
+    texts, like, classes = (listed(value) for value in (asked.query, asked.like, asked.class_texts))
     if not (texts or like or classes):
         raise ConfigError(
             "nothing is asked: give query='rhythmic theta', like=RECORDING@SECONDS, or class_texts=[…]."
         )
     if len(classes) == 1:
         raise ConfigError(f"class_texts={classes}: one text has nothing to be told from. Give two or more.")
-    settings = {key: config[key] for key in ("hop_s", "channels", "ages", "batch_size")}
-    finder = Search.open(config["weights"], config["device"], **settings)
+    settings = {key: getattr(asked, key) for key in ("hop_s", "channels", "ages", "batch_size")}
+    finder = Search.open(asked.weights, asked.device, **settings)
     if (targets := finder.model.about["made"].get("targets")) in BY_CLASS:
         print(
             f"note: trained with loss.targets={targets}, which tells texts apart only as far as classes are. "
             "For search by words train a teacher with loss.targets=identity."
         )
-    items, output = find(Path(config["input"])), Path(config["output"])
+    items, output = find(Path(asked.input)), Path(asked.output)
     known = Index.load(output / FILE) if (output / FILE).exists() else None
     index, failed = finder.index(items, known)
     output.mkdir(parents=True, exist_ok=True)
@@ -174,16 +180,16 @@ def search(config: dict) -> pd.DataFrame:
     written = [FILE]
     if classes:
         table = finder.classify(index, classes)
-        write_atomic(output / CLASSES, table.to_csv(index=False).encode())
+        write_csv(output / CLASSES, table)
         written.append(CLASSES)
         print(pd.crosstab(table["recording"], table["nearest"]).to_string())
     found = pd.DataFrame()
     if texts or like:
-        found = rank(index, finder.queries(index, texts, like), config["top"], config["margin"])
-        write_atomic(output / TABLE, found.to_csv(index=False).encode())
+        found = rank(index, finder.queries(index, texts, like), asked.top, asked.margin)
+        write_csv(output / TABLE, found)
         written.append(TABLE)
         print(found.round({"onset_s": 2, "offset_s": 2, "similarity": 3}).to_string(index=False))
-        if config["figure"]:
+        if asked.figure:
             paths = {item.name.as_posix(): item for item in items}
             png = moments_png(found["query"].iloc[0], shown(finder.detector, found, paths))
             write_atomic(output / FIGURE, png)
@@ -207,7 +213,7 @@ def shown(detector: Detector, found: pd.DataFrame, items: dict[str, Item]) -> li
     return result
 
 
-def listed(value: str | list | None) -> list[str]:
+def listed(value: str | Iterable[str] | None) -> list[str]:
     """One text or several as a list; blank ones are no question."""
     values = [] if value is None else [value] if isinstance(value, str) else value
     return [str(text) for text in values if str(text).strip()]

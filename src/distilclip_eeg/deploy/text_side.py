@@ -26,6 +26,9 @@ class TextSide(nn.Module):
     Args:
         project: ``nn.Identity``, or the linear map to the EEG side's width.
         tokenizer: as JSON (``text.tokenizer.save_tokenizer``).
+
+    Raises:
+        DataError: ``bad_tokenizer``.
     """
 
     def __init__(self, text: BertLP, project: nn.Module, tokenizer: str):

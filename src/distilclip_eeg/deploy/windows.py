@@ -49,7 +49,8 @@ class Windows:
         self.length, self.hop, self.sfreq, self.scale, self.most = length, hop, sfreq, scale, most
         self.past = None if scale else Past(n_chans, round(MEMORY_S * sfreq))
         self.empty = np.empty((n_chans, 0), np.float32)
-        self.tail_CT, self.waiting = self.empty, []
+        self.tail_CT = self.empty
+        self.waiting: list[np.ndarray] = []
         self.begin(0.0)
 
     def begin(self, start_s: float) -> None:
@@ -87,11 +88,12 @@ class Windows:
 
     def _scale(self, number_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and SD (B, C); a flat channel has an infinite one, so that it becomes zero."""
-        if self.scale:
-            mean_BC, sd_BC = (np.tile(value, (len(number_B), 1)) for value in self.scale)
-        else:
+        if self.past:
             left = self.tail_CT.shape[1] - (number_B * self.hop + self.length)
             mean_BC, sd_BC = self.past.statistics(self.past.seen - left)
+        else:
+            assert self.scale is not None  # without a past there is a given scale
+            mean_BC, sd_BC = (np.tile(value, (len(number_B), 1)) for value in self.scale)
         mean_BC, sd_BC = mean_BC.astype(np.float32), sd_BC.astype(np.float32)
         return mean_BC, np.where(sd_BC < FLAT_UV, np.float32(np.inf), sd_BC)
 
@@ -109,6 +111,7 @@ class Past:
         """Of values and of squares, before each sample from number ``first`` on, and after the last."""
 
     def push(self, uv_CT: np.ndarray) -> None:
+        """Add the samples that come next, microvolts (C, T)."""
         uv_CT = uv_CT.astype(float)
         steps = np.concatenate([self.sums_2CT[..., -1:], np.stack([uv_CT, uv_CT**2])], axis=-1)
         self.sums_2CT = np.concatenate([self.sums_2CT, np.cumsum(steps, axis=-1)[..., 1:]], axis=-1)

@@ -106,7 +106,7 @@ def probability_parquet(found: Detection) -> bytes:
 
 
 def inside(start_N: np.ndarray, end_N: np.ndarray, events_E2: np.ndarray) -> np.ndarray:
-    """Whether each stretch lies in one of the events, which are sorted and apart."""
+    """Whether each stretch lies in one of the events (E, 2), which are sorted and apart; (N,)."""
     if not len(events_E2):
         return np.zeros(len(start_N), dtype=bool)
     event_N = np.searchsorted(events_E2[:, 0], start_N + 1e-6, side="right") - 1
@@ -114,10 +114,11 @@ def inside(start_N: np.ndarray, end_N: np.ndarray, events_E2: np.ndarray) -> np.
 
 
 def figure_png(found: Detection, title: str) -> bytes:
-    """Probability with events, and the EEG where it is highest."""
+    """Probability with events, and the EEG where it is highest, of a detection with an excerpt."""
     from distilclip_eeg.report.detection import Screened, detection_png
 
     eeg = found.excerpt
+    assert eeg is not None  # a live detection has none, and no figure is asked for it
     return detection_png(
         Screened(
             title=title,

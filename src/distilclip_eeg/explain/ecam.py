@@ -39,7 +39,7 @@ def ecam(data: Data, rows: np.ndarray, predicted_N: np.ndarray, map_NC: np.ndarr
 
 
 def window_columns(data: Data, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """What is told of each window: class, where it lies, and the corpus's own code of its person."""
+    """What is told of each window, (N,): class, where it lies, the corpus's own code of its person."""
     windows = data.windows.iloc[rows]
     return {
         "label_N": windows["label"].to_numpy(),

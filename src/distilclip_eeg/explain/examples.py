@@ -4,6 +4,7 @@ Shapes: N windows, C channels, T samples, E features, U texts.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +12,12 @@ from scipy.signal import decimate
 from scipy.special import softmax
 from sklearn.decomposition import PCA
 
+from distilclip_eeg.config.learning import Learning
 from distilclip_eeg.explain.model import FoldModel
 from distilclip_eeg.runs import Run
 from distilclip_eeg.training.data import Data
 from distilclip_eeg.training.descriptions import describe_fold
-from distilclip_eeg.training.pipeline import frozen_teacher, uses_text
+from distilclip_eeg.training.pipeline import frozen_teacher
 
 EACH = 2
 """Example windows of each class that the model got right, and of each that it got wrong."""
@@ -36,11 +38,12 @@ class Texts:
     """Of ``test_U``, in the space shared with EEG; None where model or test windows know no text."""
 
 
-def texts_of(run: Run, config: dict, data: Data, fold: int, test: np.ndarray) -> Texts:
+def texts_of(run: Run, learning: Learning, data: Data, fold: int, test: np.ndarray) -> Texts:
     """The text of every window, and what a teacher makes of those of the rows ``test``; no label in reach."""
-    if not uses_text(config):
-        told = config["text"]["source"] != "none"
-        sentence_N = np.array(describe_fold(config, data, fold)[0] if told else [""] * len(data.windows))
+    if not learning.uses_text:
+        told = learning.text.source != "none"
+        described = describe_fold(learning.text, data, fold)[0] if told else [""] * len(data.windows)
+        sentence_N = np.array(described)
         return Texts(sentence_N, np.unique(sentence_N[test]), None)
     model, bank = frozen_teacher(run, fold, data)
     text_N = bank.text_N.numpy()
@@ -55,8 +58,9 @@ def texts_of(run: Run, config: dict, data: Data, fold: int, test: np.ndarray) ->
 
 
 def draw(label_N: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """At most ``most`` positions, in order: as many of each class as the others leave room for."""
-    chosen, classes = [], [np.flatnonzero(label_N == k) for k in np.unique(label_N)]
+    """At most ``most`` positions in labels (N,), in order: as many of a class as others leave room for."""
+    chosen: list[np.ndarray] = []
+    classes = [np.flatnonzero(label_N == k) for k in np.unique(label_N)]
     for left, members in enumerate(sorted(classes, key=len)):
         room = (most - sum(map(len, chosen))) // (len(classes) - left)
         chosen.append(rng.permutation(members)[:room])
@@ -73,8 +77,8 @@ def choose(label_N: np.ndarray, predicted_N: np.ndarray, rng: np.random.Generato
 
 def examples(
     data: Data, model: FoldModel, rows: np.ndarray, logits_NK: np.ndarray, texts: Texts
-) -> tuple[dict[str, np.ndarray], dict]:
-    """``examples.npz``, the windows in microvolts, and ``examples.json``, what is known of each."""
+) -> tuple[dict[str, np.ndarray | float], dict[str, Any]]:
+    """``examples.npz``, the windows in microvolts (N, C, T), and ``examples.json``, what is known of each."""
     uv_NCT, sfreq = drawn(model.source.microvolts(rows), data.store.sfreq)
     classes, probability_NK = data.store.classes, softmax(logits_NK, axis=1)
     features = [None] * len(rows) if texts.features_UE is None else model.features(rows)
@@ -94,13 +98,17 @@ def examples(
             }
         )
     ids = np.array([record["window_id"] for record in records])
-    pictures = {"uv_NCT": uv_NCT, "sfreq": sfreq, "ch_names": np.array(data.store.ch_names)}
-    about = {"texts_compared": 0 if texts.features_UE is None else len(texts.test_U)}
+    pictures: dict[str, np.ndarray | float] = {
+        "uv_NCT": uv_NCT,
+        "sfreq": sfreq,
+        "ch_names": np.array(data.store.ch_names),
+    }
+    about: dict[str, Any] = {"texts_compared": 0 if texts.features_UE is None else len(texts.test_U)}
     return pictures | {"window_id_N": ids}, about | {"windows": records}
 
 
 def drawn(uv_NCT: np.ndarray, sfreq: float) -> tuple[np.ndarray, float]:
-    """Microvolts for a picture, float16, at a whole part of their rate, and that rate in Hz."""
+    """Microvolts (N, C, T) for a picture, float16, at a whole part of their rate, and that rate in Hz."""
     step = max(1, int(sfreq // DRAWN_HZ))
     thinner = decimate(uv_NCT, step, ftype="fir", axis=-1) if step > 1 else uv_NCT
     return thinner.astype(np.float16), sfreq / step
@@ -108,6 +116,7 @@ def drawn(uv_NCT: np.ndarray, sfreq: float) -> tuple[np.ndarray, float]:
 
 def nearest(eeg_E: np.ndarray, texts: Texts) -> list[dict]:
     """The ``NEAREST`` texts of a window by cosine similarity, the nearest first."""
+    assert texts.features_UE is not None  # asked only of windows with features
     text_UE = texts.features_UE / np.linalg.norm(texts.features_UE, axis=1, keepdims=True)
     similarity_U = text_UE @ (eeg_E / np.linalg.norm(eeg_E))
     return [

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.config.compose import build
+from distilclip_eeg.config.component import Component
 from distilclip_eeg.corpora.invented.truth import at_focus, truths
 from distilclip_eeg.corpora.synthetic import Synthetic
 from distilclip_eeg.training.data import Data
@@ -38,16 +38,18 @@ def early(data: Data, rows: np.ndarray) -> np.ndarray:
     return rows[(share_N < 1 / 3) | (seconds_N < SPREAD_S)]
 
 
-def focus_table(config: dict, data: Data, rows: np.ndarray, maps: dict[str, np.ndarray]) -> pd.DataFrame:
+def focus_table(
+    component: Component, data: Data, rows: np.ndarray, maps: dict[str, np.ndarray]
+) -> pd.DataFrame:
     """A row a method and stage that has windows: stage, method, n, share, chance, wave.
 
     Args:
-        config: of a run on the synthetic corpus with a bipolar montage.
+        component: the synthetic corpus of a run with a bipolar montage.
         rows: correctly detected windows of seizures (see ``early``).
         maps: (N, C) by method.
     """
     windows, ch_names = data.windows.iloc[rows], data.store.ch_names
-    corpus: Synthetic = build(config["dataset"]["corpus"])
+    corpus: Synthetic = component.build("corpus")
     known = truths(corpus.settings, windows["recording_name"].unique())
     length_s = data.length / data.store.sfreq
     at_NC, wave_NC = [], []

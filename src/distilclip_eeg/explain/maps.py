@@ -44,7 +44,11 @@ def methods_for(net: nn.Module) -> tuple[str, ...]:
 
 
 def check_method(net: nn.Module, method: str) -> None:
-    """Refuse a method that cannot explain ``net``."""
+    """Refuse a method that cannot explain ``net``.
+
+    Raises:
+        ConfigError: it is unknown, or ``no_electrodes``.
+    """
     check_choice("method", method, tuple(METHODS))
     if method not in methods_for(net):
         raise ConfigError(
@@ -61,10 +65,11 @@ def by_electrode(net: nn.Module) -> tuple[nn.Module, nn.Module]:
     the same function (``models.literal``).
     """
     net = copy.deepcopy(net).eval().requires_grad_(False)
-    layer = net.get_submodule(net.electrode_layer)
+    layer = net.get_submodule(str(net.electrode_layer))
     for parent in list(net.modules()):
-        if isinstance(getattr(parent, "stem", None), Stem):
-            parent.stem = LiteralStem(parent.stem)
+        stem = getattr(parent, "stem", None)
+        if isinstance(stem, Stem):
+            parent.stem = LiteralStem(stem)
     return net, layer
 
 
@@ -88,13 +93,13 @@ def logit(net: nn.Module, eeg_BCT: Tensor, target_B: Tensor) -> Tensor:
 
 
 def hires(net: nn.Module, eeg_BCT: Tensor, target_B: Tensor) -> Tensor:
-    """R(e) = sum over t of ReLU(sum over f of A dy_c/dA)."""
+    """R(e) = sum over t of ReLU(sum over f of A dy_c/dA), (B, C)."""
     activation, gradient = activation_and_gradient(net, eeg_BCT, target_B)
     return (activation * gradient).sum(1).relu().sum(-1)
 
 
 def gradcam(net: nn.Module, eeg_BCT: Tensor, target_B: Tensor) -> Tensor:
-    """Sum over t of ReLU(sum over f of A times the mean over e and t of dy_c/dA)."""
+    """Sum over t of ReLU(sum over f of A times the mean over e and t of dy_c/dA), (B, C)."""
     activation, gradient = activation_and_gradient(net, eeg_BCT, target_B)
     return (activation * gradient.mean((2, 3), keepdim=True)).sum(1).relu().sum(-1)
 
@@ -112,13 +117,13 @@ def integrated_gradients(net: nn.Module, eeg_BCT: Tensor, target_B: Tensor, step
 
 
 def ig(net: nn.Module, eeg_BCT: Tensor, target_B: Tensor) -> Tensor:
-    """Sum over t of the integrated gradients' absolute values."""
+    """Sum over t of the integrated gradients' absolute values, (B, C)."""
     return integrated_gradients(net, eeg_BCT, target_B).abs().sum(-1)
 
 
 @torch.no_grad()
 def occlusion(net: nn.Module, eeg_BCT: Tensor, target_B: Tensor) -> Tensor:
-    """y_c(x) - y_c(x with the channel at zero, which is its mean)."""
+    """y_c(x) - y_c(x with the channel at zero, which is its mean), (B, C)."""
     whole_B, lost = logit(net, eeg_BCT, target_B), []
     for channel in range(eeg_BCT.shape[1]):
         without = eeg_BCT.clone()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from distilclip_eeg.explain import faithfulness
 from distilclip_eeg.explain.maps import channel_map
+from distilclip_eeg.models.contract import Encoder
 from distilclip_eeg.training.loaders import WindowSource
 
 BATCH = 64
@@ -44,8 +46,8 @@ class FoldModel:
 
     @torch.no_grad()
     def features(self, rows: np.ndarray) -> np.ndarray:
-        """(N, E), not normalised."""
-        return self.each(rows, lambda eeg_BCT, _: self.net.encode(eeg_BCT))
+        """(N, E), not normalised, of a network that ``has_features``."""
+        return self.each(rows, lambda eeg_BCT, _: cast(Encoder, self.net).encode(eeg_BCT))
 
     def maps(self, rows: np.ndarray, target_N: np.ndarray, method: str) -> np.ndarray:
         """(N, C), not normalised; see ``maps.channel_map``."""

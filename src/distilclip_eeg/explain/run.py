@@ -14,6 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from distilclip_eeg.config.component import Component
+from distilclip_eeg.config.data import HERE, Places
+from distilclip_eeg.config.experiment import RunSettings
+from distilclip_eeg.config.learning import Learning
 from distilclip_eeg.explain import examples, faithfulness, focus
 from distilclip_eeg.explain.ecam import ecam, window_columns
 from distilclip_eeg.explain.maps import METHODS, check_method, methods_for
@@ -21,7 +25,7 @@ from distilclip_eeg.explain.model import FoldModel
 from distilclip_eeg.models import cost
 from distilclip_eeg.models.weights import ABOUT, load_network
 from distilclip_eeg.progress import track
-from distilclip_eeg.runs import Run, find_runs, read_json, write_atomic, write_json, write_npz
+from distilclip_eeg.runs import Run, find_runs, read_json, write_csv, write_json, write_npz
 from distilclip_eeg.schema import ConfigError, check_choice
 from distilclip_eeg.training import engine
 from distilclip_eeg.training.data import Data, reopen, test_rows, train_rows
@@ -55,13 +59,12 @@ class LeftOut(Exception):
     """A part that this run cannot have, and why."""
 
 
-def explain(
-    run: Run, ask: Ask, *, device: str = "auto", n_jobs: int = -1, fresh: bool = False, **roots: str | None
-) -> Path:
+def explain(run: Run, ask: Ask, places: Places = HERE, *, fresh: bool = False) -> Path:
     """Write the folder of one fold and return it; one that answers the same question already is left alone.
 
     Args:
-        roots: ``dataset`` and ``store``, as for ``data.reopen``.
+        places: where data and store are now.
+        fresh: again, although it is there.
 
     Raises:
         ConfigError: the run keeps no network, the fold is not finished, or the method does not fit.
@@ -74,14 +77,14 @@ def explain(
         return folder
     net = load_network(run.fold(ask.fold))
     check_method(net, ask.method)
-    config, data = reopen(run, n_jobs=n_jobs, **roots)
-    rows = train_rows(data, ask.fold, config["seed"])
-    where = engine.make_accelerator("fp32", device).device
+    settings, data = reopen(run, places)
+    rows = train_rows(data, ask.fold)
+    where = engine.make_accelerator("fp32", places.device).device
     model = FoldModel(net.to(where), data.source(rows), where)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     with engine.Timed() as timed:
-        left_out = write_parts(run, config, data, model, ask, scratch)
+        left_out = write_parts(run, settings, data, model, ask, scratch)
     write_json(scratch / DONE, {"asked": asked, "left_out": left_out})
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
@@ -90,8 +93,12 @@ def explain(
 
 
 def networks(root: Path) -> list[Run]:
-    """The finished runs of networks below ``root``, the newest last."""
-    found = [run for run in find_runs(root) if run.config["model"]["kind"] in KINDS]
+    """The finished runs of networks below ``root``, the newest last.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = [run for run in find_runs(root) if run.settings.model.kind in KINDS]
     if not found:
         raise ConfigError(
             f"root={root}: holds no finished run of a network. Run `python train.py` first, or give "
@@ -101,8 +108,12 @@ def networks(root: Path) -> list[Run]:
 
 
 def check_run(run: Run, fold: int) -> None:
-    """Refuse a run, or a fold, that has no network to explain."""
-    kind = run.config["model"]["kind"]
+    """Refuse a run, or a fold, that has no network to explain.
+
+    Raises:
+        ConfigError: the kind keeps none, or the fold is not finished.
+    """
+    kind = run.settings.model.kind
     if kind not in KINDS:
         raise ConfigError(f"run={run.path}: model.kind={kind} keeps no network; give a network's run.")
     if not run.fold_done(fold):
@@ -113,12 +124,12 @@ def check_run(run: Run, fold: int) -> None:
 
 
 def write_parts(
-    run: Run, config: dict, data: Data, model: FoldModel, ask: Ask, folder: Path
+    run: Run, settings: RunSettings, data: Data, model: FoldModel, ask: Ask, folder: Path
 ) -> dict[str, str]:
     """All files but ``explain.json``; what was left out, and why."""
-    test = test_rows(data, ask.fold, config["seed"])
+    test = test_rows(data, ask.fold)
     label_N = data.windows["label"].to_numpy()
-    rng = np.random.default_rng([config["seed"], ask.fold, 3])
+    rng = np.random.default_rng([data.seed, ask.fold, 3])
     rows = test[examples.draw(label_N[test], ask.windows, rng)]
     logits_NK = model.logits(rows)
     predicted_N = logits_NK.argmax(1)
@@ -127,15 +138,15 @@ def write_parts(
     shown = ecam(data, rows, predicted_N, maps[ask.method])
     write_npz(folder / "ecam.npz", method=ask.method, **shown)
     write_json(folder / "faithfulness.json", measure_faithfulness(model, rows, predicted_N, maps, rng))
-    texts = examples.texts_of(run, config, data, ask.fold, test)
+    texts = examples.texts_of(run, settings.learning, data, ask.fold, test)
     chosen = examples.choose(label_N[rows], predicted_N, rng)
     pictures, records = examples.examples(data, model, rows[chosen], logits_NK[chosen], texts)
     write_npz(folder / "examples.npz", **pictures)
     write_json(folder / "examples.json", records)
     more = {
         "embedding.npz": lambda: embedding(data, model, test, rng),
-        "cost.csv": lambda: cost_table(config, data),
-        "focus.csv": lambda: focus_of(config, data, model, test, methods),
+        "cost.csv": lambda: cost_table(settings.learning, data),
+        "focus.csv": lambda: focus_of(settings.dataset.corpus, data, model, test, methods),
     }
     left_out = {}
     for name, make in more.items():
@@ -145,7 +156,7 @@ def write_parts(
             left_out[name] = str(why)
             continue
         if isinstance(content, pd.DataFrame):
-            write_atomic(folder / name, content.to_csv(index=False).encode())
+            write_csv(folder / name, content)
         else:
             write_npz(folder / name, **content)
     return left_out
@@ -170,7 +181,11 @@ def measure_faithfulness(
 def embedding(
     data: Data, model: FoldModel, test: np.ndarray, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """``embedding.npz``: test windows by the first two principal components of their features."""
+    """``embedding.npz``: test windows by the first two principal components of their features.
+
+    Raises:
+        LeftOut: the network has no features.
+    """
     if not model.has_features:
         raise LeftOut("this network has no features of its own to arrange windows by")
     rows = test[examples.draw(data.windows["label"].to_numpy()[test], EMBEDDED, rng)]
@@ -183,11 +198,15 @@ def embedding(
     }
 
 
-def cost_table(config: dict, data: Data) -> pd.DataFrame:
-    """``cost.csv``: parameters and FLOPs by layer, cumulative, with what they depend on in every row."""
+def cost_table(learning: Learning, data: Data) -> pd.DataFrame:
+    """``cost.csv``: parameters and FLOPs by layer, cumulative, with what they depend on in every row.
+
+    Raises:
+        LeftOut: the network's layers are not known.
+    """
     work = cost.Workload()
     try:
-        table = cost.config_cost(config, data.sizes(), work)
+        table = cost.layer_cost(learning, data.sizes(), work)
     except ConfigError as error:
         raise LeftOut(str(error)) from None
     text = "text" in set(table["side"])
@@ -201,10 +220,14 @@ def cost_table(config: dict, data: Data) -> pd.DataFrame:
 
 
 def focus_of(
-    config: dict, data: Data, model: FoldModel, test: np.ndarray, methods: list[str]
+    corpus: Component, data: Data, model: FoldModel, test: np.ndarray, methods: list[str]
 ) -> pd.DataFrame:
-    """``focus.csv``, of the correctly detected early windows of the fold."""
-    if not config["dataset"]["corpus"]["_target_"].endswith(".Synthetic"):
+    """``focus.csv``, of the correctly detected early windows of the fold.
+
+    Raises:
+        LeftOut: the focus is not known here, or no early window was detected.
+    """
+    if not corpus.target.endswith(".Synthetic"):
         raise LeftOut("where a seizure starts is known of the synthetic corpus alone")
     if data.cut.labels != "annotations" or not all("-" in name for name in data.store.ch_names):
         raise LeftOut("the focus is looked for with true labels and bipolar channels")
@@ -214,4 +237,4 @@ def focus_of(
     if not len(rows):
         raise LeftOut("no window of the first third of a seizure was detected")
     maps = {method: model.maps(rows, label_N[rows], method) for method in methods}
-    return focus.focus_table(config, data, rows, maps)
+    return focus.focus_table(corpus, data, rows, maps)

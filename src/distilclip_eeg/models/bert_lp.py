@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertModel
 
-from distilclip_eeg.models.prompts import make_prompts
+from distilclip_eeg.models.prompts import Prompts, make_prompts
 from distilclip_eeg.schema import ConfigError, check_choice
 
 TRAIN = ("prompts", "prompts+norms", "full")
@@ -30,6 +30,9 @@ class BertLP(nn.Module):
         prompts, prompt_layers, prompt_init, prompt_dropout: see ``models.prompts``.
         train: ``prompts`` only, with the layer norms, or ``full`` (Algorithm 1 updates E_txt).
         pool: [CLS], or the mean of a sentence's tokens; prompt tokens and padding never count.
+
+    Raises:
+        ConfigError: a setting is unknown, or ``train=prompts`` leaves nothing to train.
     """
 
     def __init__(
@@ -65,16 +68,17 @@ class BertLP(nn.Module):
                 "text_encoder.n_prompts above 0 and another text_encoder.prompts, or train=full."
             )
         if self.prompts is not None:
-            self._hook(bert)
+            self._hook(bert, self.prompts)
         self._freeze(train)
 
-    def _hook(self, bert: BertModel) -> None:
+    def _hook(self, bert: BertModel, prompts: Prompts) -> None:
         """Let every layer meet its prompts."""
         # Bound methods, not closures: copy.deepcopy then binds the copy's own prompts.
-        for i, layer in enumerate(bert.encoder.layer[: self.prompts.layers]):
-            if self.prompts.prefix:
-                layer.attention.self.key.register_forward_hook(partial(self._overwrite, i, 0))
-                layer.attention.self.value.register_forward_hook(partial(self._overwrite, i, 1))
+        for i, layer in enumerate(bert.encoder.layer[: prompts.layers]):
+            if prompts.prefix:
+                for which, name in enumerate(("key", "value")):
+                    linear = layer.get_submodule(f"attention.self.{name}")
+                    linear.register_forward_hook(partial(self._overwrite, i, which))
             else:
                 layer.register_forward_pre_hook(partial(self._insert, i), with_kwargs=True)
 
@@ -85,24 +89,34 @@ class BertLP(nn.Module):
                 if isinstance(module, nn.LayerNorm):
                     module.requires_grad_(True)
 
+    def _own(self, i: int) -> Tensor:
+        """The prompts of layer ``i``, one of those that ``_hook`` let meet theirs."""
+        found = None if self.prompts is None else self.prompts.of(i)
+        assert found is not None  # no other layer has a hook
+        return found
+
     def _in_slots(self, tokens: Tensor, prompts_PD: Tensor) -> Tensor:
         """``tokens`` (U, P + L, hidden) with ``prompts_PD`` in slots 1..P."""
         prompts = prompts_PD.to(tokens.dtype).expand(len(tokens), -1, -1)
-        return torch.cat([tokens[:, :1], prompts, tokens[:, 1 + self.prompts.n :]], dim=1)
+        return torch.cat([tokens[:, :1], prompts, tokens[:, 1 + len(prompts_PD) :]], dim=1)
 
     def _insert(self, i: int, layer: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         """Layer ``i``'s input with its own prompt tokens."""
         if args:
-            return (self._in_slots(args[0], self.prompts.of(i)), *args[1:]), kwargs
-        hidden = self._in_slots(kwargs["hidden_states"], self.prompts.of(i))
+            return (self._in_slots(args[0], self._own(i)), *args[1:]), kwargs
+        hidden = self._in_slots(kwargs["hidden_states"], self._own(i))
         return args, {**kwargs, "hidden_states": hidden}
 
     def _overwrite(self, i: int, which: int, linear: nn.Module, args: tuple, out: Tensor) -> Tensor:
         """Layer ``i``'s keys (0) or values (1) with its prefix in the slots, whose tokens nobody sees."""
-        return self._in_slots(out, self.prompts.of(i)[which])
+        return self._in_slots(out, self._own(i)[which])
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Features (U, hidden) of U sentences; both arguments are (U, L), [CLS] first."""
+        """Features (U, hidden) of U sentences; both arguments are (U, L), [CLS] first.
+
+        Raises:
+            ConfigError: the sentences are longer than this BERT has positions for.
+        """
         if input_ids.shape[1] > self.bert.config.max_position_embeddings:
             raise ConfigError(
                 f"text_encoder.max_len: {input_ids.shape[1]} tokens, but this BERT has positions for "

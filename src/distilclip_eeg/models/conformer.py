@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
+from distilclip_eeg.models.contract import EncoderWithHead
 from distilclip_eeg.models.prompts import make_prompts
 from distilclip_eeg.schema import ConfigError
 
@@ -54,11 +56,14 @@ class Stem(nn.Module):
         Nothing non-linear stands between the two, so their product is exact; it does the work of the
         time convolution once instead of once an electrode.
         """
+        time_bias, space_bias = self.time.bias, self.space.bias
+        assert time_bias is not None and space_bias is not None  # both convolutions are made with one
         time, space = self.time.weight[:, 0, 0], self.space.weight[..., 0]  # (G, K), (F, G, C)
         weight = torch.einsum("fgc,gk->fck", space, time)
-        return weight, self.space.bias + torch.einsum("fgc,g->f", space, self.time.bias)
+        return weight, space_bias + torch.einsum("fgc,g->f", space, time_bias)
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
+        """Tokens of windows, (B, N, D)."""
         x = F.conv1d(eeg_BCT, *self.merged())  # (B, F, T - K + 1)
         x = F.avg_pool1d(F.elu(self.norm(x)), self.window, self.stride)
         return self.project(self.dropout(x).transpose(1, 2))  # (B, N, D)
@@ -78,17 +83,29 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)  # (..., H, N, D / H)
+        """Width shared out among the heads: (..., N, D) to (..., H, N, D / H)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
 
     def keys_values(self, prompts: Tensor) -> tuple[Tensor, Tensor]:
         """What this layer's attention sees of its prompts, each (H, P, D / H), without a batch."""
         if prompts.dim() == 3:  # a prefix is keys and values already
-            return tuple(self.split(part) for part in prompts)
+            keys, values = prompts
+            return self.split(keys), self.split(values)
         dim = prompts.shape[-1]
         both = F.linear(self.norm1(prompts), self.qkv.weight[dim:], self.qkv.bias[dim:])
-        return tuple(self.split(part) for part in both.chunk(2, dim=-1))
+        keys, values = both.chunk(2, dim=-1)
+        return self.split(keys), self.split(values)
 
     def attend(self, x: Tensor, prompts: Tensor | None) -> Tensor:
+        """What attention adds to ``x`` (B, N, D), before dropout and the sum.
+
+        Prompts carry no batch axis. Their keys meet the queries of all windows in one product, then one
+        softmax runs over prompts and tokens together: as if the prompts stood before the tokens of every
+        window. Scores are divided by sqrt(D / H); the softmax is in float32.
+
+        Args:
+            prompts: tokens (P, D), a prefix (2, P, D), or None.
+        """
         q, k, v = (self.split(part) for part in self.qkv(self.norm1(x)).chunk(3, dim=-1))  # (B, H, N, d)
         if prompts is None:
             y = F.scaled_dot_product_attention(q, k, v)
@@ -104,17 +121,26 @@ class Block(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))
 
     def forward(self, x: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """``prompts`` (P, D), or a prefix (2, P, D), are attended to beside ``x``, no more."""
+        """Tokens (B, N, D) in and out.
+
+        Args:
+            prompts: tokens (P, D), a prefix (2, P, D), or None; they are attended to, no more.
+        """
         x = x + self.dropout(self.attend(x, prompts))
         return x + self.dropout(self.ffn(self.norm2(x)))
 
 
-class Conformer(nn.Module):
+@component("network", "conformer")
+class Conformer(EncoderWithHead):
     """EEG encoder with classifier: windows to a feature in the shared space and to class logits.
 
     The article prints rounded sizes only; this reading (width 510, 200 prompts a layer, 40 stem filters,
     flattened tokens to 768) gives 30,797,102 and 17,877,782 parameters at 19 channels, 256 Hz and
     8 classes, classifier included. Initial values: torch's defaults for layers, N(0, 0.02) for prompts.
+
+    Raises:
+        ConfigError: ``dim`` cannot be shared out among ``heads``, a window is shorter than a token, or the
+            prompts are refused.
     """
 
     electrode_layer = "stem.time"
@@ -170,10 +196,11 @@ class Conformer(nn.Module):
 
     def encode(self, eeg_BCT: Tensor) -> Tensor:
         """Features in the space shared with text, (B, E), not normalised."""
-        x = self.stem(eeg_BCT)
+        x, prompts = self.stem(eeg_BCT), self.prompts
         for i, block in enumerate(self.blocks):
-            own = None if self.prompts is None else self.prompts.of(i)
-            if own is not None and self.prompts.last(i):  # from here on prompts are tokens like the others
+            own = None if prompts is None else prompts.of(i)
+            if prompts is not None and own is not None and prompts.last(i):
+                # from here on prompts are tokens like the others
                 x, own = torch.cat([own.to(x.dtype).expand(x.shape[0], -1, -1), x], dim=1), None
             x = block(x, own)
         return self.head(x[:, -self.n_tokens :])
@@ -184,12 +211,17 @@ class Conformer(nn.Module):
 
 
 @torch.no_grad()
-def take_layers(student: Conformer, teacher: Conformer) -> None:
+def take_layers(student: nn.Module, teacher: nn.Module) -> None:
     """Start ``student`` from evenly spaced layers of ``teacher`` (0, 2, 4, 6 of eight) and all the rest.
 
     Raises:
         ConfigError: the two differ in more than depth.
     """
+    if not (isinstance(student, Conformer) and isinstance(teacher, Conformer)):
+        kinds = f"{type(student).__name__} and {type(teacher).__name__}"
+        raise ConfigError(
+            f"distill.init=teacher takes layers of Conformers; these are {kinds}. Use distill.init=random."
+        )
     layers = [i * len(teacher.blocks) // len(student.blocks) for i in range(len(student.blocks))]
     theirs, taken = teacher.state_dict(), {}
     for name, own in student.state_dict().items():

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.config.component import Component
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.experiment import TrainSettings
+from distilclip_eeg.config.learning import Learning
 from distilclip_eeg.models.bert_lp import BertLP
 from distilclip_eeg.models.conformer import Conformer
 from distilclip_eeg.models.literal import LiteralConformer
@@ -61,7 +64,7 @@ def eeg_cost(net: Conformer, n_times: int, batch: int) -> pd.DataFrame:
     """A row for each layer of the EEG side; prompts count with their layer. ``net`` is on the meta device."""
     eeg = torch.empty(batch, net.stem.space.kernel_size[0], n_times, device="meta")
     article, executed = flops(LiteralConformer(net), eeg), flops(net, eeg)
-    parts = [("stem", "stem", net.stem, 0)]
+    parts: list[tuple[str, str, nn.Module, int]] = [("stem", "stem", net.stem, 0)]
     for i, block in enumerate(net.blocks):
         parts.append((f"layer {i + 1}", f"blocks.{i}", block, own_prompts(net, i)))
     parts += [("head", "head", net.head, 0), ("classifier", "classifier", net.classifier, 0)]
@@ -70,7 +73,11 @@ def eeg_cost(net: Conformer, n_times: int, batch: int) -> pd.DataFrame:
 
 
 def text_cost(encoder: BertLP, width: int, work: Workload) -> pd.DataFrame:
-    """A row for each layer of the text side, its map to the shared ``width`` included where there is one."""
+    """A row for each layer of the text side, its map to the shared ``width`` included where there is one.
+
+    Raises:
+        ConfigError: ``work.tokens`` has no room for a word beside the prompts.
+    """
     n_prompts = 0 if encoder.prompts is None else encoder.prompts.n
     if work.tokens <= n_prompts:
         raise ConfigError(
@@ -89,11 +96,11 @@ def text_cost(encoder: BertLP, width: int, work: Workload) -> pd.DataFrame:
     return pd.DataFrame(both, columns=COLUMNS)
 
 
-def text_encoder(settings: dict) -> BertLP:
+def text_encoder(settings: Component) -> BertLP:
     """The text encoder of a config; BERT-base by its sizes alone, so that its weights are not needed."""
-    if settings["_target_"].endswith(".pretrained"):
-        return weightless(n_prompts=settings["n_prompts"])
-    return build(settings, sentences=["a window"]).encoder
+    if settings.target.endswith(".pretrained"):
+        return weightless(n_prompts=settings.arguments["n_prompts"])
+    return settings.build("text_encoder", sentences=["a window"]).encoder
 
 
 def model_cost(model: str, sizes: dict, work: Workload) -> pd.DataFrame:
@@ -102,19 +109,23 @@ def model_cost(model: str, sizes: dict, work: Workload) -> pd.DataFrame:
     Args:
         sizes: n_chans, n_times, sfreq, n_outputs.
     """
-    return config_cost(load("train", [f"model={model}"]), sizes, work)
+    return layer_cost(load(TrainSettings, [f"model={model}"]).learning, sizes, work)
 
 
-def config_cost(config: dict, sizes: dict, work: Workload) -> pd.DataFrame:
-    """``model_cost`` of a run's config."""
-    if "conformer.Conformer" not in config["model"]["net"]["_target_"]:
-        name = config["model"]["name"]
-        raise ConfigError(f"model={name}: layers are counted of teachers and students alone.")
+def layer_cost(learning: Learning, sizes: dict, work: Workload) -> pd.DataFrame:
+    """``model_cost`` of a run's settings.
+
+    Raises:
+        ConfigError: its network is no Conformer, whose layers are known.
+    """
+    model = learning.model
+    if "conformer.Conformer" not in model.net.target:
+        raise ConfigError(f"model={model.name}: layers are counted of teachers and students alone.")
     with torch.device("meta"):
-        net = build(config["model"]["net"], **sizes)
+        net = model.net.build("network", **sizes)
     tables = [eeg_cost(net, sizes["n_times"], work.batch)]
-    if config["model"]["kind"] == "teacher":
-        tables.append(text_cost(text_encoder(config["text_encoder"]), net.dim, work))
+    if model.kind == "teacher":
+        tables.append(text_cost(text_encoder(learning.text_encoder), net.dim, work))
     table = pd.concat(tables, ignore_index=True)
     return table.join(table[COUNTS].cumsum().add_suffix("_cumulative"))
 

@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.schema import check_choice
 
 BANDS_HZ = ((0.5, 4), (4, 8), (8, 13), (13, 30), (30, 70))
@@ -21,12 +22,16 @@ def band_features(eeg_BCT: np.ndarray, sfreq: float) -> np.ndarray:
     return np.concatenate(columns, axis=1)
 
 
+@component("network", "floor")
 class Floor:
     """A scikit-learn classifier on ``band_features``.
 
     Args:
         kind: ``logreg`` (standardised, C = 0.05) or ``forest`` (300 trees, leaves of 2 or more).
         units: ``microvolt`` or ``normalized``, the signal that the features are taken from.
+
+    Raises:
+        ConfigError: either is unknown.
     """
 
     def __init__(self, *, kind: str, units: str):

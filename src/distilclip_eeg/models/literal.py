@@ -5,6 +5,8 @@ spatial one mixes them, prompts are tokens like the others, and what a layer mak
 then dropped. The article's FLOPs (Fig. 7) are those of this form.
 """
 
+from typing import cast
+
 from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
@@ -20,6 +22,7 @@ class LiteralStem(nn.Module):
         self.stem = stem
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
+        """Tokens (B, N, D), equal to those of ``Stem`` up to rounding."""
         stem = self.stem
         x = stem.space(stem.time(eeg_BCT[:, None]))[:, :, 0]
         x = F.avg_pool1d(F.elu(stem.norm(x)), stem.window, stem.stride)
@@ -34,6 +37,7 @@ class LiteralBlock(nn.Module):
         self.block = block
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, D) in and out; prompts are among the N and come out changed like the others."""
         block = self.block
         q, k, v = block.qkv(block.norm1(x)).chunk(3, dim=-1)
         heads = []
@@ -56,7 +60,7 @@ class LiteralConformer(nn.Module):
         if net.prompts is not None and net.prompts.prefix:
             raise ConfigError("model.net.prompts=prefix has no prompt tokens. Choose deep, shallow or none.")
         self.stem = LiteralStem(net.stem)
-        self.blocks = nn.ModuleList(LiteralBlock(block) for block in net.blocks)
+        self.blocks = nn.ModuleList(LiteralBlock(cast(Block, block)) for block in net.blocks)
         self.prompts, self.head, self.classifier = net.prompts, net.head, net.classifier
 
     def encode(self, eeg_BCT: Tensor) -> Tensor:

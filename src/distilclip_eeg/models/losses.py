@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distilclip_eeg.config import registry
 from distilclip_eeg.schema import ConfigError, check_choice
 
 LOGIT_SCALE_INIT = math.log(1 / 0.07)
@@ -18,6 +19,7 @@ LOGIT_SCALE_INIT = math.log(1 / 0.07)
 LOGIT_SCALE_MAX = math.log(100.0)
 """CLIP's limit on it."""
 
+CROSS_ENTROPY = "cross_entropy"
 TARGETS = ("multi_positive", "identity", "text_identity", "class_prompt", "sigmoid")
 DIRECTIONS = ("forward", "reverse", "jeffreys")
 
@@ -29,7 +31,11 @@ def clamp_logit_scale_(logit_scale: nn.Parameter) -> None:
 
 
 def check_targets(targets: str) -> None:
-    """Refuse what is not a reading of Algorithm 1, with the reason."""
+    """Refuse what is not a reading of Algorithm 1, with the reason.
+
+    Raises:
+        ConfigError: ``targets`` is unknown, or takes Algorithm 1 at its word.
+    """
     if targets in ("literal", "class_id"):
         raise ConfigError(
             f"loss.targets={targets!r}: Algorithm 1 taken literally uses the class id as the index of a "
@@ -37,7 +43,21 @@ def check_targets(targets: str) -> None:
             "window with whichever text stands at that place, which means nothing. "
             "Use loss.targets=multi_positive."
         )
-    check_choice("loss.targets", targets, TARGETS)
+    if targets not in TARGETS:
+        others = registry.registered("contrast")
+        check_choice(
+            "loss.targets", targets, (*TARGETS, *others), f"Others: a plug-in ({registry.VARIABLE})."
+        )
+
+
+def check_classification(kind: str) -> None:
+    """Refuse a loss of class logits that is neither cross-entropy nor registered.
+
+    Raises:
+        ConfigError: it is unknown.
+    """
+    if kind != CROSS_ENTROPY:
+        check_choice("loss.classification", kind, (CROSS_ENTROPY, *registry.registered("loss")))
 
 
 def contrastive_targets(text_id_B: Tensor, label_B: Tensor, targets: str) -> Tensor:
@@ -57,7 +77,7 @@ def contrastive_targets(text_id_B: Tensor, label_B: Tensor, targets: str) -> Ten
 def contrastive_loss(
     eeg_features_BD: Tensor,
     text_features_UD: Tensor,
-    text_id_B: Tensor,
+    text_id_B: Tensor | None,
     label_B: Tensor,
     logit_scale: Tensor,
     *,
@@ -82,15 +102,28 @@ def contrastive_loss(
         text_id_B: row of ``text_features_UD`` that describes each window; for ``class_prompt`` not read.
         logit_scale: the learned ln(sigma), used up to ``LOGIT_SCALE_MAX``.
         logit_bias: the learned bias of ``sigmoid``.
+
+    Returns:
+        ``loss`` and its halves ``eeg_to_text`` and ``text_to_eeg``, one number each.
+
+    Raises:
+        ConfigError: ``targets`` is unknown, or takes Algorithm 1 at its word.
+        ValueError: what these targets need, ``text_id_B`` or ``logit_bias``, is None.
     """
     check_targets(targets)
+    if targets not in TARGETS:
+        own = registry.find(targets, "contrast")
+        return own(eeg_features_BD, text_features_UD, text_id_B, label_B, logit_scale)
     with torch.autocast(eeg_features_BD.device.type, enabled=False):
         logits_BU = similarity(eeg_features_BD, text_features_UD, logit_scale)
         if targets == "class_prompt":
             eeg_to_text, text_to_eeg = _class_prompt(logits_BU, label_B)
+        elif text_id_B is None:
+            raise ValueError(f"contrastive_loss: targets={targets} needs text_id_B")
         elif targets == "sigmoid":
-            sign_BB = 2.0 * (label_B[:, None] == label_B[None, :]) - 1
-            eeg_to_text = text_to_eeg = F.softplus(-sign_BB * (logits_BU[:, text_id_B] + logit_bias)).mean()
+            if logit_bias is None:
+                raise ValueError("contrastive_loss: targets=sigmoid needs logit_bias")
+            eeg_to_text = text_to_eeg = _sigmoid(logits_BU[:, text_id_B] + logit_bias, label_B)
         else:
             target_BB = contrastive_targets(text_id_B, label_B, targets)
             logits_BB = logits_BU[:, text_id_B]
@@ -111,6 +144,12 @@ def similarity(eeg_features_BD: Tensor, text_features_UD: Tensor, logit_scale: T
         return logit_scale.float().clamp(max=LOGIT_SCALE_MAX).exp() * eeg_BD @ text_UD.T
 
 
+def _sigmoid(logits_BB: Tensor, label_B: Tensor) -> Tensor:
+    """Binary cross-entropy of every pair alone: is it of one class (SigLIP); mean over pairs."""
+    sign_BB = 2.0 * (label_B[:, None] == label_B[None, :]) - 1
+    return F.softplus(-sign_BB * logits_BB).mean()
+
+
 def _class_prompt(logits_BK: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy of windows over classes, and of the batch's classes over their windows."""
     present_P = label_B.unique()
@@ -125,53 +164,52 @@ def classification_loss(
     *,
     class_weight_K: Tensor | None = None,
     label_smoothing: float = 0.0,
+    kind: str = CROSS_ENTROPY,
 ) -> dict[str, Tensor]:
     """Eq. (1), L2 of Algorithm 1: cross-entropy of the class head, mean over windows.
 
     The paper weighs no class and smooths nothing; both are offered for unbalanced training sets.
+
+    Args:
+        kind: ``cross_entropy``, or a registered loss, called as ``kind(logits_BK, label_B, class_weight_K)``.
+
+    Returns:
+        ``loss`` and the same as ``ce``, the term of the log whatever its kind.
     """
     with torch.autocast(logits_BK.device.type, enabled=False):
         weight_K = None if class_weight_K is None else class_weight_K.float()
-        ce = F.cross_entropy(logits_BK.float(), label_B, weight=weight_K, label_smoothing=label_smoothing)
+        if kind == CROSS_ENTROPY:
+            ce = F.cross_entropy(logits_BK.float(), label_B, weight=weight_K, label_smoothing=label_smoothing)
+        else:
+            ce = registry.find(kind, "loss")(logits_BK.float(), label_B, weight_K)
     return {"loss": ce, "ce": ce}
 
 
 def clip_loss(
-    logits_BK: Tensor,
-    eeg_features_BD: Tensor,
-    text_features_UD: Tensor | None,
-    text_id_B: Tensor | None,
-    label_B: Tensor,
-    logit_scale: Tensor | None,
-    *,
-    alpha: float = 0.5,
-    targets: str = "multi_positive",
-    logit_bias: Tensor | None = None,
-    class_weight_K: Tensor | None = None,
-    label_smoothing: float = 0.0,
+    l2: dict[str, Tensor], l1: dict[str, Tensor] | None, *, alpha: float = 0.5
 ) -> dict[str, Tensor]:
     """L_total of Algorithm 1: ``alpha * L1 + (1 - alpha) * L2``; the paper does not state alpha.
 
-    ``alpha=0`` is the classifier without text: L1 is not computed and the text arguments may be None.
+    Args:
+        l2: what ``classification_loss`` gave.
+        l1: what ``contrastive_loss`` gave; None where ``alpha`` is 0, the classifier without text.
+
+    Returns:
+        ``loss`` and the terms of L2; where alpha is above 0 also ``contrastive`` (L1) and its other terms.
+
+    Raises:
+        ConfigError: alpha is no fraction.
+        ValueError: alpha is above 0 and there is no L1.
     """
     check_alpha("loss.alpha", alpha)
-    ce = classification_loss(
-        logits_BK, label_B, class_weight_K=class_weight_K, label_smoothing=label_smoothing
-    )["ce"]
+    terms = {name: value for name, value in l2.items() if name != "loss"}
     if alpha == 0:
-        return {"loss": ce, "ce": ce}
-    l1 = contrastive_loss(
-        *(eeg_features_BD, text_features_UD, text_id_B, label_B, logit_scale),
-        targets=targets,
-        logit_bias=logit_bias,
-    )
-    return {
-        "loss": alpha * l1["loss"] + (1 - alpha) * ce,
-        "ce": ce,
-        "contrastive": l1["loss"],
-        "eeg_to_text": l1["eeg_to_text"],
-        "text_to_eeg": l1["text_to_eeg"],
-    }
+        return {"loss": l2["loss"], **terms}
+    if l1 is None:
+        raise ValueError("clip_loss: alpha above 0 needs the contrastive loss")
+    contrast = {name: value for name, value in l1.items() if name != "loss"}
+    total = alpha * l1["loss"] + (1 - alpha) * l2["loss"]
+    return {"loss": total, **terms, "contrastive": l1["loss"], **contrast}
 
 
 def distillation_loss(
@@ -183,6 +221,7 @@ def distillation_loss(
     temperature: float = 1.0,
     direction: str = "forward",
     class_weight_K: Tensor | None = None,
+    kind: str = CROSS_ENTROPY,
 ) -> dict[str, Tensor]:
     """L_total of Algorithm 2: ``alpha * CE + (1 - alpha) * t**2 * KL``.
 
@@ -190,6 +229,9 @@ def distillation_loss(
     being the target, as in Hinton et al. (2015). The text under Eqs. (3)-(4) names the two the other way
     round; ``forward`` follows Eq. (2). ``reverse`` is KL(student || teacher), ``jeffreys`` the mean of both,
     so that alpha weighs the same in all three. No gradient reaches the teacher.
+
+    Raises:
+        ConfigError: alpha is no fraction, the temperature is not above 0, or ``direction`` is unknown.
     """
     check_alpha("distill.alpha", alpha)
     check_choice("distill.direction", direction, DIRECTIONS)
@@ -201,7 +243,7 @@ def distillation_loss(
         forward = F.kl_div(log_s_BK, log_t_BK, reduction="batchmean", log_target=True)
         reverse = F.kl_div(log_t_BK, log_s_BK, reduction="batchmean", log_target=True)
         kl = {"forward": forward, "reverse": reverse, "jeffreys": (forward + reverse) / 2}[direction]
-        ce = classification_loss(student_BK, label_B, class_weight_K=class_weight_K)["ce"]
+        ce = classification_loss(student_BK, label_B, class_weight_K=class_weight_K, kind=kind)["ce"]
         return {"loss": alpha * ce + (1 - alpha) * temperature**2 * kl, "ce": ce, "kl": kl}
 
 
@@ -217,6 +259,10 @@ def feature_losses(student_BD: Tensor, teacher_BD: Tensor) -> dict[str, Tensor]:
 
 
 def check_alpha(name: str, alpha: float) -> None:
-    """Alpha weighs two losses against each other, so it is a fraction."""
+    """Alpha weighs two losses against each other, so it is a fraction.
+
+    Raises:
+        ConfigError: it lies outside [0, 1].
+    """
     if not 0.0 <= alpha <= 1.0:
         raise ConfigError(f"{name}={alpha} must lie between 0 and 1.")

@@ -28,6 +28,9 @@ class Prompts(nn.Module):
         layers: J, how many layers have prompts of their own; None: all of them.
         init: N(0, 0.02), or uniform as Glorot and Bengio (2010) for a (P, D) matrix.
         dropout: on the prompts, anew at every layer and step.
+
+    Raises:
+        ConfigError: ``init`` is unknown, or ``layers`` does not fit the kind or the depth.
     """
 
     def __init__(
@@ -67,9 +70,17 @@ class Prompts(nn.Module):
         return self.carried and layer == self.layers - 1
 
 
-def make_prompts(kind: str, n: int, **settings) -> Prompts | None:
-    """Prompts as configured; None without any."""
+def make_prompts(
+    kind: str, n: int, *, depth: int, dim: int, layers: int | None, init: str, dropout: float
+) -> Prompts | None:
+    """Prompts as configured; None without any.
+
+    Raises:
+        ConfigError: a setting is unknown, or does not fit the kind or the encoder's depth.
+    """
     check_choice("prompts", kind, KINDS)
     if n < 0:
         raise ConfigError(f"n_prompts={n} must be 0 or more.")
-    return Prompts(kind, n, **settings) if n and kind != "none" else None
+    if not n or kind == "none":
+        return None
+    return Prompts(kind, n, depth=depth, dim=dim, layers=layers, init=init, dropout=dropout)

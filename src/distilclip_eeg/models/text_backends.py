@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
 from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.bert_lp import BertLP
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.text.tokenizer import build_wordpiece
@@ -47,6 +49,7 @@ class TextBackend:
         return self.encoder.dim
 
 
+@component("text_encoder")
 def random_tiny(
     sentences: Sequence[str],
     *,
@@ -55,12 +58,15 @@ def random_tiny(
     heads: int = 2,
     n_prompts: int = 4,
     dropout: float = 0.2,
-    **bert_lp,
+    **bert_lp: Any,
 ) -> TextBackend:
     """A small untrained BERT over the words of ``sentences``; torch's global seed sets its weights.
 
     For tests, the demo, and as the honest control of a pretrained text encoder. ``bert_lp``: settings of
     ``BertLP``: prompts, what is trained, pooling.
+
+    Raises:
+        ConfigError: ``dim`` cannot be shared out among ``heads``.
     """
     if dim % heads:
         raise ConfigError(f"text_encoder.dim={dim} must be a multiple of text_encoder.heads={heads}.")
@@ -80,6 +86,7 @@ def random_tiny(
     return TextBackend(tokenizer, BertLP(bert, n_prompts=n_prompts, **bert_lp), "random_tiny")
 
 
+@component("text_encoder", "bert_base")
 def pretrained(
     path: str | Path,
     *,
@@ -87,7 +94,7 @@ def pretrained(
     dropout: float = 0.2,
     offline: bool = True,
     sha256: str | None = None,
-    **bert_lp,
+    **bert_lp: Any,
 ) -> TextBackend:
     """A pretrained BERT from a folder, or from the hub's cache by its id.
 
@@ -99,11 +106,15 @@ def pretrained(
         offline: False allows a download of an id that is not in the cache.
         bert_lp: settings of ``BertLP``: prompts, what is trained, pooling.
         sha256: refuse weights with another digest.
+
+    Raises:
+        ConfigError: the folder is incomplete or cannot be fetched, is no BERT, or holds other weights or
+            another vocabulary than promised.
     """
     folder = _folder(path, offline)
     _check_folder(folder, sha256)
     with _quiet():
-        bert, loading = BertModel.from_pretrained(
+        loaded: Any = BertModel.from_pretrained(  # a pair, which its declared type does not say
             folder,
             add_pooling_layer=False,
             use_safetensors=True,
@@ -113,6 +124,7 @@ def pretrained(
             output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    bert, loading = loaded
     if loading["missing_keys"]:
         raise ConfigError(
             f"{folder / WEIGHTS}: {len(loading['missing_keys'])} BERT tensors are missing, such as "
@@ -127,10 +139,14 @@ def pretrained(
     return TextBackend(tokenizer, BertLP(bert, **bert_lp), source)
 
 
-def minilm(*, sentences: Sequence[str] = (), pool: str = "mean", **kwargs) -> TextBackend:
+@component("text_encoder")
+def minilm(*, sentences: Sequence[str] = (), pool: str = "mean", **kwargs: Any) -> TextBackend:
     """all-MiniLM-L6-v2 (6 layers of 384, trained for sentence similarity with mean pooling) from a wheel.
 
     Not the paper's BERT-base: a table that uses it must say so. Further settings as ``pretrained``.
+
+    Raises:
+        ConfigError: the wheel is not installed.
     """
     spec = importlib.util.find_spec(MINILM_PACKAGE)
     if spec is None or spec.origin is None:
@@ -147,7 +163,7 @@ def minilm(*, sentences: Sequence[str] = (), pool: str = "mean", **kwargs) -> Te
 def described(encoder: BertLP) -> dict:
     """Plain values from which ``rebuilt`` makes an encoder of the same shapes."""
     prompts, bert = encoder.prompts, encoder.bert.config
-    settings = {"pool": encoder.pool, "prompts": "none"}
+    settings: dict[str, object] = {"pool": encoder.pool, "prompts": "none"}
     if prompts is not None:
         settings |= {"prompts": "prefix" if prompts.prefix else "deep", "n_prompts": prompts.n}
         settings["prompt_layers"] = prompts.layers  # shallow is deep in one layer
@@ -160,7 +176,7 @@ def rebuilt(bert: dict, bert_lp: dict) -> BertLP:
     Raises:
         ConfigError: anything in ``bert`` but the plain sizes; a config can name code to run.
     """
-    plain = {key: value for key, value in bert.items() if isinstance(value, int | float | str)}
+    plain: dict[str, Any] = {k: value for k, value in bert.items() if isinstance(value, int | float | str)}
     if plain.keys() != set(BERT_SIZES):
         raise ConfigError(f"text.bert has {', '.join(sorted(bert))}; expected {', '.join(BERT_SIZES)}.")
     return BertLP(BertModel(BertConfig(**plain), add_pooling_layer=False), **bert_lp)

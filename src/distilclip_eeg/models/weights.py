@@ -1,20 +1,25 @@
 """A fold's network on disk: safetensors weights and the plain JSON that says how to build what they fit.
 
-Nothing that a file names is executed beyond this package's own classes (``config.build``).
+Nothing that a file names is executed beyond this registered parts (``registry``).
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from distilclip_eeg.config.compose import build
+from distilclip_eeg.artefact.folder import Folder, load_folder
+from distilclip_eeg.config.component import Component
+from distilclip_eeg.models.contract import with_classifier
 from distilclip_eeg.runs import read_json, write_atomic, write_json
 from distilclip_eeg.schema import ConfigError, DataError
 
 WEIGHTS, ABOUT, TEXT = "model.safetensors", "model.json", "text.safetensors"
 SIZES = ("n_chans", "n_times", "sfreq", "n_outputs")
+NO_EXPORT = ("no_folder", "bad_folder", "format")
+"""Reasons of ``load_folder`` that mean something else is there."""
 
 
 def save_network(folder: Path, net: nn.Module, about: dict) -> None:
@@ -25,7 +30,11 @@ def save_network(folder: Path, net: nn.Module, about: dict) -> None:
 
 
 def load_network(folder: Path) -> nn.Module:
-    """The network of one fold as ``load_encoder`` gives it, unless it cannot answer without text."""
+    """The network of one fold as ``load_encoder`` gives it, unless it cannot answer without text.
+
+    Raises:
+        DataError: ``needs_text``, or ``weights_changed``.
+    """
     head = read_json(folder / ABOUT).get("needs_text")
     if head:
         raise DataError(
@@ -37,7 +46,11 @@ def load_network(folder: Path) -> nn.Module:
 
 
 def load_encoder(folder: Path) -> nn.Module:
-    """What a fold kept of its EEG side, in eval mode, its weights checked against the digest beside them."""
+    """What a fold kept of its EEG side, in eval mode, its weights checked against the digest beside them.
+
+    Raises:
+        DataError: ``weights_changed``.
+    """
     about = read_json(folder / ABOUT)
     body = (folder / WEIGHTS).read_bytes()
     if hashlib.sha256(body).hexdigest() != about["sha256"]:
@@ -46,25 +59,31 @@ def load_encoder(folder: Path) -> nn.Module:
             "again.",
             reason="weights_changed",
         )
-    net = build(about["net"], **{k: about[k] for k in SIZES})
+    net = with_classifier(Component.of(about["net"], "model.json: net"), {k: about[k] for k in SIZES})
     net.load_state_dict(load(body))
     return net.eval()
 
 
-def check_start(folder: Path, ours: dict) -> None:
+def check_start(folder: Path | str, ours: dict) -> None:
     """Refuse to start from an exported model that means something else by its input or output.
 
     Args:
         ours: ``ch_names``, ``classes``, ``n_times`` and ``sfreq`` of the data to train on.
+
+    Raises:
+        ConfigError: ``no_folder``, ``init_differs``, or it is an ensemble.
+        DataError: the folder was changed since its export.
     """
+    folder = Path(folder)
     try:
-        about = read_json(folder / "config.json")
-        theirs = about["recipe"] | {"sfreq": about["recipe"]["signals"]["sfreq"]}
-        members = len(about["weights"])
-    except (OSError, ValueError, KeyError, TypeError):
+        start = load_folder(folder)
+    except (OSError, DataError) as error:
+        if getattr(error, "reason", "no_folder") not in NO_EXPORT:
+            raise
         raise ConfigError(
             f"init_from={folder}: no exported model. Make one with scripts/export.py.", reason="no_folder"
         ) from None
+    theirs = start.recipe.as_json() | {"sfreq": start.recipe.signals.sfreq}
     for key, value in ours.items():
         value = list(value) if isinstance(value, tuple) else value
         if theirs[key] != value:
@@ -73,13 +92,18 @@ def check_start(folder: Path, ours: dict) -> None:
                 "exported model's montage, rate, window and classes.",
                 reason="init_differs",
             )
-    if members > 1:
+    if start.members > 1:
         raise ConfigError(f"init_from={folder} is an ensemble. Export one network: weights=final.")
 
 
 def start_from(net: nn.Module, folder: Path) -> nn.Module:
-    """``net`` with the weights of an exported model; returns it."""
-    state = exported_weights(folder, read_json(folder / "config.json")["weights"][0])
+    """``net`` with the weights of an exported model, whose only network it is like; returns it.
+
+    Raises:
+        ConfigError: ``init_differs``, a tensor that is not the same in both.
+        DataError: the folder is damaged.
+    """
+    state = exported(load_folder(folder), 0)
     take(net, state | {k: None for k in net.state_dict() if k not in state}, folder)
     return net
 
@@ -89,28 +113,44 @@ def start_text(model: nn.Module, tokenizer: str, folder: Path) -> bool:
 
     Args:
         tokenizer: the fresh one's, as ``text.tokenizer.save_tokenizer`` gives it.
+
+    Returns:
+        Whether it does.
+
+    Raises:
+        ConfigError: ``init_differs``, a tensor that is not the same in both.
+        DataError: the folder is damaged.
     """
-    text = read_json(folder / "config.json")["text"]
-    same = text is not None and hashlib.sha256(tokenizer.encode()).hexdigest() == text["tokenizer"]["sha256"]
+    start = load_folder(folder)
+    same = start.reads_as(tokenizer)
     if same:
-        take(model, exported_weights(folder, text["weights"]), folder)
+        take(model, exported(start, None), folder)
     return same
 
 
-def exported_weights(folder: Path, named: dict) -> dict[str, Tensor]:
-    """Tensors of a file of an exported model, checked by its hash."""
-    body = (folder / named["file"]).read_bytes()
-    if hashlib.sha256(body).hexdigest() != named["sha256"]:
-        raise DataError(
-            f"init_from={folder}: {named['file']} is not the file config.json describes (sha256 differs). "
-            "Export again.",
-            reason="weights_changed",
-        )
-    return load(body)
+def exported(start: Folder, member: int | None) -> dict[str, Tensor]:
+    """Tensors of an exported model, checked by their file's hash.
+
+    Args:
+        member: which of its networks; None: its text side.
+
+    Raises:
+        DataError: ``weights_changed``, or the file is not there.
+    """
+    try:
+        return load(start.text_weights() if member is None else start.weights(member))
+    except DataError as error:
+        if error.reason != "file_changed":
+            raise
+        raise DataError(f"init_from={start.path}: {error}", reason="weights_changed") from error
 
 
-def take(module: nn.Module, state: dict[str, Tensor | None], folder: Path) -> None:
-    """Put ``state`` into ``module``, which must have every tensor of it in the same shape."""
+def take(module: nn.Module, state: Mapping[str, Tensor | None], folder: Path) -> None:
+    """Put ``state`` into ``module``, which must have every tensor of it in the same shape.
+
+    Raises:
+        ConfigError: ``init_differs``.
+    """
     own = module.state_dict()
     for name, value in state.items():
         if name not in own or value is None or own[name].shape != value.shape:
@@ -128,7 +168,11 @@ def save_text(folder: Path, state: dict[str, Tensor]) -> None:
 
 
 def load_text(folder: Path, model: nn.Module) -> None:
-    """Put the saved text side into a freshly built teacher; its EEG side stays as it is."""
+    """Put the saved text side into a freshly built teacher; its EEG side stays as it is.
+
+    Raises:
+        DataError: ``text_state``, a tensor that the teacher has no place for.
+    """
     _, unexpected = model.load_state_dict(load((folder / TEXT).read_bytes()), strict=False)
     unexpected = [k for k in unexpected if k not in dict(model.named_buffers())]  # BERT's position ids
     if unexpected:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,12 @@ from distilclip_eeg.report.comparison import COMPARABLE, in_order, settings_of
 from distilclip_eeg.report.entries import FULL, Entry
 from distilclip_eeg.report.grid import Grid
 from distilclip_eeg.report.tables import ALWAYS, HEADS
-from distilclip_eeg.scoring.answers import Reading, class_rows, fold_metrics
+from distilclip_eeg.scoring.answers import Answer, Reading, class_rows, fold_metrics
 from distilclip_eeg.scoring.metrics import always_seizure
 
 PAPER = Reading("paper")
+Row = dict[str, Any]
+"""A row of a ``Grid``: its words, and figures by key."""
 ROW_NAMES = {
     "eeg_lp": "EEG encoder with learnable prompt (EEG-LP)",
     "text_wp": "Only text encoder without prompt (Text-WP)",
@@ -37,6 +40,7 @@ NO_AREA = (
 
 
 def heads(columns: Iterable[str]) -> dict[str, str]:
+    """The measures of a ``Grid``: each column with its head."""
     return {column: HEADS[column] for column in columns}
 
 
@@ -54,13 +58,20 @@ def beside(dataset: str, split: str) -> str:
     return "Article: full corpus, windows split at random, balanced test folds."
 
 
-def scored(entry: Entry, columns: Iterable[str], answer=None, reading: Reading = PAPER) -> dict[str, float]:
-    """Mean and SD over the folds of a run."""
+def scored(
+    entry: Entry, columns: Iterable[str], answer: Answer | None = None, reading: Reading = PAPER
+) -> dict[str, float]:
+    """Mean and SD (``_sd``) of each column over the folds of a run.
+
+    Args:
+        answer: as ``answers.fold_metrics`` takes it.
+    """
     folds = fold_metrics(entry.run, answer, reading)
     return {c: folds[c].mean() for c in columns} | {f"{c}_sd": folds[c].std(ddof=1) for c in columns}
 
 
 def splits_of(entries: Sequence[Entry]) -> list[str]:
+    """Protocols of some entries, each once, in the order of the entries."""
     return list(dict.fromkeys(entry.split for entry in entries))
 
 
@@ -77,13 +88,13 @@ def table_1(dataset: str, entries: Sequence[Entry], results: Path) -> list[Grid]
     for split in splits_of(main):
         group = [entry for entry in main if entry.split == split]
         names = in_order({entry.model for entry in group})
-        rows = []
+        rows: list[Row] = []
         for name in names:
             found = [entry for entry in group if entry.model == name]
             said = article(published.table_1(name, dataset), split)
-            rows += [{"model": e.label} | scored(e, published.COLUMNS) | said for e in found]
-            rows += [] if found or len(made) else [{"model": name} | said]
-        rows.append({"model": ALWAYS} | scored(group[0], published.COLUMNS, always_seizure))
+            rows += [{"model": e.label, **scored(e, published.COLUMNS), **said} for e in found]
+            rows += [] if found or len(made) else [{"model": name, **said}]
+        rows.append({"model": ALWAYS, **scored(group[0], published.COLUMNS, always_seizure)})
         notes = (f"{dataset}, {protocol_of(group)}.", SPREAD, AVERAGES, beside(dataset, split))
         grids.append(
             Grid(f"Table I, {dataset}, split={split}", notes, ("model",), heads(published.COLUMNS), rows)
@@ -97,19 +108,19 @@ def table_1_of_results(dataset: str, made: pd.DataFrame) -> list[Grid]:
     made = made.assign(settings=made["command"].map(settings_of))
     for (split, settings), part in made.groupby(["split", "settings"], sort=False):
         newest = part.drop_duplicates("model", keep="last").set_index("model")
-        rows = []
+        rows: list[Row] = []
         for name in in_order(set(newest.index)):
             said = article(published.table_1(name, dataset), split)
-            ours = {}
+            ours: dict[str, float] = {}
             if name in newest.index:
                 ours = newest.loc[name, [c for m in published.COLUMNS for c in (m, f"{m}_sd")]].to_dict()
-            rows.append({"model": name} | ours | said)
+            rows.append({"model": name, **ours, **said})
         first = newest.iloc[0]
-        rows.append({"model": ALWAYS} | {c: first[f"always_{c}"] for c in published.COLUMNS})
+        rows.append({"model": ALWAYS, **{c: first[f"always_{c}"] for c in published.COLUMNS}})
         about = f"{dataset}, split={split}, {int(first['folds'])} folds; {first['leak_note']}."
-        notes = (about, f"results/table1_*.csv{', ' if settings else ''}{settings}.", SPREAD, STANDARD)
+        where = f"results/table1_*.csv{', ' if settings else ''}{settings}."
+        notes = (about, where, SPREAD, STANDARD, beside(dataset, split))
         title = f"Table I, {dataset}, split={split}, of scripts/reproduce_table1.py"
-        notes += (beside(dataset, split),)
         grids.append(Grid(title, notes, ("model",), heads(published.COLUMNS), rows))
     return grids
 
@@ -128,12 +139,12 @@ def table_2(dataset: str, entries: Sequence[Entry], results: Path) -> list[Grid]
     grids = []
     for split, family in dict.fromkeys((entry.split, entry.family) for entry in teachers):
         group = {e.row: e for e in teachers if (e.split, e.family) == (split, family)}
-        rows = []
+        rows: list[Row] = []
         for name, words in ROW_NAMES.items():
             ours = scored(group[name], measures) if name in group else {}
-            rows.append({"method": words} | ours | article(published.table_2(name, dataset), split))
-        notes = (f"{dataset}, {family}, {protocol_of(list(group.values()))}.", SPREAD, AVERAGES)
-        notes += (beside(dataset, split),)
+            rows.append({"method": words, **ours, **article(published.table_2(name, dataset), split)})
+        about = f"{dataset}, {family}, {protocol_of(list(group.values()))}."
+        notes = (about, SPREAD, AVERAGES, beside(dataset, split))
         grids.append(
             Grid(f"Table II, {dataset}, {family}, split={split}", notes, ("method",), measures, rows)
         )
@@ -148,12 +159,12 @@ def table_2_of_results(dataset: str, made: pd.DataFrame, measures: dict[str, str
     made = made[made["variant"].isin(ROW_NAMES)]
     made = made.drop_duplicates(["split", "reading", "model", "variant", "seed", "fold"], keep="last")
     for (split, reading, model), part in made.groupby(["split", "reading", "model"], sort=False):
-        rows = []
+        rows: list[Row] = []
         for name, words in ROW_NAMES.items():
             found = part[part["variant"] == name][list(measures)]
             ours = found.mean().to_dict() | found.std(ddof=1).add_suffix("_sd").to_dict()
             ours = ours if len(found) else {}
-            rows.append({"method": words} | ours | article(published.table_2(name, dataset), split))
+            rows.append({"method": words, **ours, **article(published.table_2(name, dataset), split)})
         seeds, folds = part["seed"].nunique(), part["fold"].nunique()
         notes = (
             f"{dataset}, {model}, split={split}, {seeds} seeds x {folds} folds, ablation_reading={reading}; "
@@ -173,29 +184,14 @@ def pair(entries: Sequence[Entry]) -> list[Entry]:
 
 def by_class(dataset: str, entries: Sequence[Entry], number: str) -> list[Grid]:
     """Tables III and IV, or their form on another corpus: each class against the rest, and overall."""
-    columns, measures = published.CLASS_COLUMNS, heads(published.CLASS_COLUMNS)
+    measures = heads(published.CLASS_COLUMNS)
     found = pair(entries)
     grids = []
     for split in splits_of(found) or ["window"]:
         group = [entry for entry in found if entry.split == split]
-        rows = []
-        for entry in group:
-            who = dataset, published.article_name(entry.model)
-            for _, row in class_rows(entry.run, PAPER).iterrows():
-                said = dict(zip(columns, published.CLASSES.get(who, {}).get(row["class"], ()), strict=False))
-                rows.append({"class": row["class"], "model": entry.label} | row[list(columns)].to_dict())
-                rows[-1] |= row[[f"{c}_sd" for c in columns]].to_dict() | article(said, split)
-            said = dict(zip(columns, published.OVERALL.get(who, ())[1:], strict=False))
-            rows.append(
-                {"class": "overall", "model": entry.label} | scored(entry, columns) | article(said, split)
-            )
-        for who in ("teacher", "student") if not group else ():
-            for name, said in published.CLASSES[dataset, who].items():
-                rows.append(
-                    {"class": name, "model": who} | article(dict(zip(columns, said, strict=True)), split)
-                )
-            said = dict(zip(columns, published.OVERALL[dataset, who][1:], strict=True))
-            rows.append({"class": "overall", "model": who} | article(said, split))
+        rows = [row for entry in group for row in class_figures(entry)]
+        if not group:
+            rows = [row for who in ("teacher", "student") for row in published_classes(dataset, who, split)]
         order = list(dict.fromkeys(row["class"] for row in rows))
         rows.sort(key=lambda row: order.index(row["class"]))
         about = f"{dataset}, {protocol_of(group)}." if group else f"{dataset}: not run."
@@ -203,6 +199,29 @@ def by_class(dataset: str, entries: Sequence[Entry], number: str) -> list[Grid]:
         title = f"Table {number}, {dataset}, split={split}"
         grids.append(Grid(title, notes, ("class", "model"), measures, rows, "class"))
     return grids
+
+
+def class_figures(entry: Entry) -> list[Row]:
+    """Rows of one run for Tables III and IV: each class, then all of them together."""
+    columns, who = published.CLASS_COLUMNS, (entry.dataset, published.article_name(entry.model))
+    rows: list[Row] = []
+    for _, row in class_rows(entry.run, PAPER).iterrows():
+        said = dict(zip(columns, published.CLASSES.get(who, {}).get(row["class"], ()), strict=False))
+        ours = row[[*columns, *(f"{c}_sd" for c in columns)]].to_dict()
+        rows.append({"class": row["class"], "model": entry.label, **ours, **article(said, entry.split)})
+    said = dict(zip(columns, published.OVERALL.get(who, ())[1:], strict=False))
+    together = {**scored(entry, columns), **article(said, entry.split)}
+    return [*rows, {"class": "overall", "model": entry.label, **together}]
+
+
+def published_classes(dataset: str, who: str, split: str) -> list[Row]:
+    """The article's own rows of Tables III and IV for ``teacher`` or ``student``, where nothing was run."""
+    columns = published.CLASS_COLUMNS
+    printed = published.CLASSES[dataset, who] | {"overall": published.OVERALL[dataset, who][1:]}
+    return [
+        {"class": name, "model": who, **article(dict(zip(columns, figures, strict=True)), split)}
+        for name, figures in printed.items()
+    ]
 
 
 def table_5(dataset: str, entries: Sequence[Entry]) -> list[Grid]:
@@ -222,7 +241,7 @@ def table_5(dataset: str, entries: Sequence[Entry]) -> list[Grid]:
     return grids
 
 
-def areas(entry: Entry) -> list[dict]:
+def areas(entry: Entry) -> list[Row]:
     """Table V's rows of one run: its classes, macro and micro; of two classes the seizure's alone."""
     hard = class_rows(entry.run, PAPER).set_index("class")
     soft = class_rows(entry.run).set_index("class")

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from distilclip_eeg.config.data import DataSettings
+from distilclip_eeg.config.rules import plain
 from distilclip_eeg.report.entries import Entry
 from distilclip_eeg.report.tables import HEADS
 from distilclip_eeg.runs import Run, read_json
@@ -61,17 +63,18 @@ def people(run: Run) -> str:
 
 
 def population(dataset: str) -> str:
+    """Who a corpus was recorded from, in a sentence."""
     return f"Recorded from: {PEOPLE.get(dataset, 'see the corpus; no card can know')}."
 
 
 def model_card(entry: Entry) -> Card:
     """What a trained model is, on whom, how tested, how good, and what it is not for."""
-    run, config = entry.run, entry.config
-    optim, trainer = config.get("optim") or {}, config.get("trainer") or {}
+    run, settings = entry.run, entry.settings
+    fitted = {} if entry.kind == "floor" else plain(settings.optim) | plain(settings.trainer)
     made = read_json(run.path / "provenance.json")
     fold = read_json(run.fold(run.folds_done()[0]) / "metrics.json")
     classes = [str(c) for c in run.predictions(run.folds_done()[0])["classes"]]
-    training = [f"{name} {value}" for name, value in (*optim.items(), *trainer.items()) if value is not None]
+    training = [f"{name} {value}" for name, value in fitted.items() if value is not None]
     steps = f"{fold['steps']:,} steps in fold {run.folds_done()[0]}; " if "steps" in fold else ""
     return (
         ("Use", USES),
@@ -80,12 +83,12 @@ def model_card(entry: Entry) -> Card:
             (
                 f"{entry.label}, a {entry.kind}; run {run.path.name}.",
                 f"Classes: {', '.join(classes)}; the first is background.",
-                f"Asks for: {signals(config)}.",
+                f"Asks for: {signals(settings)}.",
             ),
         ),
         ("Data", (first_line(run), f"Tested on {people(run)}.", population(entry.dataset))),
         ("Protocol and audit", (entry.protocol + ".",)),
-        ("Training", (f"{steps}seed {config['seed']}; {', '.join(training) or 'a classic classifier'}.",)),
+        ("Training", (f"{steps}seed {settings.seed}; {', '.join(training) or 'a classic classifier'}.",)),
         ("Scores by fold (test windows, per cent)", fold_lines(entry)),
         (
             "Calibration",
@@ -102,33 +105,40 @@ def model_card(entry: Entry) -> Card:
 
 def data_card(entry: Entry) -> Card:
     """What a run's recordings are, who they come from, how they were cut and what was left out."""
-    run, cut = entry.run, entry.config["windows"]
+    run, cut = entry.run, plain(entry.settings.windows)
     report = (run.path / "data_report.txt").read_text(encoding="utf-8").splitlines()
     return (
         ("Use", USES),
         ("Recordings", report),
         ("People", (f"Test parts: {people(run)}.", population(entry.dataset))),
-        ("Signals", (f"{signals(entry.config)}.",)),
+        ("Signals", (f"{signals(entry.settings)}.",)),
         ("Windows", (", ".join(f"{name} {value}" for name, value in cut.items()) + ".",)),
         ("Protocol and audit", (entry.protocol + ".",)),
         ("Cite", (*source(entry.dataset), ARTICLE)),
     )
 
 
-def signals(config: dict) -> str:
+def signals(settings: DataSettings) -> str:
     """Montage, band, rate and scaling in words."""
-    s, length = config["signals"], config["windows"]["length_s"]
+    s, length = settings.signals, settings.windows.length_s
     return (
-        f"windows of {length:g} s, montage {s.get('montage', 'native')}, {s['l_freq']:g} to {s['h_freq']:g} "
-        f"Hz, {s['sfreq']:g} samples a second, normalised by {s['normalize']}"
+        f"windows of {length:g} s, montage {s.montage}, {edge(s.l_freq)} to {edge(s.h_freq)} Hz, "
+        f"{s.sfreq:g} samples a second, normalised by {s.normalize}"
     )
 
 
+def edge(hz: float | None) -> str:
+    """An edge of the band; ``-`` where the signal is not filtered there."""
+    return "-" if hz is None else f"{hz:g}"
+
+
 def first_line(run: Run) -> str:
+    """The line of its data report that sums the recordings up."""
     return (run.path / "data_report.txt").read_text(encoding="utf-8").splitlines()[0]
 
 
 def source(dataset: str) -> tuple[str, ...]:
+    """What to cite of a corpus; nothing where we know of no publication."""
     return (SOURCES[dataset],) if dataset in SOURCES else ()
 
 

@@ -47,8 +47,8 @@ def comparison(rows: pd.DataFrame, asked: list[tuple[str, str, str, str]], rates
         zip(rows["dataset"], rows["split"], rows["command"].map(settings_of), rows["model"], strict=True)
     )
     sections: dict[tuple[str, str, str], set[str]] = {}
-    for *section, model in (*found, *asked):
-        sections.setdefault(tuple(section), set()).add(model)
+    for dataset, split, settings, model in (*found, *asked):
+        sections.setdefault((dataset, split, settings), set()).add(model)
     parts = []
     for section, names in sections.items():
         mine = rows[[place[:3] == section for place in found]]
@@ -63,7 +63,9 @@ def comparison(rows: pd.DataFrame, asked: list[tuple[str, str, str, str]], rates
     return "\n".join(parts)
 
 
-def heading(dataset: str, split: str, settings: str, rows: pd.DataFrame, rates: dict[str, float]) -> list:
+def heading(
+    dataset: str, split: str, settings: str, rows: pd.DataFrame, rates: dict[str, float]
+) -> list[str]:
     """Protocol, settings and learning rates of a section, and the table's head."""
     about = f"**{dataset}, split={split}**" + (f", {settings}" if settings else "")
     if len(rows):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from distilclip_eeg.report.drawing import OKABE_ITO, new_figure, png_of, styled
 from distilclip_eeg.schema import NOTE
@@ -44,7 +45,7 @@ def detection_png(shown: Screened) -> bytes:
     return png_of(figure)
 
 
-def draw_probability(axes, shown: Screened) -> None:
+def draw_probability(axes: Axes, shown: Screened) -> None:
     """Probability of each window, in hours where the recording is long; broken where there is no data."""
     unit_s, unit = (3600.0, "h") if shown.span_s >= 2 * 3600 else (1.0, "s")
     time_N, value_N = shown.start_s_N.copy(), shown.probability_N.copy()
@@ -63,7 +64,7 @@ def draw_probability(axes, shown: Screened) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 
 
-def draw_eeg(axes, shown: Screened) -> None:
+def draw_eeg(axes: Axes, shown: Screened) -> None:
     """Channels one below the other, upward positive, with a bar that says how large they are."""
     uv_CT = shown.uv_CT - np.median(shown.uv_CT, axis=1, keepdims=True)
     spread = max(float(np.percentile(np.abs(uv_CT), 99)), 1e-6)
@@ -75,8 +76,8 @@ def draw_eeg(axes, shown: Screened) -> None:
     bar = next((size for size in BARS_UV if size >= spread), BARS_UV[-1])
     right = time_s[-1] + 0.02 * (time_s[-1] - time_s[0])
     axes.plot([right, right], [places[-1], places[-1] + bar], color="black", linewidth=2, clip_on=False)
-    label = {"xytext": (4, 0), "textcoords": "offset points", "annotation_clip": False, "va": "center"}
-    axes.annotate(f"{bar} uV", (right, places[-1] + bar / 2), **label)
+    at, beside = (right, places[-1] + bar / 2), (4, 0)
+    axes.annotate(f"{bar} uV", at, beside, textcoords="offset points", annotation_clip=False, va="center")
     axes.set(xlim=(time_s[0], time_s[-1]), ylim=(places[-1] - step, step), xlabel="time (s)")
     axes.set_title("most probable stretch", loc="left")
     inside = shown.events_E2[(shown.events_E2[:, 1] > time_s[0]) & (shown.events_E2[:, 0] < time_s[-1])]

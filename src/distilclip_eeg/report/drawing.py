@@ -3,10 +3,14 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 COLUMN, PAGE = 3.5, 7.16
 """Inches: one column of a journal, and both."""
@@ -17,7 +21,7 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 DASHES = ("-", "--", "-.", ":")
 SEQUENTIAL, DIVERGING = "cividis", "RdBu_r"
 GREY = "#666666"
-STYLE = {
+STYLE: dict["RcKeyType", Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -77,7 +81,7 @@ styled = matplotlib.rc_context(STYLE)
 """Decorates a function that draws and saves."""
 
 
-def look(i: int) -> dict[str, object]:
+def look(i: int) -> dict[str, Any]:
     """Colour and dash of the ``i``-th line: both differ, so that a photocopy will do."""
     return {"color": OKABE_ITO[i % len(OKABE_ITO)], "linestyle": DASHES[i % len(DASHES)]}
 

@@ -1,12 +1,14 @@
 """Figures with a time axis: example windows of EEG, and the probability trace of a recording with events."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.report.drawing import GREY, OKABE_ITO, PAGE, Picture, new_figure, picture, styled
-from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, events_from_probability
+from distilclip_eeg.scoring.events.detect import Trace, events_from_probability
 
 ROW_IN = 0.13
 """Inches a channel takes, so that names of eight points do not touch."""
@@ -40,7 +42,7 @@ def example_window(
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
     x = time_s[-1] + 2 / sfreq
-    bar = {"clip_on": False, "color": OKABE_ITO[1], "lw": 2}
+    bar: dict[str, Any] = {"clip_on": False, "color": OKABE_ITO[1], "lw": 2}
     axis.plot([x, x], [-step, 0], **bar)
     axis.annotate(
         f"{step:g} µV", (x, -step / 2), (4, 0), textcoords="offset points", va="center", annotation_clip=False

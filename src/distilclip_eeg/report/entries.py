@@ -3,14 +3,17 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+from distilclip_eeg.config.component import Component
+from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.report.comparison import in_order
 from distilclip_eeg.report.published import TABLE_2
 from distilclip_eeg.report.tables import ORDER
 from distilclip_eeg.runs import Run, read_json
 
 FULL = "base_lp"
-WHOLE = {
+WHOLE: dict[str, object] = {
     "text.source": "descriptors",
     "text.detail": "coarse",
     "loss.targets": "multi_positive",
@@ -25,7 +28,7 @@ WHOLE = {
 """What a teacher is without being told otherwise; a run that differs is another model of the same name."""
 OF_A_STUDENT = ("model.net.prompts", "augment")
 ABLATED = ("text.source", "loss.alpha", "head.input", "model.net.prompts", "text_encoder.prompts")
-ROWS = {
+ROWS: dict[str, dict[str, object]] = {
     "eeg_lp": {"text.source": "none", "loss.alpha": 0.0},
     "text_wp": {"text_encoder.prompts": "none"},
     "text_lp": {"model.net.prompts": "none"},
@@ -34,7 +37,7 @@ ROWS = {
     FULL: {},
 }
 """What each row of Table II changes of the whole teacher; ``ablation_reading=unimodal`` adds ``ALONE``."""
-ALONE = {"head.input": "text", "loss.alpha": 0.0}
+ALONE: dict[str, object] = {"head.input": "text", "loss.alpha": 0.0}
 
 
 @dataclass(frozen=True)
@@ -42,24 +45,31 @@ class Entry:
     """A run as the report shows it."""
 
     run: Run
-    config: dict
+
+    @property
+    def settings(self) -> RunSettings:
+        """What the run was told."""
+        return self.run.settings
 
     @property
     def dataset(self) -> str:
-        return self.config["dataset"]["name"]
+        """Name of the corpus it was tested on."""
+        return self.settings.dataset.name
 
     @property
     def split(self) -> str:
-        return self.config["split"]["name"]
+        """The protocol."""
+        return self.settings.split.name
 
     @property
     def model(self) -> str:
-        return self.config["model"]["name"]
+        """The model's key, whatever was changed of it."""
+        return self.settings.model.name
 
     @property
     def kind(self) -> str:
         """teacher, student, baseline or floor."""
-        return self.config["model"]["kind"]
+        return self.settings.model.kind
 
     @cached_property
     def changed(self) -> dict[str, object]:
@@ -67,11 +77,10 @@ class Entry:
         if self.kind not in ("teacher", "student"):
             return {}
         names = WHOLE if self.kind == "teacher" else OF_A_STUDENT
-        found = {name: setting(self.config, name, WHOLE[name]) for name in names}
+        found = {name: setting(self.settings, name, WHOLE[name]) for name in names}
         found = {name: value for name, value in found.items() if value != WHOLE[name]}
-        return found | (
-            {"distilled": False} if self.kind == "student" and "distill" not in self.config else {}
-        )
+        alone = self.kind == "student" and self.settings.distill is None
+        return {**found, "distilled": False} if alone else found
 
     @property
     def row(self) -> str:
@@ -92,6 +101,7 @@ class Entry:
 
     @property
     def ablated(self) -> bool:
+        """Whether it is a teacher of Table II that lacks a part."""
         return self.row not in ("", FULL)
 
     @property
@@ -111,27 +121,28 @@ class Entry:
 
     @property
     def leak_note(self) -> str:
+        """The audit in a line, as ``signals.audit.audit_line`` worded it."""
         return self.data["leak_note"]
 
     @property
     def protocol(self) -> str:
         """One line: the split, its folds and what they let through."""
-        done, asked = len(self.run.folds_done()), self.config["split"].get("n_folds")
+        done, asked = len(self.run.folds_done()), self.settings.split.n_folds
         folds = f"{done} folds" if done == asked or asked is None else f"{done} of {asked} folds"
-        balance = "balanced" if self.config["windows"]["balance_test"] else "natural prevalence"
+        balance = "balanced" if self.settings.windows.balance_test else "natural prevalence"
         return f"split={self.split}, {folds}, test windows: {balance}; {self.leak_note}"
 
 
-def setting(config: dict, name: str, default: object) -> object:
-    """The value of a dotted name; ``default`` where the config is older than the setting."""
+def setting(settings: RunSettings, name: str, default: object) -> object:
+    """The value at a dotted name; ``default`` where a part's argument is not given."""
+    node: Any = settings
     for key in name.split("."):
-        if not isinstance(config, dict) or key not in config:
-            return default
-        config = config[key]
-    return config
+        node = node.get(key, default) if isinstance(node, Component) else getattr(node, key)
+    return node
 
 
 def named(model: str, changes: dict[str, object]) -> str:
+    """A model's key with what was changed of it: ``teacher, augment=all``."""
     return ", ".join([model, *(f"{name}={value}" for name, value in changes.items())])
 
 
@@ -147,7 +158,7 @@ def choose(runs: Iterable[Run], dataset: str | None = None) -> list[Entry]:
     """
     newest: dict[tuple[str, str, str], Entry] = {}
     for run in runs:
-        entry = Entry(run, run.config)
+        entry = Entry(run)
         if dataset in (None, entry.dataset) and (run.finished or (entry.ablated and run.folds_done())):
             newest[entry.dataset, entry.split, entry.label] = entry
     models = in_order({entry.model for entry in newest.values()})

@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from distilclip_eeg.report.drawing import (
     COLUMN,
@@ -37,7 +39,7 @@ class Explained:
         with np.load(self.path / name, allow_pickle=False) as file:
             return dict(file)
 
-    def json(self, name: str):
+    def json(self, name: str) -> Any:
         """A ``.json`` file; None where there is none."""
         path = self.path / name
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
@@ -50,7 +52,11 @@ class Explained:
 
 @styled
 def deletion_curves(methods: Mapping[str, Mapping], name: str, protocol: str) -> Picture | None:
-    """Probability of the answered class as channels are silenced, the most relevant first."""
+    """Probability of the answered class as channels are silenced; None where no curve was saved.
+
+    Args:
+        methods: ``faithfulness.json``: numbers and curve by method.
+    """
     shown = {m: said for m, said in methods.items() if said.get("curve")}
     if not shown:
         return None
@@ -113,7 +119,9 @@ def embedding_map(saved: Mapping[str, np.ndarray], name: str, protocol: str) -> 
     )
 
 
-def dots(axis, xy_N2: np.ndarray, i: int, label: str | None) -> None:
+def dots(axis: Axes, xy_N2: np.ndarray, i: int, label: str | None) -> None:
     """One group of points, with a colour and a marker of its own."""
-    style = {"color": OKABE_ITO[i % len(OKABE_ITO)], "marker": MARKERS[(i // len(OKABE_ITO) + i) % 8]}
-    axis.scatter(*xy_N2.T, s=7, alpha=0.7, linewidths=0, label=label, **style)
+    marker = MARKERS[(i // len(OKABE_ITO) + i) % 8]
+    x_N, y_N = xy_N2.T
+    style: dict[str, Any] = {"color": OKABE_ITO[i % len(OKABE_ITO)], "marker": marker}
+    axis.scatter(x_N, y_N, s=7, alpha=0.7, linewidths=0, label=label, **style)

@@ -1,6 +1,7 @@
 """Figures 5 to 8 of the article: training curves, parameters, FLOPs, confusion matrices."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.ticker
 import numpy as np
@@ -112,7 +113,8 @@ def parameters(costs: dict[str, pd.DataFrame], name: str) -> Picture:
     left = np.zeros(len(costs))
     for i, (part, row) in enumerate(sums.iterrows()):
         hatch = "//" if str(part).startswith("text") else ""
-        style = {"color": OKABE_ITO[i % len(OKABE_ITO)], "hatch": hatch, "edgecolor": "white"}
+        colour = OKABE_ITO[i % len(OKABE_ITO)]
+        style: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
         axis.barh(range(len(costs)), row / scale, 0.6, left=left, label=part, **style)
         left += row.to_numpy() / scale
     for i, total in enumerate(left):
@@ -209,7 +211,8 @@ def confusion_matrices(entries: Sequence[Entry]) -> Picture:
 def counted(entry: Entry, n_classes: int) -> np.ndarray:
     """Counts (K, K) over the test windows of all finished folds."""
     answers = [read_answers(entry.run, fold) for fold in entry.run.folds_done()]
-    return sum(confusion(a.label, a.predicted, n_classes) for a in answers)
+    counts = (confusion(a.label, a.predicted, n_classes) for a in answers)
+    return sum(counts, np.zeros((n_classes, n_classes), dtype=int))
 
 
 def wrapped(label: str) -> str:

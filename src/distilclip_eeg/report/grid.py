@@ -42,6 +42,7 @@ class Grid:
         return any(not missing(row.get(f"{m}_article")) for row in self.rows for m in self.measures)
 
     def head(self) -> list[str]:
+        """Heads of all columns; each measure has one for the article's figure where any row has one."""
         heads = list(self.words)
         for name in self.measures.values():
             heads += [name, f"{name}, article"] if self.published else [name]
@@ -61,7 +62,8 @@ class Grid:
                 line.append((ours, marks[m].get(i, "")))
                 if self.published:
                     said = row.get(f"{m}_article")
-                    line.append((NONE if missing(said) else f"{100 * said:.2f}", ""))
+                    text = NONE if said is None or missing(said) else f"{100 * said:.2f}"
+                    line.append((text, ""))
             body.append(line)
         return body
 
@@ -71,7 +73,7 @@ class Grid:
         for i, row in enumerate(self.rows):
             if not missing(row.get(measure)) and ALWAYS not in row.values():
                 groups.setdefault(row.get(self.within, ""), {})[i] = round(100 * row[measure], 1)
-        found = {}
+        found: dict[int, str] = {}
         for values in groups.values():
             levels = sorted(set(values.values()), reverse=measure not in LOWER_IS_BETTER)
             names = dict(zip(levels[:2], ("best", "second"), strict=False)) if len(levels) > 1 else {}
@@ -79,7 +81,8 @@ class Grid:
         return found
 
 
-def missing(value: object) -> bool:
+def missing(value: float | None) -> bool:
+    """Whether a figure is not there: None, or NaN, which stands for undefined."""
     return value is None or bool(np.isnan(value))
 
 
@@ -134,4 +137,5 @@ def latex(grid: Grid) -> str:
 
 
 def tex(text: str) -> str:
+    """Text that LaTeX prints as it is, in one line."""
     return " ".join(text.translate(LATEX).split())

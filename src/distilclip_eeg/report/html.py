@@ -44,14 +44,17 @@ def tag(name: str, /, *children: object, **attributes: object) -> Markup:
 
 
 def join(*parts: Markup) -> Markup:
+    """Elements one after the other, each on lines of its own."""
     return Markup("\n".join(parts))
 
 
 def paragraph(*children: object, **attributes: object) -> Markup:
+    """``tag("p", ...)``."""
     return tag("p", *children, **attributes)
 
 
 def bullets(lines: Sequence[object]) -> Markup:
+    """A list without numbers; lines are escaped as by ``tag``."""
     return tag("ul", *(tag("li", line) for line in lines))
 
 

@@ -74,4 +74,5 @@ def audit_rows(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
 
 
 def share(value: float | None) -> str:
+    """A fraction as whole per cent, a dash where it is unknown."""
     return NONE if value is None or np.isnan(value) else f"{100 * value:.0f}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from distilclip_eeg.report.detection import EVENT
 from distilclip_eeg.report.drawing import new_figure, png_of, styled
@@ -42,7 +43,7 @@ def moments_png(query: str, found: Sequence[Moment]) -> bytes:
     return png_of(figure)
 
 
-def draw(axes, moment: Moment, spread_uv: float) -> None:
+def draw(axes: Axes, moment: Moment, spread_uv: float) -> None:
     """Channels one below the other, upward positive, the moment shaded."""
     uv_CT = moment.uv_CT - np.median(moment.uv_CT, axis=1, keepdims=True)
     places = -2 * spread_uv * np.arange(len(uv_CT))

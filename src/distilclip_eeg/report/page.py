@@ -7,7 +7,6 @@ from distilclip_eeg.report import cards, html, metric_tables, parts
 from distilclip_eeg.report.article_tables import scored, splits_of
 from distilclip_eeg.report.drawing import file_name
 from distilclip_eeg.report.entries import Entry
-from distilclip_eeg.report.event_tables import WHOLE
 from distilclip_eeg.report.grid import Grid
 from distilclip_eeg.report.html import Markup, tag
 from distilclip_eeg.report.parts import Ledger
@@ -15,6 +14,7 @@ from distilclip_eeg.report.tables import HEADS, cell
 from distilclip_eeg.runs import read_json
 from distilclip_eeg.schema import NOTE
 from distilclip_eeg.scoring.answers import AS_SAVED
+from distilclip_eeg.scoring.event_scores import WHOLE
 
 NAMES = "Recordings and subjects are called as in the corpus; look at the names before you share this page."
 SUMMARY = ("balanced_accuracy", "f1", "auroc", "ece")
@@ -47,12 +47,14 @@ def report_page(
 
 
 def navigation(datasets: Sequence[str]) -> Markup:
+    """Links to the corpora and to the sections around them."""
     places = {"summary": "Summary", **{anchor(name): name for name in datasets}}
     places |= {"environment": "Environment", "cards": "Cards", "limits": "Limits"}
     return tag("nav", *(tag("a", words, href=f"#{place}") for place, words in places.items()))
 
 
 def anchor(dataset: str) -> str:
+    """The ``id`` of a corpus's heading."""
     return file_name("corpus", dataset)
 
 
@@ -79,6 +81,7 @@ def summary(dataset: str, entries: Sequence[Entry]) -> list[Markup]:
 
 
 def tested_on(entry: Entry) -> str:
+    """Whether the audit found the tested people among those trained on, in three words."""
     share = entry.audit.get("subject")
     return "new people" if share == 0 else "people known from training" if share else "unknown people"
 
@@ -124,6 +127,8 @@ def corpus(
     for split in splits_of(entries):
         group = [entry for entry in entries if entry.split == split]
         body += [tag("h3", f"{dataset}, split={split}: curves"), *parts.trained(ledger, group)]
+    if own := parts.plugins(ledger, main):
+        body += [tag("h3", "Figures of plug-ins"), *own]
     body += [tag("h3", "Where the models look"), *looked(ledger, dataset, main)]
     body += [tag("h3", "Events in whole recordings"), *alarms(ledger, dataset, main)]
     return [*body, tag("h3", "Cost"), *parts.cost(ledger, dataset, entries)]
@@ -193,4 +198,5 @@ def named_cards(entries: Sequence[Entry]) -> dict[str, cards.Card]:
 
 
 def sources(datasets: Sequence[str]) -> list[str]:
+    """What to cite of each corpus that has a publication."""
     return [line for name in datasets for line in cards.source(name)]

@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from distilclip_eeg.config import registry
 from distilclip_eeg.report import diagrams, eeg_figures, explained, figures, html, scalp
 from distilclip_eeg.report.article_tables import rows_of
 from distilclip_eeg.report.drawing import Picture, file_name
 from distilclip_eeg.report.entries import Entry
-from distilclip_eeg.report.event_tables import EVENTS, GRID, TRACES, detect_config
 from distilclip_eeg.report.explained import Explained
 from distilclip_eeg.report.html import Markup, tag
 from distilclip_eeg.report.tables import cell
 from distilclip_eeg.runs import read_json
 from distilclip_eeg.schema import PROTOCOLS
+from distilclip_eeg.scoring.event_scores import EVENTS, GRID, TRACES, detect_config
 from distilclip_eeg.scoring.events.detect import Trace
 
 NETWORKS = ("teacher", "student", "baseline")
@@ -45,10 +46,12 @@ class Ledger:
     """What, and the command that makes it."""
 
     def show(self, picture: Picture) -> Markup:
+        """Keep a figure for the files, and give its place on the page."""
         self.pictures.append(picture)
         return html.shown(picture)
 
     def lacks(self, what: str, command: str) -> Markup:
+        """Keep what is not there for the list at the end, and say so at its place on the page."""
         self.absent.append((what, command))
         return html.absent(what, command)
 
@@ -70,6 +73,20 @@ def trained(ledger: Ledger, entries: Sequence[Entry]) -> list[Markup]:
     elif first.split in PROTOCOLS:
         command = f"python train.py split={first.split} {on(first.dataset)}"
         shown.append(ledger.lacks(f"{where}: a teacher", command))
+    return shown
+
+
+def plugins(ledger: Ledger, entries: Sequence[Entry]) -> list[Markup]:
+    """Every registered figure of one corpus; one that cannot be drawn is told, whatever it raised."""
+    shown = []
+    for name, draw in registry.registered("figure").items():
+        try:
+            one = draw(entries)
+        except Exception as error:  # other people's code
+            what = f"figure {name} ({' '.join(f'{type(error).__name__}: {error}'.split())})"
+            shown.append(ledger.lacks(what, "python scripts/report.py"))
+            continue
+        shown += [ledger.show(one)] if one else []
     return shown
 
 
@@ -103,7 +120,8 @@ def explanation(ledger: Ledger, entry: Entry) -> list[Markup]:
         shown.append(ledger.show(drawn) if drawn else few)
     if methods:
         shown.append(faithfulness(methods))
-        shown.append(ledger.show(explained.deletion_curves(methods, f"deletion_{stem}", where)))
+        curves = explained.deletion_curves(methods, f"deletion_{stem}", where)
+        shown += [ledger.show(curves)] if curves else []
     focus = saved.table("focus.csv")
     if focus is not None:
         shown.append(focus_table(focus))
@@ -247,6 +265,7 @@ def frame_table(table: pd.DataFrame) -> Markup:
 
 
 def number(value: object) -> str:
+    """A value of any table as text: numbers to four digits, a dash where there is none."""
     if isinstance(value, float | np.floating):
         return "–" if np.isnan(value) else f"{value:.4g}"
     return "–" if value is None else str(value)

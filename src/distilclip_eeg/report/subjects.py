@@ -3,6 +3,7 @@
 Shapes: U subjects, K classes.
 """
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -26,6 +27,11 @@ def accuracy(counts_UKK: np.ndarray) -> np.ndarray:
     """Share of right answers over the subjects' windows together, (...) of (..., U, K, K)."""
     counts_KK = counts_UKK.sum(axis=-3)
     return ratio(np.trace(counts_KK, axis1=-2, axis2=-1), counts_KK.sum(axis=(-2, -1)))
+
+
+def flat_accuracy(counts_UM: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """``accuracy`` of counts whose last axis is a confusion of ``shape`` (K, K) laid flat, M = K K."""
+    return accuracy(counts_UM.reshape(*counts_UM.shape[:-1], *shape))
 
 
 def balanced_accuracy(counts_UKK: np.ndarray) -> np.ndarray:
@@ -64,8 +70,8 @@ def interval_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
     rows = []
     for run in runs:
         names, counts_UKK = subject_counts(run, reading)
-        row = {"split": run.config["split"]["name"], "model": run.config["model"]["name"]}
-        row |= {"seed": run.config["seed"], "subjects": len(names), "run": run.path.name}
+        row: dict[str, object] = {"split": run.settings.split.name, "model": run.settings.model.name}
+        row |= {"seed": run.settings.seed, "subjects": len(names), "run": run.path.name}
         for name, statistic in STATISTICS.items():
             found = bootstrap_subjects(counts_UKK, statistic)
             row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
@@ -78,7 +84,7 @@ def subject_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
     rows = []
     for run in runs:
         for name, counts_KK in zip(*subject_counts(run, reading), strict=True):
-            row = {"split": run.config["split"]["name"], "model": run.config["model"]["name"]}
+            row: dict[str, object] = {"split": run.settings.split.name, "model": run.settings.model.name}
             row |= {"subject": name, "windows": int(counts_KK.sum()), "run": run.path.name}
             rows.append(row | {key: float(of(counts_KK[None])) for key, of in STATISTICS.items()})
     return pd.DataFrame(rows)
@@ -92,8 +98,8 @@ def comparable(run: Run) -> bool:
 
 def key_of(run: Run) -> Key:
     """What two runs must share to be compared pair by pair."""
-    config, made = run.config, read_json(run.path / "data.json")
-    return config["dataset"]["name"], config["split"]["name"], made["folds_sha256"]
+    settings, made = run.settings, run.data
+    return settings.dataset.name, settings.split.name, made["folds_sha256"]
 
 
 def pair_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
@@ -110,17 +116,14 @@ def pair_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
         if names != others:
             continue
         flat_a, flat_b = (counts.reshape(len(names), -1) for counts in (counts_a, counts_b))
-        shape = counts_a.shape[1:]
-        by_subject = paired_permutation(
-            flat_a, flat_b, lambda c, s=shape: accuracy(c.reshape(*c.shape[:-1], *s))
-        )
+        by_subject = paired_permutation(flat_a, flat_b, partial(flat_accuracy, shape=counts_a.shape[1:]))
         folds_a, folds_b = (fold_accuracies(run, reading) for run in (a, b))
         by_fold = corrected_t(folds_a - folds_b, *sizes_of(a))
         rows.append(
             {
-                "split": a.config["split"]["name"],
-                "a": a.config["model"]["name"],
-                "b": b.config["model"]["name"],
+                "split": a.settings.split.name,
+                "a": a.settings.model.name,
+                "b": b.settings.model.name,
                 "run_a": a.path.name,
                 "run_b": b.path.name,
                 "difference": by_subject.difference,
@@ -134,7 +137,7 @@ def pair_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
 
 
 def fold_accuracies(run: Run, reading: Reading) -> np.ndarray:
-    """Accuracy on each fold's test windows."""
+    """Accuracy on each fold's test windows, one number a finished fold."""
     answers = [read_answers(run, fold, reading) for fold in run.folds_done()]
     return np.array([(said.predicted == said.label).mean() for said in answers])
 
@@ -143,7 +146,8 @@ def sizes_of(run: Run) -> tuple[float, float]:
     """Test and training windows of a fold, mean over folds."""
     folds = pd.read_parquet(run.path / "folds.parquet")
     parts = [folds[f"fold{k}"].value_counts() for k in run.folds_done()]
-    return tuple(float(np.mean([part.get(name, 0) for part in parts])) for name in ("test", "train"))
+    test, train = (float(np.mean([part.get(name, 0) for part in parts])) for name in ("test", "train"))
+    return test, train
 
 
 def page(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:

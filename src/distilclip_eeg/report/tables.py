@@ -1,13 +1,15 @@
 """Metric tables from saved predictions; every table names its protocol and what it lets through."""
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.report import subjects
-from distilclip_eeg.runs import Run, digest_of, read_json, write_atomic
+from distilclip_eeg.runs import Run, read_json, write_atomic, write_csv
 from distilclip_eeg.schema import PROTOCOLS
 from distilclip_eeg.scoring.answers import (
     AS_SAVED,
@@ -56,31 +58,31 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
     families: dict[tuple, list[Run]] = {}
     for run in runs:
         key = family(run), 0
-        while any(one.config["seed"] == run.config["seed"] for one in families.get(key, ())):
+        while any(one.settings.seed == run.settings.seed for one in families.get(key, ())):
             key = key[0], key[1] + 1  # the same run under another name
         families.setdefault(key, []).append(run)
     for group in families.values():
         run = group[0]
-        config = run.config
-        split = config["split"]["name"]
+        settings = run.settings
+        split = settings.split.name
         folds = pd.concat([fold_metrics(one, None, reading) for one in group])
         pools = pd.DataFrame([pooled(one, reading) for one in group])
         names = " ".join(one.path.name for one in group)
-        entries = [(config["model"]["name"], folds, pools.mean(), names)]
-        if (config["dataset"]["name"], split) not in seen:
-            seen.add((config["dataset"]["name"], split))
+        entries = [(settings.model.name, folds, pools.mean(), names)]
+        if (settings.dataset.name, split) not in seen:
+            seen.add((settings.dataset.name, split))
             entries.append((ALWAYS, fold_metrics(run, always_seizure, reading), None, ""))
-        seeds = [one.config["seed"] for one in group]
+        seeds = [one.settings.seed for one in group]
         for name, folds, pool, where in entries:
             row = {
-                "dataset": config["dataset"]["name"],
+                "dataset": settings.dataset.name,
                 "split": split,
                 "model": name,
-                "seed": ",".join(str(s) for s in seeds) if len(seeds) > 1 else config["seed"],
+                "seed": ",".join(str(s) for s in seeds) if len(seeds) > 1 else settings.seed,
                 "folds": len(folds),
                 "classes": n_classes(run),
                 "windows": int(folds["n"].sum()),
-                "balanced_test": config["windows"]["balance_test"] or reading.balances(split),
+                "balanced_test": settings.windows.balance_test or reading.balances(split),
                 "prevalence": folds["prevalence"].mean(),
                 "leak_note": read_json(run.path / "data.json")["leak_note"],
                 "run": where,
@@ -98,12 +100,14 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
 
 def family(run: Run) -> str:
     """Equal for runs that differ in the seed alone; a student's teacher may be of another seed, too."""
-    config = run.config
-    distill = {k: v for k, v in config.get("distill", {}).items() if k != "teacher_sha256"}
-    return digest_of({**config, "seed": None, "distill": distill})
+    settings = run.settings
+    if settings.distill is not None:
+        settings = replace(settings, distill=replace(settings.distill, teacher_sha256=None))
+    return digest_of(replace(settings, seed=0))
 
 
 def n_classes(run: Run) -> int:
+    """Number of classes, background among them, of the run's predictions."""
     return len(run.predictions(run.folds_done()[0])["classes"])
 
 
@@ -117,13 +121,13 @@ def header(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
             "validation windows"
         )
     seen = set()
-    for run in sorted(runs, key=lambda r: ORDER.index(r.config["split"]["name"])):
-        split = run.config["split"]["name"]
+    for run in sorted(runs, key=lambda r: ORDER.index(r.settings.split.name)):
+        split = run.settings.split.name
         if split in seen:
             continue
         seen.add(split)
         share = fold_metrics(run, None, reading)["prevalence"].mean()
-        balance = "balanced" if run.config["windows"]["balance_test"] else "natural"
+        balance = "balanced" if run.settings.windows.balance_test else "natural"
         balance = "balanced by weight, as the article's figures imply" if reading.balances(split) else balance
         lines.append(
             f"{split}: seizures {100 * share:.0f} % of test windows ({balance}); "
@@ -174,6 +178,7 @@ def aligned(head: list[str], body: list[list[str]], n_words: int) -> str:
 
 
 def cell(mean: float, sd: float) -> str:
+    """A mean fraction and its SD in per cent; the SD is left out where it is NaN, as of a single fold."""
     if np.isnan(mean):
         return "undefined"
     return f"{100 * mean:.1f}" if np.isnan(sd) else f"{100 * mean:.1f} ± {100 * sd:.1f}"
@@ -212,7 +217,7 @@ def write_evaluation(runs: list[Run], root: Path, reading: Reading = AS_SAVED) -
     """
     groups = defaultdict(list)
     for run in runs:
-        groups[run.config["dataset"]["name"]].append(run)
+        groups[run.settings.dataset.name].append(run)
     folder = root / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
     shown = []
@@ -222,14 +227,13 @@ def write_evaluation(runs: list[Run], root: Path, reading: Reading = AS_SAVED) -
         rows = summary_rows(group, reading).assign(
             metrics=reading.metrics, calibration=reading.calibration, threshold=reading.threshold
         )
-        write_atomic(folder / f"{name}.csv", rows.to_csv(index=False).encode())
-        write_atomic(folder / f"{name}_classes.csv", classes.to_csv(index=False).encode())
+        write_csv(folder / f"{name}.csv", rows)
+        write_csv(folder / f"{name}_classes.csv", classes)
         text = run_table(group, reading)
         known = [run for run in group if subjects.comparable(run)]
         kinds = {"subjects": subjects.subject_rows, "pairs": subjects.pair_rows} if known else {}
         for kind, rows_of in kinds.items():
-            body = rows_of(known, reading).to_csv(index=False)
-            write_atomic(folder / f"{name}_{kind}.csv", body.encode())
+            write_csv(folder / f"{name}_{kind}.csv", rows_of(known, reading))
         sure = subjects.page(known, reading)
         by_class = format_classes(classes, reading.metrics)
         body = "\n".join([text, "", by_class, *sure])

@@ -25,9 +25,17 @@ CLASS_COLUMNS = {
 }
 
 
+Answer = Callable[[np.ndarray, int], np.ndarray]
+"""Of labels (N,) and the number of classes: probabilities (N, K), such as those of ``always_seizure``."""
+
+
 @dataclass(frozen=True)
 class Reading:
-    """How predictions are read: ``evaluate.py metrics=… calibration=… threshold=…``."""
+    """How predictions are read: ``evaluate.py metrics=… calibration=… threshold=…``.
+
+    Raises:
+        ConfigError: a word that none of the three knows.
+    """
 
     metrics: str = "standard"
     calibration: str = "none"
@@ -50,7 +58,7 @@ AS_SAVED = Reading()
 
 @dataclass(frozen=True)
 class Answers:
-    """The test windows of a fold, or of several."""
+    """The N test windows of a fold, or of several: true class (N,), probabilities (N, K), answer (N,)."""
 
     label: np.ndarray
     probability_NK: np.ndarray
@@ -64,7 +72,7 @@ class Answers:
         return paper_metrics(self.label, self.predicted, n_classes, balance=reading.balances(split))
 
 
-def read_answers(run: Run, fold: int, reading: Reading = AS_SAVED, answer: Callable | None = None) -> Answers:
+def read_answers(run: Run, fold: int, reading: Reading = AS_SAVED, answer: Answer | None = None) -> Answers:
     """What a fold's model says of its test windows; whatever is chosen is chosen on validation windows.
 
     Args:
@@ -97,19 +105,19 @@ def read_answers(run: Run, fold: int, reading: Reading = AS_SAVED, answer: Calla
     return Answers(label, probability_NK, calibration.answers(probability_NK, threshold))
 
 
-def fold_metrics(run: Run, answer: Callable | None = None, reading: Reading = AS_SAVED) -> pd.DataFrame:
+def fold_metrics(run: Run, answer: Answer | None = None, reading: Reading = AS_SAVED) -> pd.DataFrame:
     """One row of window metrics a fold, from the test part of its predictions.
 
     Args:
         answer: replaces the model's probabilities by ``answer(label, n_classes)``.
     """
-    config = run.config
+    settings = run.settings
     rows = [
-        {"fold": k, **read_answers(run, k, reading, answer).metrics(reading, config["split"]["name"])}
+        {"fold": k, **read_answers(run, k, reading, answer).metrics(reading, settings.split.name)}
         for k in run.folds_done()
     ]
     table = pd.DataFrame(rows)
-    if config["windows"]["balance_test"] and reading.metrics == "standard":
+    if settings.windows.balance_test and reading.metrics == "standard":
         table[["brier", "ece"]] = np.nan  # at natural prevalence or not at all
     return table
 
@@ -118,7 +126,7 @@ def pooled(run: Run, reading: Reading = AS_SAVED) -> dict[str, float]:
     """Metrics of all folds' test windows thrown together; each window is tested once."""
     parts = [read_answers(run, k, reading) for k in run.folds_done()]
     together = (np.concatenate([getattr(p, name) for p in parts]) for name in Answers.__dataclass_fields__)
-    return Answers(*together).metrics(reading, run.config["split"]["name"])
+    return Answers(*together).metrics(reading, run.settings.split.name)
 
 
 def class_rows(run: Run, reading: Reading = AS_SAVED) -> pd.DataFrame:
@@ -128,12 +136,12 @@ def class_rows(run: Run, reading: Reading = AS_SAVED) -> pd.DataFrame:
     ranks the scores of the class, one against rest; a class that a fold's test part lacks is left out of that
     fold's mean.
     """
-    config, tables = run.config, []
+    settings, tables = run.settings, []
     for k in run.folds_done():
         said = read_answers(run, k, reading)
         names = [str(c) for c in run.predictions(k)["classes"]]
         counts = confusion(said.label, said.predicted, len(names))
-        counts = at_parity(counts) if reading.balances(config["split"]["name"]) else counts
+        counts = at_parity(counts) if reading.balances(settings.split.name) else counts
         rows = pd.DataFrame(per_class(counts))
         if reading.metrics == "paper":
             rows["auc"] = (rows["recall"] + rows["specificity"]) / 2
@@ -144,6 +152,6 @@ def class_rows(run: Run, reading: Reading = AS_SAVED) -> pd.DataFrame:
     stacked = pd.concat(tables).groupby("class", sort=False)
     mean, sd = stacked.mean(), stacked.std(ddof=1).add_suffix("_sd").drop(columns="support_sd")
     table = mean.assign(support=stacked["support"].sum()).join(sd).reset_index()
-    table.insert(0, "model", config["model"]["name"])
-    table.insert(0, "split", config["split"]["name"])
+    table.insert(0, "model", settings.model.name)
+    table.insert(0, "split", settings.split.name)
     return table

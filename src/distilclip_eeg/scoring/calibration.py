@@ -5,6 +5,8 @@ Training on as much background as seizure teaches a prevalence that no recording
 after which the mean probability of each class is its share of the validation windows), ``temperature`` the
 temperature alone (Guo et al. 2017), ``platt`` both (Platt 1999; for more than two classes Alexandari et al.
 2020).
+
+Shapes: N windows, K classes; class 0 is the background.
 """
 
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ STEEPEST = 5.0
 
 @dataclass(frozen=True)
 class Calibration:
-    """``softmax(logits / temperature + bias)``."""
+    """``softmax(logits / temperature + bias)`` over classes; (1, zeros) changes nothing."""
 
     temperature: float
     bias_K: np.ndarray
@@ -38,6 +40,9 @@ def fit(kind: str, logits_NK: np.ndarray, label: np.ndarray) -> Calibration:
     """Fit one of ``KINDS`` on validation windows at their natural prevalence.
 
     A class that does not occur in ``label`` keeps its bias of 0.
+
+    Args:
+        label: true class of each window, (N,).
 
     Raises:
         DataError: the labels are all of one class.
@@ -96,6 +101,9 @@ def ictal_score(probability_NK: np.ndarray) -> np.ndarray:
 
 def best_threshold(label: np.ndarray, probability_NK: np.ndarray) -> float:
     """The threshold of ``answers`` with the highest macro F1 on these windows; halfway between two of them.
+
+    Args:
+        label: true class of each window, (N,).
 
     Raises:
         DataError: the labels are all of one class.

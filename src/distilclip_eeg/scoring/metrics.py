@@ -3,9 +3,14 @@
 Two presets. ``standard``: precision, recall, specificity and F1 of the seizure class where there are two
 classes, macro means where there are more; areas of scores; calibration. ``paper``: the article's mixture of
 averages, all from hard answers.
+
+Shapes: N windows, K classes. Labels and answers are indices of classes, (N,); class 0 is the background.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 COLUMNS = (
@@ -19,18 +24,21 @@ ECE_BINS = 15
 
 
 def confusion(label: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
-    """Counts, true classes in rows, predicted ones in columns."""
+    """Counts (K, K), true classes in rows, predicted ones in columns."""
     return np.bincount(label * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
-def ratio(part, whole) -> np.ndarray:
+def ratio(part: ArrayLike, whole: ArrayLike) -> np.ndarray:
     """``part / whole``, NaN where ``whole`` is 0: undefined is not zero."""
     part, whole = np.asarray(part, float), np.asarray(whole, float)
     return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
 
 
 def per_class(counts_KK: np.ndarray) -> dict[str, np.ndarray]:
-    """Each class against the rest: precision, recall, specificity, F1, arrays (K,)."""
+    """Each class against the rest: precision, recall, specificity, F1 and support, arrays (K,).
+
+    NaN where undefined: a class that never occurs has no recall, one never answered no precision.
+    """
     hit = np.diag(counts_KK)
     false_alarm, miss = counts_KK.sum(0) - hit, counts_KK.sum(1) - hit
     rest = counts_KK.sum() - hit - false_alarm - miss
@@ -82,13 +90,15 @@ def window_metrics(
 
 
 def over_classes(value_K: np.ndarray) -> float:
-    """The seizure class's of two, the mean of those defined of more."""
+    """One figure of (K,): the seizure class's of two, the mean of those defined of more."""
     if len(value_K) == 2:
         return float(value_K[1])
     return float(np.nanmean(value_K)) if np.isfinite(value_K).any() else float("nan")
 
 
-def class_scores(score, label: np.ndarray, probability_NK: np.ndarray) -> np.ndarray:
+def class_scores(
+    score: Callable[[np.ndarray, np.ndarray], float], label: np.ndarray, probability_NK: np.ndarray
+) -> np.ndarray:
     """``score(truth, scores)`` of each class against the rest, (K,); NaN where it is absent or alone."""
     truths = (label == k for k in range(probability_NK.shape[1]))
     return np.array(
@@ -159,7 +169,7 @@ def paper_metrics(
 
 
 def at_parity(counts_KK: np.ndarray) -> np.ndarray:
-    """Counts with background weighted down to as many windows as the seizures have.
+    """Counts (K, K) with background weighted down to as many windows as the seizures have.
 
     What balanced draws of the test windows give on average.
     """
@@ -196,7 +206,10 @@ def paper_row(classes: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def always_seizure(label: np.ndarray, n_classes: int = 2) -> np.ndarray:
-    """Probabilities of the model that always answers with the most frequent seizure class."""
+    """Probabilities (N, K) of the model that always answers with the most frequent seizure class.
+
+    Background throughout where ``label`` holds no seizure.
+    """
     ictal = label[label > 0]
     answer = np.bincount(ictal).argmax() if len(ictal) else 0
     return np.eye(n_classes)[np.full(len(label), answer)]

@@ -3,6 +3,8 @@
 Windows of one person resemble each other, so an interval from windows is far too narrow: with 24 subjects
 and 12 points between them, a nominal 95 % interval covers the truth in 38 % of trials
 (``tests/test_intervals.py``).
+
+Shapes: U subjects, M sums of each, R resamples or swaps, K folds.
 """
 
 import math
@@ -80,11 +82,11 @@ def bootstrap_subjects(
     n = len(per_subject)
     if isinstance(per_subject, np.ndarray):
 
-        def of(index_RU):
+        def of(index_RU: np.ndarray) -> np.ndarray:
             return np.asarray(statistic(per_subject[index_RU]), dtype=float)
     else:
 
-        def of(index_RU):
+        def of(index_RU: np.ndarray) -> np.ndarray:
             return np.array([statistic([per_subject[i] for i in row]) for row in index_RU], dtype=float)
 
     each = of(np.arange(n)[:, None]) if n else np.zeros(0)
@@ -136,7 +138,7 @@ def corrected_t(difference_K: np.ndarray, n_test: float, n_train: float) -> Comp
 
 
 def mean_of_subjects(values_U: np.ndarray) -> np.ndarray:
-    """Mean over subjects, the last axis."""
+    """Mean over subjects, the last axis: (...) of (..., U)."""
     return values_U.mean(axis=-1)
 
 
@@ -156,6 +158,9 @@ def paired_permutation(
 
     Args:
         a_U, b_U: values or sums of the same subjects under either model, (U,) or (U, M).
+
+    Raises:
+        ValueError: the two arrays have not the same shape.
     """
     a_U, b_U = np.asarray(a_U, dtype=float), np.asarray(b_U, dtype=float)
     if a_U.shape != b_U.shape:

@@ -25,7 +25,7 @@ TOLERANCE_S = 1e-6
 
 
 def fold_columns(folds: pd.DataFrame) -> list[str]:
-    """``fold0`` … of a table, in the order of their numbers."""
+    """The columns ``fold0``, ``fold1``, … of a table, in the order of their numbers."""
     found = [c for c in folds.columns if str(c).startswith("fold") and str(c)[4:].isdecimal()]
     return sorted(found, key=lambda c: int(c[4:]))
 
@@ -91,7 +91,10 @@ def audit_folds(folds: pd.DataFrame, length_s: float) -> pd.DataFrame:
 
 
 def audit(folds: pd.DataFrame, length_s: float = 1.0) -> dict[str, float | None]:
-    """Mean over folds of ``audit_folds``; None where the table cannot tell."""
+    """Shares in [0, 1] by the names in ``SHARED``: the mean over folds of :func:`audit_folds`.
+
+    None where the table cannot tell.
+    """
     means = audit_folds(folds, length_s).mean()
     if "event" in folds and not (folds["event"] >= 0).any():
         means["event"] = 0.0  # no seizure to share
@@ -99,8 +102,16 @@ def audit(folds: pd.DataFrame, length_s: float = 1.0) -> dict[str, float | None]
 
 
 def check_audit(shares: dict[str, float | None], split: str) -> None:
-    """Stop when the audit contradicts the protocol's promise, or cannot vouch for it."""
-    broken = {k: shares[k] for k in PROMISES[split] if shares[k] is None or shares[k] > 0}
+    """Stop when the audit contradicts the protocol's promise, or cannot vouch for it.
+
+    Args:
+        shares: from :func:`audit`.
+        split: a key of ``PROMISES``.
+
+    Raises:
+        DataError: ``leak``: what the protocol keeps apart is shared.
+    """
+    broken = {k: share for k in PROMISES[split] if (share := shares[k]) is None or share > 0}
     if broken:
         raise DataError(
             f"split={split}: the folds share {broken} with training, expected none. This is a bug in the "
@@ -110,7 +121,12 @@ def check_audit(shares: dict[str, float | None], split: str) -> None:
 
 
 def audit_line(split: str, shares: dict[str, float | None]) -> str:
-    """The leak note every table carries."""
+    """The leak note that every table carries: what test windows share with training, in per cent.
+
+    Args:
+        split: the protocol's name.
+        shares: from :func:`audit`, or ``UNKNOWN``.
+    """
     if shares == UNKNOWN:
         return (
             "test windows sharing with training: unknown, the windows carry neither recording nor subject. "

@@ -16,50 +16,13 @@ import mne
 import numpy as np
 from scipy import fft, signal
 
-from distilclip_eeg.schema import ConfigError, Recording, check_choice
+from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.schema import ConfigError, Recording
 
 FLAT_UV = 0.1
 """A channel whose SD stays below this is called flat: no electrode is that quiet."""
 AMPLITUDE_UV = 500.0
 """Seconds whose signal exceeds this are counted as suspicious; scalp EEG rarely does."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SignalConfig:
-    """``configs/dataset/<name>.yaml: signals``; paper, Sec. IV-B."""
-
-    l_freq: float | None = 0.1
-    h_freq: float | None = 70.0
-    notch_hz: float | None = None
-    """Mains frequency to remove (1 Hz wide), or null."""
-    sfreq: float = 256.0
-    phase: str = "zero"
-    """``zero``: FIR, looks 16 s ahead at 0.1 Hz. ``causal``: Butterworth of order 4, for live use."""
-    clip_uv: float | None = 1000.0
-    """Artifact rule: filtered samples beyond this are set to it and counted. Null: none (unit unknown)."""
-    montage: str = "native"
-    """``native``: what the corpus records. ``bipolar18``, ``car19``: the same for every corpus, so that a
-    model carries over (``corpora/montage.py``). Made when a file is read."""
-    normalize: str = "recording"
-    """``recording``: z-score per channel over the recording. ``running``: over the past of the
-    recording only. ``train``: over the recordings of the training windows. Applied at load, never stored."""
-
-    def __post_init__(self) -> None:
-        check_choice("signals.phase", self.phase, ("zero", "causal"))
-        check_choice("signals.normalize", self.normalize, ("recording", "running", "train"))
-        low, high = self.l_freq or 0.0, self.h_freq or self.sfreq / 2
-        if not 0 <= low < high <= self.sfreq / 2:
-            raise ConfigError(
-                f"signals.l_freq={self.l_freq}, signals.h_freq={self.h_freq} do not fit signals.sfreq="
-                f"{self.sfreq}: expected 0 <= l_freq < h_freq <= sfreq / 2."
-            )
-        if self.notch_hz is not None and not 1 < self.notch_hz < self.sfreq / 2:
-            raise ConfigError(
-                f"signals.notch_hz={self.notch_hz} must be null or in (1, {self.sfreq / 2:g}), below half of "
-                "signals.sfreq."
-            )
-        if self.clip_uv is not None and self.clip_uv <= 0:
-            raise ConfigError(f"signals.clip_uv={self.clip_uv} must be positive.")
 
 
 @dataclass(frozen=True)
@@ -76,7 +39,11 @@ class CleanPiece:
 
 
 def preprocess(recording: Recording, config: SignalConfig) -> list[CleanPiece]:
-    """Band-pass, notch, resample and clip every piece of ``recording`` (paper, Sec. IV-B)."""
+    """Band-pass, notch, resample and clip every piece of ``recording`` (paper, Sec. IV-B).
+
+    Raises:
+        ConfigError: the new rate cannot be reached on an exact grid, see :func:`ratio`.
+    """
     path = zero_phase if config.phase == "zero" else causal
     pieces = []
     for piece in recording.pieces:
@@ -86,7 +53,7 @@ def preprocess(recording: Recording, config: SignalConfig) -> list[CleanPiece]:
 
 
 def clip(uv_CT: np.ndarray, config: SignalConfig) -> int:
-    """Set samples beyond ``clip_uv`` to it, in place, and count them."""
+    """Set samples beyond ``clip_uv`` to it, in place; how many there were."""
     limit = config.clip_uv
     if not limit or not uv_CT.size or max(uv_CT.max(), -uv_CT.min()) <= limit:
         return 0
@@ -97,7 +64,10 @@ def clip(uv_CT: np.ndarray, config: SignalConfig) -> int:
 
 @lru_cache(maxsize=8)
 def fir(sfreq: float, l_freq: float | None, h_freq: float | None, notch_hz: float | None) -> np.ndarray:
-    """Taps of the linear-phase filter, odd length; mne's design (33 s long for 0.1 Hz)."""
+    """Taps of the linear-phase filter, odd length; mne's design (33 s long for 0.1 Hz).
+
+    An edge that is None, or at half of ``sfreq`` or above, is left out; without any the one tap is 1.
+    """
     high = None if h_freq is None or h_freq >= sfreq / 2 else h_freq
     taps = np.ones(1)
     if l_freq or high:
@@ -118,7 +88,11 @@ def fir(sfreq: float, l_freq: float | None, h_freq: float | None, notch_hz: floa
 
 
 def ratio(sfreq_in: float, sfreq_out: float) -> Fraction:
-    """``sfreq_out / sfreq_in`` as an exact fraction of small numbers."""
+    """``sfreq_out / sfreq_in`` as an exact fraction of small numbers.
+
+    Raises:
+        ConfigError: it is none, so that no grid of the new rate meets the old one's seconds.
+    """
     exact = Fraction(sfreq_out).limit_denominator(1000) / Fraction(sfreq_in).limit_denominator(1000)
     if abs(float(exact) - sfreq_out / sfreq_in) > 1e-9:
         raise ConfigError(
@@ -134,7 +108,15 @@ def n_resampled(n: int, change: Fraction) -> int:
 
 
 def zero_phase(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[np.ndarray, bool]:
-    """Filter and resample without delay; edges are mirrored with odd symmetry."""
+    """Filter and resample without delay; edges are mirrored with odd symmetry.
+
+    Args:
+        uv_CT: microvolts of one piece, float32.
+        sfreq: its rate, Hz.
+
+    Returns:
+        Microvolts (C, T') at ``config.sfreq``, float32; and whether the piece is shorter than the filter.
+    """
     taps = fir(sfreq, config.l_freq, config.h_freq, config.notch_hz)
     change = ratio(sfreq, config.sfreq)
     if len(taps) == 1 and change == 1:  # ready-made windows: nothing to do but the mean
@@ -159,7 +141,10 @@ def zero_phase(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[n
 
 
 def transfer(taps: np.ndarray, length: int, new_length: int) -> np.ndarray:
-    """What multiplies the spectrum of ``length`` samples to filter and bring them to ``new_length``."""
+    """What multiplies the spectrum of ``length`` samples to filter and bring them to ``new_length``.
+
+    Complex64, (F,), of the frequencies that both lengths have; linear phase taken out.
+    """
     half = (len(taps) - 1) // 2
     centred = np.zeros(length)
     centred[: half + 1] = taps[half:]
@@ -169,12 +154,19 @@ def transfer(taps: np.ndarray, length: int, new_length: int) -> np.ndarray:
 
 
 def filtered(x_CT: np.ndarray, response: np.ndarray, new_length: int) -> np.ndarray:
-    """Signals along the last axis, as if each went round in a ring, filtered and resampled."""
+    """Signals along the last axis, as if each went round in a ring, filtered and resampled.
+
+    Args:
+        response: from :func:`transfer` of the same lengths.
+    """
     return fft.irfft(fft.rfft(x_CT)[..., : len(response)] * response, new_length)
 
 
 def causal(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[np.ndarray, bool]:
-    """Filter with the past only; a change of rate adds a look-ahead below 50 ms."""
+    """Filter with the past only; a change of rate adds a look-ahead below 50 ms.
+
+    Arguments and results as of :func:`zero_phase`; no piece is short for this filter.
+    """
     x = uv_CT.astype(np.float64)
     for sos in causal_sections(sfreq, config):
         x, _ = signal.sosfilt(sos, x, axis=1, zi=settled(sos, x))
@@ -186,7 +178,11 @@ def causal(uv_CT: np.ndarray, sfreq: float, config: SignalConfig) -> tuple[np.nd
 
 
 def causal_sections(sfreq: float, config: SignalConfig) -> list[np.ndarray]:
-    """The causal filter: second-order sections of high-pass, low-pass and notch, one after the other."""
+    """The causal filter: second-order sections of high-pass, low-pass and notch, one after the other.
+
+    Butterworth of order 4, (2, 6) each, and a notch of (1, 6); edges at half of ``sfreq`` or above are left
+    out.
+    """
     edges = [(config.l_freq, "highpass"), (config.h_freq, "lowpass")]
     sections = [
         signal.butter(4, edge, kind, fs=sfreq, output="sos")
@@ -199,5 +195,5 @@ def causal_sections(sfreq: float, config: SignalConfig) -> list[np.ndarray]:
 
 
 def settled(sos: np.ndarray, x_CT: np.ndarray) -> np.ndarray:
-    """State of a filter before ``x_CT``, as if its first value had always stood."""
+    """State of a filter before ``x_CT``, as if its first value had always stood; (sections, C, 2)."""
     return signal.sosfilt_zi(sos)[:, None, :] * x_CT[None, :, :1]

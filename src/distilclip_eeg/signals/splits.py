@@ -1,59 +1,20 @@
 """The folds of a run as one table: which window stands where, by a protocol or by the user's own table."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.schema import PROTOCOLS, ConfigError, DataError, check_choice
+from distilclip_eeg.config.data import SplitConfig
+from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals.audit import fold_columns
 from distilclip_eeg.signals.splitters import Splitter, empty_part
 
-KINDS = (*PROTOCOLS, "table")
 PARTS = ("train", "val", "test", "unused")
 """``unused``: purged, later than the test part (``time``), or left out by a table."""
-OWN_NUMBER = ("leave_one_subject_out", "official", "table")
-"""Splits whose number of folds is not the user's: the data tell it, and ``official`` is one."""
 KEYS = {"subject": "subject", "recording_name": "recording_name", "recording": "recording_name"}
 """Columns by which a user's table may name windows, each with ours that it is compared with."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitConfig:
-    """``configs/split/<name>.yaml``."""
-
-    name: str
-    n_folds: int | None = 5
-    """None where the data tell: one a subject (``leave_one_subject_out``), the table's own (``table``)."""
-    val_share: float = 0.15
-    """Share of the training side set apart, by the same grouping, to choose the epoch."""
-    purge_s: float | None = None
-    """Training windows with less than this between them and a test window of their recording are left out;
-    None: a window's length for ``event`` and ``time``, else none are."""
-    table: str | None = None
-    """``split=table``: CSV, TSV or Parquet that names windows by any of subject, recording (or
-    recording_name) and start_s, and says train, val, test or unused in ``part`` or in ``fold0`` …"""
-
-    def __post_init__(self) -> None:
-        check_choice("split", self.name, KINDS)
-        if self.name == "official" and self.n_folds != 1:
-            raise ConfigError(f"split.n_folds={self.n_folds}: the official split is one fold. Leave it out.")
-        if self.n_folds is None and self.name not in OWN_NUMBER:
-            raise ConfigError(f"split.n_folds=null: split={self.name} needs a number, 2 or more.")
-        if self.n_folds is not None and self.n_folds < 2 and self.name not in ("official", "table"):
-            raise ConfigError(f"split.n_folds={self.n_folds} must be 2 or more.")
-        if not 0 < self.val_share < 0.5:
-            raise ConfigError(f"split.val_share={self.val_share} must be in (0, 0.5).")
-        if self.purge_s is not None and not 0 <= self.purge_s < np.inf:
-            raise ConfigError(f"split.purge_s={self.purge_s} must be 0 or more, in seconds.")
-        if self.name != "table" and self.table is not None:
-            raise ConfigError(f"split.table={self.table}: split={self.name} takes none. Set split=table.")
-        if self.name == "table" and not Path(self.table or "").is_file():
-            raise ConfigError(f"split.table={self.table}: no such file. Give split=table split.table=FILE.")
-        if self.name == "table" and self.purge_s is not None:
-            raise ConfigError(f"split.purge_s={self.purge_s}: a table is taken as it is. Write unused in it.")
 
 
 def make_folds(windows: pd.DataFrame, config: SplitConfig, seed: int, length_s: float = 1.0) -> pd.DataFrame:
@@ -69,14 +30,13 @@ def make_folds(windows: pd.DataFrame, config: SplitConfig, seed: int, length_s: 
     """
     label = windows["label"].to_numpy()
     if config.name == "table":
-        columns = {
-            name: pd.Categorical(p, PARTS) for name, p in given_parts(windows, Path(config.table)).items()
-        }
+        given = given_parts(windows, table_of(config))
+        columns = {name: pd.Categorical(p, PARTS) for name, p in given.items()}
     else:
         check_official(windows, config)
         splitter = Splitter(
             config.name,
-            config.n_folds,
+            config.n_folds or 1,  # null where the splitter has its own number
             seed=seed,
             val_share=config.val_share,
             purge_s=config.purge_s,
@@ -99,8 +59,23 @@ def make_folds(windows: pd.DataFrame, config: SplitConfig, seed: int, length_s: 
     return pd.concat([windows, pd.DataFrame(columns, index=windows.index)], axis=1)
 
 
+def table_of(config: SplitConfig) -> Path:
+    """The user's own table of ``split=table``.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if not Path(config.table or "").is_file():
+        raise ConfigError(f"split.table={config.table}: no such file. Give split=table split.table=FILE.")
+    return Path(str(config.table))
+
+
 def check_official(windows: pd.DataFrame, config: SplitConfig) -> None:
-    """Refuse ``official`` where the corpus does not name all three parts."""
+    """Refuse ``official`` where the corpus does not name all three parts; of other splits say nothing.
+
+    Raises:
+        DataError: ``no_official_split``.
+    """
     if config.name != "official":
         return
     found = set(windows["part"])
@@ -113,7 +88,16 @@ def check_official(windows: pd.DataFrame, config: SplitConfig) -> None:
 
 
 def check_parts(part: pd.Categorical, label: np.ndarray, split: str, fold: int) -> None:
-    """Refuse a fold that lacks train, val or test windows, or has one class to learn."""
+    """Refuse a fold that lacks train, val or test windows, or has one class to learn.
+
+    Args:
+        part: of each window, (N,).
+        label: class index of each window, (N,).
+        fold: its number, for the message.
+
+    Raises:
+        DataError: ``empty_part`` or ``one_class``.
+    """
     for name in PARTS[:3]:
         if not (part == name).any():
             raise empty_part(split, fold, name)
@@ -126,7 +110,14 @@ def check_parts(part: pd.Categorical, label: np.ndarray, split: str, fold: int) 
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """A user's table of parts, its keys as text, and the names of those keys."""
+    """A user's table of parts, its keys as text, and the names of those keys.
+
+    Starts are rounded to milliseconds, so that tables written with fewer decimals still fit.
+
+    Raises:
+        DataError: ``split_table``: no key or no part among the columns, a part of another name, or two rows
+            for one key.
+    """
     separator = "\t" if path.suffix == ".tsv" else ","
     table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator)
     table = table if fold_columns(table) else table.rename(columns={"part": "fold0"})
@@ -160,6 +151,9 @@ def given_parts(windows: pd.DataFrame, path: Path) -> pd.DataFrame:
 
     Args:
         windows: with subject, recording_name and start_s.
+
+    Raises:
+        DataError: ``split_table``: see :func:`read_table`, or a window that no row names.
     """
     table, keys = read_table(path)
     ours = {k: windows[KEYS[k]].astype(str) if k in KEYS else windows[k].round(3) for k in keys}

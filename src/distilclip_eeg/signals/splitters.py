@@ -8,7 +8,7 @@ units on one side: ``event`` a seizure with the background nearest to it, ``reco
 trains on what stands before its test part. ``official`` takes the corpus's own parts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 import numpy as np
 import pandas as pd
@@ -74,6 +74,9 @@ class Splitter(BaseCrossValidator):
         purge_s: training windows with less than this between them and a test window of their recording are
             left out (0: those that overlap one); None: ``length_s`` for ``event`` and ``time``, else no gap.
         length_s: length of every window.
+
+    Raises:
+        ConfigError: no such protocol.
     """
 
     def __init__(
@@ -95,15 +98,26 @@ class Splitter(BaseCrossValidator):
         """The purge that holds, seconds; None where there is none."""
         return self.length_s if self.purge_s is None and self.protocol in PURGED else self.purge_s
 
-    def get_n_splits(self, X=None, y=None, groups: pd.DataFrame | None = None) -> int:
+    def get_n_splits(
+        self, X: Sized | None = None, y: np.ndarray | None = None, groups: pd.DataFrame | None = None
+    ) -> int:
+        """Number of folds; ``leave_one_subject_out`` counts the subjects of ``groups``.
+
+        Raises:
+            ConfigError: ``leave_one_subject_out`` without ``groups``.
+        """
         if self.protocol == "official":
             return 1
         if self.protocol != "leave_one_subject_out":
             return self.n_splits
         self._check_given(groups)
-        return len(np.unique(self._units(groups)))
+        units = self._units(groups)
+        assert units is not None
+        return len(np.unique(units))
 
-    def split(self, X=None, y=None, groups: pd.DataFrame | None = None) -> Iterator[tuple]:
+    def split(
+        self, X: Sized | None = None, y: np.ndarray | None = None, groups: pd.DataFrame | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows of the training side, validation included, and of the test side, once a fold.
 
         Args:
@@ -111,6 +125,10 @@ class Splitter(BaseCrossValidator):
             groups: the window table, with the columns that the protocol asks of recording, subject, start_s,
                 event (-1 for background) and part; ``window`` without a purge needs none, and for whole
                 recordings or subjects their names alone will do.
+
+        Raises:
+            ConfigError: no ``groups`` where the protocol needs them.
+            DataError: ``too_few`` units for the folds, or ``empty_part``.
         """
         self._check_given(groups)
         n = next(len(v) for v in (groups, y, X) if v is not None)
@@ -127,6 +145,13 @@ class Splitter(BaseCrossValidator):
 
         Validation is cut as the protocol cuts: by the same units, and the latest part under ``time``; the
         purge keeps training windows off it as it keeps both off the test windows.
+
+        Args:
+            y: class index of each window, (N,).
+            windows: as ``groups`` of :meth:`split`.
+
+        Raises:
+            DataError: as :meth:`split`; also where nothing is left to choose the epoch on.
         """
         for fold, (train, test) in enumerate(self.split(None, y, windows)):
             val = self._validation(train, y, windows, self.seed + 1000 + fold)
@@ -134,6 +159,7 @@ class Splitter(BaseCrossValidator):
 
     def _outer(self, y: np.ndarray, windows: pd.DataFrame | None) -> Iterator[tuple]:
         if self.protocol == "official":
+            assert windows is not None
             part = windows["part"].to_numpy()
             return iter([(np.flatnonzero(np.isin(part, ("train", "val"))), np.flatnonzero(part == "test"))])
         if self.protocol == "time":
@@ -159,7 +185,7 @@ class Splitter(BaseCrossValidator):
         """The word for what stands on one side."""
         return "subject" if self.protocol == "leave_one_subject_out" else self.protocol
 
-    def _check_given(self, groups) -> None:
+    def _check_given(self, groups: pd.DataFrame | None) -> None:
         if groups is None and (self.protocol != "window" or self.gap_s is not None):
             raise ConfigError(f"split={self.protocol}: no groups. Give the window table, groups=windows.")
 
@@ -224,7 +250,7 @@ class Splitter(BaseCrossValidator):
 
 
 def empty_part(split: str, fold: int, part: str) -> DataError:
-    """What to say of a fold without any ``part``."""
+    """The error for a fold without any window of a part; the caller raises it."""
     return DataError(
         f"split={split}: fold {fold} has no {part} windows. Use more recordings, fewer split.n_folds, a "
         "shorter split.purge_s, or another split.",
@@ -233,7 +259,12 @@ def empty_part(split: str, fold: int, part: str) -> DataError:
 
 
 def k_folds(y: np.ndarray, units: np.ndarray | None, n: int, seed: int) -> Iterator[tuple]:
-    """Shuffled folds with like shares of the classes; whole units where there are some."""
+    """Rows of training and test side of ``n`` shuffled folds with like shares of the classes.
+
+    Args:
+        y: class index of each window, (N,).
+        units: what each window belongs to, (N,), kept on one side as a whole; None: windows are free.
+    """
     if units is None:
         return StratifiedKFold(n, shuffle=True, random_state=seed).split(y, y)
     return StratifiedGroupKFold(n, shuffle=True, random_state=seed).split(y, y, units)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,8 +17,10 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.progress import Tracker
 from distilclip_eeg.schema import Corpus, DataError, RecordingRef, SkipRecording, short
-from distilclip_eeg.signals.preprocess import AMPLITUDE_UV, FLAT_UV, SignalConfig, preprocess
+from distilclip_eeg.signals.preprocess import AMPLITUDE_UV, FLAT_UV, preprocess
 
 SIGNALS = (".edf", ".bdf", ".npy")
 """Files that are not hashed whole: a corpus has tens of gigabytes of them."""
@@ -49,19 +52,25 @@ class Store:
 
     @property
     def sfreq(self) -> float:
+        """Rate of every signal, Hz."""
         return self.manifest["sfreq"]
 
     @property
     def ch_names(self) -> tuple[str, ...]:
+        """The montage, in the order of the columns of ``signal_TC``."""
         return tuple(self.manifest["ch_names"])
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """Background first; the position is the class index."""
         return tuple(self.manifest["classes"])
 
 
 def fingerprint(path: Path) -> list:
-    """Name, size and hash of a file; of a signal, which may be large and is never edited, head and tail."""
+    """Name, size and hash of a file; of a signal, which may be large and is never edited, head and tail.
+
+    A file that is not there has size -1.
+    """
     if not path.is_file():  # a broken link: reading it will say so
         return [path.name, -1, ""]
     size = path.stat().st_size
@@ -87,12 +96,15 @@ def store_digest(corpus: Corpus, refs: list[RecordingRef], config: SignalConfig)
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def prepare(corpus: Corpus, config: SignalConfig, root: Path, *, n_jobs: int = -1, progress=None) -> Store:
+def prepare(
+    corpus: Corpus, config: SignalConfig, root: Path, *, n_jobs: int = -1, progress: Tracker | None = None
+) -> Store:
     """Open the corpus's store, building it first where it is missing.
 
     Args:
         root: folder of all stores.
-        progress: called as ``progress(iterable, total, text)``; returns the iterable.
+        n_jobs: threads that read and filter; -1: one a core.
+        progress: as :func:`~distilclip_eeg.progress.track`; None: nothing is shown.
 
     Raises:
         DataError: no recording is usable, or the store cannot be written.
@@ -105,15 +117,7 @@ def prepare(corpus: Corpus, config: SignalConfig, root: Path, *, n_jobs: int = -
         remove_stale(root)
         try:
             temporary.mkdir(parents=True)
-            build(
-                corpus,
-                refs,
-                config,
-                temporary,
-                digest,
-                n_jobs,
-                progress or (lambda items, total, text: items),
-            )
+            build(corpus, refs, config, temporary, digest, n_jobs, progress or _untold)
             if final.exists() and not (final / "manifest.json").exists():  # someone damaged it
                 shutil.rmtree(final)
             temporary.rename(final)
@@ -125,6 +129,11 @@ def prepare(corpus: Corpus, config: SignalConfig, root: Path, *, n_jobs: int = -
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return open_store(final)
+
+
+def _untold(items: Iterable, total: int, text: str) -> Iterable:
+    """A tracker that shows nothing."""
+    return items
 
 
 def remove_stale(root: Path) -> None:
@@ -147,7 +156,16 @@ def alive(pid: int) -> bool:
 
 
 def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
-    """Read and clean one recording: its rows for the tables and its signal as int16."""
+    """Read and clean one recording: its rows for the tables and its signal as int16.
+
+    Returns:
+        ``ref``, ``skipped`` (reason, empty where all is well) and ``detail``; unless skipped also ``signal``
+        (T, C), ``scale`` (gain, mean and SD in microvolts and what was filled, each (C,)), ``pieces`` (start
+        in seconds, samples), ``events``, ``excluded`` and ``row``, the counts of the data report.
+
+    Raises:
+        DataError: a file that puts the whole corpus in doubt.
+    """
     try:
         recording = corpus.read(ref)
     except SkipRecording as skip:
@@ -188,9 +206,22 @@ def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
     }
 
 
-def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs: int, progress) -> None:
-    """Write every table of the store into ``folder``, the manifest last."""
-    rows, pieces, events, excluded, scales, at = [], [], [], [], [], 0
+def build(
+    corpus: Corpus,
+    refs: Sequence[RecordingRef],
+    config: SignalConfig,
+    folder: Path,
+    digest: str,
+    n_jobs: int,
+    progress: Tracker,
+) -> None:
+    """Write every table of the store into ``folder``, the manifest last.
+
+    Raises:
+        DataError: ``nothing_usable``: every recording is skipped.
+    """
+    rows, pieces, events, excluded, at = [], [], [], [], 0
+    scales: list[tuple] = []
     # Threads: the FFTs and the file reads release the interpreter lock, and nothing has to be copied. Only
     # preferred, so that joblib.parallel_config may put Dask or Ray in their place.
     results = joblib.Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
@@ -199,14 +230,9 @@ def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs:
     with (folder / "signal.i16").open("wb") as file:
         for got in progress(results, len(refs), "preparing recordings"):
             ref = got["ref"]
-            row = {
-                "recording": ref.recording,
-                "subject": ref.subject,
-                "session": ref.session,
-                "part": ref.part,
-                "skipped": got["skipped"],
-                "detail": got["detail"],
-            } | got.get("row", {})
+            about = {"recording": ref.recording, "subject": ref.subject, "session": ref.session}
+            about |= {"part": ref.part, "skipped": got["skipped"], "detail": got["detail"]}
+            row = about | got.get("row", {})
             if not got["skipped"]:
                 number = len(scales)
                 row["number"] = number
@@ -221,13 +247,7 @@ def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs:
         file.flush()
         os.fsync(file.fileno())
     if not scales:
-        reasons = pd.Series([r["skipped"] for r in rows]).value_counts().to_dict()
-        counts = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
-        raise DataError(
-            f"{corpus.name}: none of {len(refs)} recordings can be used ({counts}). "
-            f"First: {rows[0]['detail']}",
-            reason="nothing_usable",
-        )
+        raise _nothing_usable(corpus, rows)
     pd.DataFrame(rows).to_parquet(folder / "recordings.parquet")
     pd.DataFrame(pieces, columns=["recording", "start_s", "first", "n_samples"]).to_parquet(
         folder / "pieces.parquet"
@@ -238,24 +258,43 @@ def build(corpus, refs, config: SignalConfig, folder: Path, digest: str, n_jobs:
         ).to_parquet(folder / f"{name}.parquet")
     gain, mean, sd, filled = (np.array(s) for s in zip(*scales, strict=True))
     np.savez(folder / "scale.npz", gain=gain, mean=mean, sd=sd, filled=filled)
-    manifest = {
+    manifest = _manifest(corpus, config, digest, at)
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def _nothing_usable(corpus: Corpus, rows: Sequence[dict]) -> DataError:
+    """What to say where every recording is skipped."""
+    reasons = pd.Series([r["skipped"] for r in rows]).value_counts().to_dict()
+    counts = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+    return DataError(
+        f"{corpus.name}: none of {len(rows)} recordings can be used ({counts}). First: {rows[0]['detail']}",
+        reason="nothing_usable",
+    )
+
+
+def _manifest(corpus: Corpus, config: SignalConfig, digest: str, n_samples: int) -> dict:
+    """What the store says about itself, for JSON."""
+    return {
         "digest": digest,
         "version": VERSION,
         "corpus": corpus.name,
         "sfreq": config.sfreq,
         "ch_names": list(corpus.ch_names),
         "classes": list(corpus.classes),
-        "n_samples": at,
+        "n_samples": n_samples,
         "missing": list(corpus.missing),
         "warnings": list(corpus.warnings),
         "identified": corpus.identified,
         "signals": {k: v for k, v in asdict(config).items() if k != "normalize"},
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
 def open_store(path: Path) -> Store:
-    """Open a finished store; its signal file must have the size its manifest names."""
+    """Open a finished store, its signal mapped and not read.
+
+    Raises:
+        DataError: ``store_damaged``: the signal file has not the size that the manifest names.
+    """
     manifest = json.loads((path / "manifest.json").read_text())
     shape = (manifest["n_samples"], len(manifest["ch_names"]))
     size = (path / "signal.i16").stat().st_size
@@ -324,5 +363,6 @@ def data_report(store: Store) -> str:
 
 
 def clip_limit(store: Store) -> str:
+    """Words for the limit at which samples were clipped, microvolts; empty where there is none."""
     limit = store.manifest["signals"]["clip_uv"]
     return "" if limit is None else f" at {limit:g} uV"

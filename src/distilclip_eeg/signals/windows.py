@@ -1,36 +1,9 @@
 """Cut continuous signal into windows: a table of starts and labels, never copies of the signal."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.schema import ConfigError, check_choice
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowConfig:
-    """``configs/dataset/<name>.yaml: windows``; paper, Sec. IV-A."""
-
-    length_s: float = 1.0
-    background_overlap: float = 0.0
-    """Fraction shared by neighbouring background windows; the paper uses none."""
-    seizure_overlap: float = 0.5
-    """0.5 for CHB-MIT and Zenodo, 0.75 for TUSZ and AUBMC."""
-    balance_train: bool = True
-    """Draw about as many background windows as there are seizure windows, in training parts."""
-    balance_test: bool = False
-    """The same in test parts; the article's tables imply it. Hides false alarms."""
-    labels: str = "annotations"
-    """``coin``: the placebo, see ``coin_labels``."""
-
-    def __post_init__(self) -> None:
-        for name in ("background_overlap", "seizure_overlap"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ConfigError(f"windows.{name}={getattr(self, name)} must be in [0, 1).")
-        check_choice("windows.labels", self.labels, ("annotations", "coin"))
-        if self.length_s <= 0:
-            raise ConfigError(f"windows.length_s={self.length_s} must be positive.")
+from distilclip_eeg.config.data import WindowConfig
 
 
 def cut_piece(n: int, length: int, hop: int, seizure_hop: int, events: np.ndarray) -> np.ndarray:
@@ -39,6 +12,13 @@ def cut_piece(n: int, length: int, hop: int, seizure_hop: int, events: np.ndarra
     The walk steps by ``hop`` over background and by ``seizure_hop`` from every window that touches a
     seizure. ``events``: (E, 2) onsets and offsets in samples of this piece, sorted, not overlapping;
     parts outside the piece do no harm.
+
+    Args:
+        n: samples of the piece.
+        length: of a window, in samples.
+
+    Returns:
+        (N,) int64, ascending; every window lies inside the piece.
     """
     starts, at = [], 0
     for onset, offset in events:
@@ -57,14 +37,24 @@ def cut_piece(n: int, length: int, hop: int, seizure_hop: int, events: np.ndarra
 
 
 def overlaps(starts: np.ndarray, length: int, events: np.ndarray) -> np.ndarray:
-    """Shared samples of every window with every event, shape (N, E)."""
+    """Shared samples of every window with every event, shape (N, E).
+
+    Args:
+        starts: (N,), in samples.
+        events: (E, 2) onsets and offsets, in samples.
+    """
     first = np.maximum(starts[:, None], events[None, :, 0])
     last = np.minimum(starts[:, None] + length, events[None, :, 1])
     return np.maximum(last - first, 0.0)
 
 
 def without(pieces: pd.DataFrame, excluded: pd.DataFrame, sfreq: float) -> pd.DataFrame:
-    """Pieces less the excluded stretches: each is cut there, so that no window holds any of it."""
+    """Pieces less the excluded stretches: each is cut there, so that no window holds any of it.
+
+    Args:
+        pieces: recording (number), start_s, first (row of the store), n_samples.
+        excluded: recording (number), onset_s, offset_s; seconds on the recording's time axis.
+    """
     if not len(excluded):
         return pieces
     rows = []
@@ -138,6 +128,9 @@ def around(
         first_N: where each window of ``length`` samples begins, as a row of the store.
         context: at least ``length``.
         pieces: first (row of the store) and n_samples.
+
+    Raises:
+        ValueError: ``context`` is less than ``length``.
     """
     if context < length:
         raise ValueError(f"a context of {context} samples is shorter than a window of {length}")

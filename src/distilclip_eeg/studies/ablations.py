@@ -2,35 +2,37 @@
 
     python scripts/ablations.py dataset=chbmit dataset.root=FOLDER split=window,subject seed=0,1,2
 
-A *cell* is one variant under one protocol with one seed: a run like any other, so an interrupted one
-continues. ``results/<name>.csv`` holds one row a fold of a cell; a cell that stands there is not run again.
-The printed table pools seeds and folds of a variant in one row.
+A cell is one variant under one protocol with one seed. ``results/<name>.csv`` holds one row a fold of a cell;
+what runs the cells is ``cells``. The printed table pools seeds and folds of a variant in one row.
 """
 
-import contextlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from distilclip_eeg.commands.which_run import with_teacher_data
-from distilclip_eeg.config.compose import load
-from distilclip_eeg.progress import track
+from distilclip_eeg.config.studies import ALL, AblationsSettings, key_of, last_of
 from distilclip_eeg.report.tables import aligned, cell
-from distilclip_eeg.runs import commit, digest_of, provenance, public_command, read_json, write_atomic
-from distilclip_eeg.schema import ConfigError, UserError, check_choice
+from distilclip_eeg.runs import Run, public_command, write_atomic
+from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.answers import fold_metrics
 from distilclip_eeg.scoring.metrics import COLUMNS
-from distilclip_eeg.training import pipeline
-from distilclip_eeg.workers import spread
+from distilclip_eeg.studies import cells as runner
+from distilclip_eeg.studies.cells import Cell, Grid, composed, digest_key, made
+from distilclip_eeg.studies.expected import expect
 
+SCRIPT = "scripts/ablations.py"
+USUAL = "teacher_tiny"
 FULL, ALONE, DISTILLED = "base_lp", "student alone", "student distilled"
-VARIANTS = {
+ROWS = ("eeg_lp", "text_wp", "text_lp", "text_hp", "base_wp")
+"""Of Table II, but for the full model."""
+VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "table2": {
-        name: (f"experiment=ablation_{name}",)
-        for name in ("eeg_lp", "text_wp", "text_lp", "text_hp", "base_wp")
-    }
-    | {FULL: ("experiment=ablation_base_lp",)},
+        **{name: (f"experiment=ablation_{name}",) for name in ROWS},
+        FULL: ("experiment=ablation_base_lp",),
+    },
     "targets": {
         f"targets={name}": (f"loss.targets={name}",)
         for name in ("identity", "text_identity", "class_prompt", "sigmoid")
@@ -50,103 +52,47 @@ HEADS = ("Acc %", "Pre %", "Rec %", "F1 %", "BAcc %", "AUROC %")
 KEY = ["split", "variant", "seed", "reading"]
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One variant under one protocol with one seed."""
+def cells_of(settings: AblationsSettings, words: Sequence[str]) -> list[Cell]:
+    """Every cell of a table.
 
-    split: str
-    variant: str
-    seed: int
-    model: str
-    reading: str
-    own: tuple[str, ...]
-    common: tuple[str, ...]
+    Args:
+        words: of train, for all cells alike; ``model=`` is the teacher's preset.
 
-    def words(self, verb: str = "train") -> list[str]:
-        """What ``train.py`` or ``distill.py`` is told."""
-        model = self.model.replace("teacher", "student") if self.student or verb == "distill" else self.model
-        words = [f"split={self.split}", f"model={model}", f"seed={self.seed}", *self.common, *self.own]
-        return [*words, f"ablation_reading={self.reading}"]
-
-    @property
-    def student(self) -> bool:
-        """Whether the cell trains a student without a teacher."""
-        return self.variant == ALONE
-
-    @property
-    def key(self) -> str:
-        """Stands for every setting and for the folds."""
-        config = load("train", self.words())
-        fold = "all" if config["fold"] is None else config["fold"]
-        return f"{self.variant}-{digest_of(config)}-{fold}".replace(" ", "")
-
-
-def cells_of(own: dict[str, str], common: list[str]) -> list[Cell]:
-    """Every cell of a table; names are checked before anything is read."""
-    groups = list(VARIANTS) if own["what"] == "all" else own["what"].split(",")
-    for group in groups:
-        check_choice("what", group, (*VARIANTS, "all"))
-    if not own["model"].startswith("teacher"):
-        raise ConfigError(f"model={own['model']}: expected a teacher, such as teacher_tiny or teacher_small.")
-    return [
-        Cell(split, variant, int(seed), own["model"], own["ablation_reading"], words, tuple(common))
-        for split in own["split"].split(",")
-        for seed in own["seed"].split(",")
-        for group in groups
-        for variant, words in VARIANTS[group].items()
-    ]
+    Raises:
+        ConfigError: the teacher's config names no student, or the words are wrong.
+    """
+    model = last_of(list(words), "model") or USUAL
+    words = [word for word in words if key_of(word) != "model"]
+    groups = list(VARIANTS) if ALL in settings.what else settings.what
+    student = composed((f"model={model}",)).model.student
+    if student is None:
+        raise ConfigError(f"model={model}: its config names no student; expected model.student=NAME.")
+    cells = []
+    for split in settings.protocols:
+        for seed in settings.seeds:
+            command = public_command(SCRIPT, (f"split={split}", f"model={model}", f"seed={seed}", *words))
+            for variant, own in ((v, w) for group in groups for v, w in VARIANTS[group].items()):
+                told = (f"seed={seed}", *words, *own, f"ablation_reading={settings.ablation_reading}")
+                trained = student if variant == ALONE else model
+                train = (f"split={split}", f"model={trained}", *told)
+                distill = (f"split={split}", f"model={student}", *told) if variant == DISTILLED else None
+                label = f"{split} {variant} seed {seed}"
+                key = f"{variant}-{digest_key(train)}".replace(" ", "")
+                cells.append(Cell(label, train, key, command, distill, study=variant))
+    return cells
 
 
-def run_cell(one: Cell, log: Path) -> list[dict] | str:
-    """Train a cell, or find it finished: its rows, or why there are none. What it prints goes to ``log``."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with log.open("a", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
-            run = pipeline.train(load("train", one.words()), report=False)
-            if one.variant == DISTILLED:
-                config = load("distill", one.words("distill"))
-                run = pipeline.distill(with_teacher_data(config, run, []), run)
-    except UserError as problem:
-        return f"{one.split} {one.variant} seed {one.seed}: {problem}"
-    config, info = run.config, read_json(run.path / "data.json")
-    seconds = sum(v for k, v in read_json(run.path / "timing.json").items() if k.startswith("fold"))
-    words = (f"split={one.split}", f"model={one.model}", f"seed={one.seed}", *one.common)
+def rows_of(one: Cell, runs: list[Run]) -> list[dict[str, Any]]:
+    """A row a fold of the cell's last run."""
+    run, folds = runs[-1], runs[-1].folds_done()
+    settings = run.settings
     about = {
-        **{"dataset": config["dataset"]["name"], "split": one.split, "variant": one.variant},
-        **{"model": config["model"]["name"], "seed": one.seed, "reading": one.reading},
+        **{"dataset": settings.dataset.name, "split": one.settings.split.name, "variant": one.study},
+        **{"model": settings.model.name, "seed": settings.seed, "reading": settings.ablation_reading},
     }
-    made = {
-        "steps": read_json(run.fold(run.folds_done()[0]) / "metrics.json")["steps"],
-        "minutes": round(seconds / 60 / len(run.folds_done()), 2),
-        "leak_note": info["leak_note"],
-        "hardware": provenance()["machine"],
-        "commit": commit(),
-        "command": public_command("scripts/ablations.py", words),
-        "key": one.key,
-    }
-    folds = fold_metrics(run)
-    return [about | row[["fold", "n", *COLUMNS]].to_dict() | made for _, row in folds.iterrows()]
-
-
-def fill(cells: list[Cell], path: Path, *, jobs: int, cluster: str | None) -> None:
-    """Run the cells that ``path`` lacks and add their rows, each as soon as it is there."""
-    known = set(pd.read_csv(path)["key"]) if path.exists() else set()
-    todo = [one for one in cells if one.key not in known]
-    print(f"{len(cells) - len(todo)} of {len(cells)} cells stand in {path} already", flush=True)
-    logs = path.parent.parent / "runs" / "ablations"
-    items = [(one, logs / f"{one.split}-{one.variant.replace(' ', '_')}-{one.seed}.log") for one in todo]
-    failed = []
-    done = spread(run_cell, items, jobs=jobs, cluster=cluster, name="ablations", logs=logs)
-    for rows in track(done, len(todo), "cells"):
-        if isinstance(rows, str):
-            failed.append(rows)
-            continue
-        before = pd.read_csv(path) if path.exists() else pd.DataFrame()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table = pd.concat([before, pd.DataFrame(rows)], ignore_index=True)
-        write_atomic(path, table.to_csv(index=False).encode())
-    for line in failed:
-        print(f"not run: {line}", flush=True)
+    steps = {"steps": run.metrics(folds[0])["steps"], "leak_note": run.data["leak_note"]}
+    how = steps | made(one, run, "key", per=len(folds))
+    return [about | row[["fold", "n", *COLUMNS]].to_dict() | how for _, row in fold_metrics(run).iterrows()]
 
 
 def pooled(rows: pd.DataFrame) -> pd.DataFrame:
@@ -203,31 +149,26 @@ def table(path: Path) -> str:
     return "\n".join([*parts, note])
 
 
-def settings(words: list[str]) -> dict[str, str]:
-    """Our own words out of a command line, and their defaults; the rest is training's."""
-    own = {"what": "all", "model": "teacher_tiny", "split": "window,subject", "seed": "0"}
-    own |= {"ablation_reading": "placement", "jobs": "1", "cluster": "", "name": ""}
-    for word in list(words):
-        key, _, value = word.partition("=")
-        if key in own:
-            own[key] = value.strip("[]")
-            words.remove(word)
-    for key in ("jobs", "seed"):
-        if not all(part.isdecimal() for part in own[key].split(",")) or own["jobs"] == "0":
-            raise ConfigError(f"{key}={own[key]}: expected whole numbers, such as jobs=2 seed=0,1,2.")
-    return own
-
-
-def study(words: list[str], root: Path = Path("results")) -> None:
-    """``python scripts/ablations.py``; see the module."""
-    words = list(words)
-    own = settings(words)
-    cells = cells_of(own, words)
-    dataset = load("train", cells[0].words())["dataset"]["name"]
-    path = root / f"{own['name'] or f'ablations_{dataset}'}.csv"
-    fill(cells, path, jobs=int(own["jobs"]), cluster=own["cluster"] or None)
-    if not path.exists():
-        raise ConfigError(f"{path}: no cell could be run; see the lines above.")
+def draw(path: Path) -> str:
+    """The table, written beside ``path`` as text."""
     page = table(path)
     write_atomic(path.with_suffix(".txt"), f"{page}\n".encode())
-    print(page)
+    return page
+
+
+def ablations(settings: AblationsSettings, words: Sequence[str]) -> None:
+    """Run what is lacking of the table and print it; see the module.
+
+    Args:
+        words: of train, for all cells alike: ``settings.train_words`` of the command line.
+
+    Raises:
+        ConfigError: no cell could be run.
+    """
+    cells = cells_of(settings, words)
+    path = runner.csv_path(settings, "ablations", cells)
+    expected = partial(expect, cells=cells, results=path.parent)
+    runner.fill(Grid("ablations", path, cells, rows_of, partial(draw, path), expected, key="key"), settings)
+    if not path.exists():
+        raise ConfigError(f"{path}: no cell could be run; see the lines above.")
+    print(draw(path))

@@ -2,23 +2,28 @@
 
     python scripts/gap.py dataset=chbmit dataset.root=FOLDER models=teacher_small,random_forest
 
-Cells, their rows in ``results/gap_<dataset>.csv`` and what is not run again are Table I's (``table1.py``);
-a cell that stands in a ``results/table1_*.csv`` is taken from there.
+Cells and rows, in ``results/gap_<dataset>.csv``, are Table I's (``table1``); a cell that stands in a
+``results/table1_*.csv`` is taken from there.
 """
 
 import contextlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.studies import GapSettings
 from distilclip_eeg.report.tables import ALWAYS, HEADS, cell
 from distilclip_eeg.runs import write_atomic
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, UserError
 from distilclip_eeg.scoring.metrics import PAPER_COLUMNS
 from distilclip_eeg.signals.audit import SHARED
-from distilclip_eeg.studies.table1 import Cell, cells_of, fill, settings
+from distilclip_eeg.studies import cells as runner
+from distilclip_eeg.studies.cells import Cell, Grid
+from distilclip_eeg.studies.table1 import cells_of, grid_of
 from distilclip_eeg.training.data import load_data
 
 SHOWN = ("accuracy", "f1", "balanced_accuracy", "auroc")
@@ -26,18 +31,22 @@ HONEST = "subject"
 """The protocol whose figures are subtracted from those of the article's."""
 
 
-def possible(cells: list[Cell]) -> list[Cell]:
-    """The cells of the protocols that the corpus allows; one line for each other protocol."""
+def possible(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells of the protocols that the corpus allows; one line for each other protocol.
+
+    Raises:
+        ConfigError: there is none.
+    """
     left_out = set()
-    for split in dict.fromkeys(one.split for one in cells):
-        first = next(one for one in cells if one.split == split)
+    for split in dict.fromkeys(one.study for one in cells):
+        first = next(one for one in cells if one.study == split)
         try:
             with contextlib.redirect_stdout(None):
-                load_data(load("train", first.words()))
+                load_data(first.settings.data)
         except UserError as problem:
             print(f"left out: {problem}", flush=True)
             left_out.add(split)
-    kept = [one for one in cells if one.split not in left_out]
+    kept = [one for one in cells if one.study not in left_out]
     if not kept:
         raise ConfigError("split: none of these protocols is possible on this corpus; see the lines above.")
     return kept
@@ -47,13 +56,13 @@ def page(rows: pd.DataFrame) -> str:
     """The gap as markdown: protocols in columns, what each lets through, then every model's figures.
 
     Args:
-        rows: as ``table1.row_of`` gives them, of one corpus and one setting.
+        rows: as ``table1.rows_of`` gives them, of one corpus and one setting.
     """
     splits = [split for split in PROTOCOLS if split in set(rows["split"])]
     ends = (splits[0], HONEST if HONEST in splits else splits[-1])
     first = rows.groupby("split").first()  # of each column what is known: older rows lack some
 
-    def line(name: str, texts, difference: str = "") -> str:
+    def line(name: str, texts: Iterable[str], difference: str = "") -> str:
         return f"| {name} | {' | '.join(texts)} | {difference} |"
 
     def share(column: str) -> list[str]:
@@ -76,8 +85,7 @@ def page(rows: pd.DataFrame) -> str:
             name += ", paper preset" if column.startswith("paper_") else ""
             texts = [said(found, s, column) for s in splits]
             gap = 100 * (found[column].get(ends[0], np.nan) - found[column].get(ends[1], np.nan))
-            gap = "" if np.isnan(gap) else f"{gap:+.1f}"
-            lines.append(line(f"{model}: {name}", texts, gap))
+            lines.append(line(f"{model}: {name}", texts, "" if np.isnan(gap) else f"{gap:+.1f}"))
     lines.append(line(f"{ALWAYS}: {HEADS['accuracy']}", share("always_accuracy")))
     return "\n".join(lines)
 
@@ -90,31 +98,40 @@ def said(found: pd.DataFrame, split: str, column: str) -> str:
     return "–" if column.startswith("paper_") and np.isnan(value) else cell(value, sd)
 
 
-def borrow(cells: list[Cell], path: Path) -> None:
-    """Take the rows of cells that stand in a Table I beside ``path``: the same cell is not run twice."""
-    rows = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["digest"])
-    wanted = {one.digest for one in cells} - set(rows["digest"])
-    tables = [pd.read_csv(table) for table in sorted(path.parent.glob("table1_*.csv"))]
+def borrow(grid: Grid) -> None:
+    """Take the rows of cells that stand in a Table I beside the grid's: the same cell is not run twice."""
+    wanted = {one.key for one in grid.todo()}
+    tables = [pd.read_csv(table) for table in sorted(grid.path.parent.glob("table1_*.csv"))]
     found = [table[table["digest"].isin(wanted)] for table in tables]
-    found = [table for table in found if len(table)]
-    if found:
-        both = pd.concat([*([rows] if len(rows) else []), *found]).drop_duplicates(["digest", "model"])
-        write_atomic(path, both.to_csv(index=False).encode())
+    if any(len(table) for table in found):
+        rows = pd.concat([table for table in found if len(table)]).drop_duplicates(["digest", "model"])
+        runner.append(grid.path, rows)
 
 
-def measure(overrides: list[str], root: Path = Path("results")) -> None:
-    """``python scripts/gap.py``; see the module."""
-    words = ["models=teacher_tiny", "split=all", *overrides]
-    own = settings(words)
-    splits = ",".join(PROTOCOLS) if own["split"] == "all" else own["split"]
-    cells = possible(cells_of(own["models"], splits, own["ours"], words))
-    dataset = load("train", cells[0].words())["dataset"]["name"]
-    path = root / f"{own['name'] or f'gap_{dataset}'}.csv"
-    borrow(cells, path)
-    fill(cells, path, own)
+def draw(cells: Sequence[Cell], path: Path) -> str:
+    """The page of the cells' rows, written beside ``path`` as markdown."""
+    rows = pd.read_csv(path)
+    text = page(rows[rows["digest"].isin([one.key for one in cells])])
+    write_atomic(path.with_suffix(".md"), f"{text}\n".encode())
+    return text
+
+
+def gap(settings: GapSettings, words: Sequence[str]) -> None:
+    """Run what is lacking of the table and print it; see the module.
+
+    Args:
+        words: of train, for all cells alike: ``settings.train_words`` of the command line.
+
+    Raises:
+        ConfigError: no protocol is possible, or no cell could be run.
+    """
+    cells = cells_of(settings, words)
+    cells = possible(cells) if settings.fill else cells
+    path = runner.csv_path(settings, "gap", cells)
+    grid = replace(grid_of(cells, path, "gap"), draw=partial(draw, cells, path))
+    if settings.fill:
+        borrow(grid)
+    runner.fill(grid, settings)
     if not path.exists():
         raise ConfigError(f"{path}: no cell could be run; see the lines above.")
-    rows = pd.read_csv(path)
-    text = page(rows[rows["digest"].isin([one.digest for one in cells])])
-    write_atomic(path.with_suffix(".md"), f"{text}\n".encode())
-    print(text)
+    print(draw(cells, path))

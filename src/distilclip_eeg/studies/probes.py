@@ -31,30 +31,37 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
 
-from distilclip_eeg.config.compose import read
+from distilclip_eeg.config.data import HERE, Places
+from distilclip_eeg.config.learning import Learning, TextConfig
 from distilclip_eeg.models.clip import DistilCLIP
 from distilclip_eeg.report.tables import aligned, cell
-from distilclip_eeg.runs import Run, commit, provenance, read_json, write_atomic
+from distilclip_eeg.runs import Run, commit, provenance, write_atomic
 from distilclip_eeg.schema import ConfigError, DataError
-from distilclip_eeg.scoring.metrics import confusion, per_class
+from distilclip_eeg.studies.readers import (
+    Row,
+    agreement,
+    named,
+    numbers_of,
+    regression,
+    retrieval,
+    scored,
+    standardised,
+    texts,
+)
 from distilclip_eeg.text.descriptors import denied
-from distilclip_eeg.text.sources import TextConfig
 from distilclip_eeg.training import engine
 from distilclip_eeg.training.data import Data, reopen, test_rows, train_rows
 from distilclip_eeg.training.descriptions import describe_fold
-from distilclip_eeg.training.pipeline import frozen_teacher, uses_text
-from distilclip_eeg.training.tasks import ClipTask, FeatureTask, TextBank
+from distilclip_eeg.training.pipeline import frozen_teacher
+from distilclip_eeg.training.tasks import ClipTask, FeatureTask
+from distilclip_eeg.training.text_bank import TextBank
 
 TABLE = "probes.csv"
 ORDER = ["probe", "reader", "text"]
-CHUNK = 1024
-"""Windows compared with all texts at a time."""
 
 
-def probe(run: Run, *, device: str = "auto", n_jobs: int = -1, **roots: str | None) -> pd.DataFrame:
+def probe(run: Run, places: Places = HERE) -> pd.DataFrame:
     """One row a fold, probe, reader and text; also written to the run's ``probes.csv``.
 
     Columns: fold, probe, reader (what reads the text), text, score, chance, n (windows or sentences scored),
@@ -62,46 +69,48 @@ def probe(run: Run, *, device: str = "auto", n_jobs: int = -1, **roots: str | No
     classes, or persons, that occur), shares of pairs (chance 0.5) or of sentences (expected 0).
 
     Args:
-        roots: ``dataset`` and ``store``, where these folders are now, if not where the run had them.
+        places: where data and store are now, if not where the run had them, and what may be used here.
 
     Raises:
         ConfigError: the run has no finished fold, or its windows carry no text at test time.
         DataError: the data are not the run's, or a sentence holds a label term.
     """
-    check_probed(run, run.config)
-    config, data = reopen(run, n_jobs=n_jobs, **roots)
-    made = read_json(run.path / "data.json")
-    accelerator = engine.make_accelerator("fp32", device)
-    rows = [row for fold in run.folds_done() for row in probe_fold(run, config, data, fold, accelerator)]
-    table = pd.DataFrame(rows).assign(protocol=f"split={config['split']['name']}: {made['leak_note']}")
+    check_probed(run, run.settings.learning)
+    settings, data = reopen(run, places)
+    accelerator = engine.make_accelerator("fp32", settings.device)
+    rows = [row for fold in run.folds_done() for row in probe_fold(run, data, fold, accelerator)]
+    table = pd.DataFrame(rows).assign(protocol=f"split={data.split.name}: {run.data['leak_note']}")
     write_atomic(run.path / TABLE, table.to_csv(index=False).encode())
     return table
 
 
 def add(table: pd.DataFrame, run: Run, path: Path) -> None:
     """Put the rows, with what they are of and how they were made, into ``path`` in place of older ones."""
-    config = run.config
-    seconds = sum(v for k, v in read_json(run.path / "timing.json").items() if k.startswith("fold"))
+    dataset = run.settings.dataset.name
     rows = table.assign(
-        dataset=config["dataset"]["name"],
+        dataset=dataset,
         run=run.path.name,
-        seed=config["seed"],
-        minutes=round(seconds / 60, 2),  # of the training that was probed
+        seed=run.settings.seed,
+        minutes=round(run.seconds / 60, 2),  # of the training that was probed
         hardware=provenance()["machine"],
         commit=commit(),
-        command=f"python scripts/probe.py run=runs/{config['dataset']['name']}/{run.path.name}",
+        command=f"python scripts/probe.py run=runs/{dataset}/{run.path.name}",
     )
     before = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["run"])
     rows = pd.concat([before[before["run"] != run.path.name], rows], ignore_index=True)
     write_atomic(path, rows.to_csv(index=False).encode())
 
 
-def check_probed(run: Run, config: dict) -> None:
-    """Refuse a run that has nothing to probe."""
-    source = config["text"]["source"]
-    if not uses_text(config):
+def check_probed(run: Run, learning: Learning) -> None:
+    """Refuse a run that has nothing to probe.
+
+    Raises:
+        ConfigError: it was trained without text, its test windows carry none, or no fold is finished.
+    """
+    source = learning.text.source
+    if not learning.uses_text:
         raise ConfigError(
-            f"run={run.path}: {config['model']['name']} was trained without text (text.source={source}); "
+            f"run={run.path}: {learning.model.name} was trained without text (text.source={source}); "
             "give a teacher's run with text."
         )
     if source == "class_template":
@@ -113,17 +122,18 @@ def check_probed(run: Run, config: dict) -> None:
         raise ConfigError(f"run={run.path}: no fold is finished. Run the command that made it again.")
 
 
-def probe_fold(run: Run, config: dict, data: Data, fold: int, accelerator: Accelerator) -> list[dict]:
+def probe_fold(run: Run, data: Data, fold: int, accelerator: Accelerator) -> list[Row]:
     """All rows of one fold."""
-    _, writer = describe_fold(config, data, fold)
+    text = run.settings.text
+    _, writer = describe_fold(text, data, fold)
     model, bank = frozen_teacher(run, fold, data)
     sentences = list(dict.fromkeys([*bank.sentences, *writer.vocabulary_sentences()]))
     refuse_label_terms(run, sentences, data.store.classes)
     with torch.no_grad():
         text_UE = model.encode_text(bank.input_ids, bank.attention_mask).numpy()
     model.to(accelerator.device)
-    rng = np.random.default_rng([config["seed"], fold])
-    train, test = (rows(data, fold, config["seed"]) for rows in (train_rows, test_rows))
+    rng = np.random.default_rng([data.seed, fold])
+    train, test = train_rows(data, fold), test_rows(data, fold)
     half, other = np.array_split(rng.permutation(train), 2)
     text_N, label_N = bank.text_N.numpy().copy(), data.windows["label"].to_numpy()
     person_N = np.unique(data.windows["subject"], return_inverse=True)[1]
@@ -133,16 +143,16 @@ def probe_fold(run: Run, config: dict, data: Data, fold: int, accelerator: Accel
     }
     given = texts(text_N[train], text_N[test], rng)
     rows = class_from_model(run, data, fold, model, bank, test, given, accelerator)
-    rows += class_from_numbers(config, data, train, test)
+    rows += class_from_numbers(text, data, train, test)
     rows += named("class from text", readers, text_N, label_N, train, test, rng)
     eeg_NE = engine.predict(FeatureTask(model.eeg).eval(), data.source(train), test, accelerator)
-    for text, given_N in given.items():
-        row = {"probe": "agreement", "reader": "EEG and text encoders", "text": text, "n": len(test)}
-        chance = np.nan if text == "constant" else 0.5
+    for kind, given_N in given.items():
+        row = {"probe": "agreement", "reader": "EEG and text encoders", "text": kind, "n": len(test)}
+        chance = np.nan if kind == "constant" else 0.5
         rows.append({**row, "score": agreement(eeg_NE, text_UE, given_N, text_N[test]), "chance": chance})
-    for text in ("own", "shuffled"):
-        precision, chance = retrieval(eeg_NE, text_UE, given[text])
-        row = {"probe": "search", "reader": "EEG and text encoders", "text": text, "n": len(test)}
+    for kind in ("own", "shuffled"):
+        precision, chance = retrieval(eeg_NE, text_UE, given[kind])
+        row = {"probe": "search", "reader": "EEG and text encoders", "text": kind, "n": len(test)}
         rows.append({**row, "score": precision, "chance": chance})
     rows += named("person from text", readers, text_N, person_N, half, other, rng)
     terms = {"probe": "label terms", "reader": "deny list", "text": "own", "n": len(sentences)}
@@ -159,7 +169,7 @@ def class_from_model(
     test: np.ndarray,
     given: dict[str, np.ndarray],
     accelerator: Accelerator,
-) -> list[dict]:
+) -> list[Row]:
     """The model's own answers: as saved where it reads no text, with each of the texts where it does."""
     row, label_N = {"probe": "class from model", "reader": "the model"}, data.windows["label"].to_numpy()
     if model.head_input == "eeg":
@@ -167,7 +177,7 @@ def class_from_model(
         tested = saved["part"] == "test"
         answer = saved["probability_NK"][tested].argmax(1)
         return [{**row, "text": "none", **scored(saved["label"][tested], answer)}]
-    source = data.source(train_rows(data, fold, run.config["seed"]))
+    source = data.source(train_rows(data, fold))
     rows = []
     for text, given_N in given.items():
         other = copy.copy(bank)
@@ -179,9 +189,9 @@ def class_from_model(
     return rows
 
 
-def class_from_numbers(config: dict, data: Data, train: np.ndarray, test: np.ndarray) -> list[dict]:
+def class_from_numbers(text: TextConfig, data: Data, train: np.ndarray, test: np.ndarray) -> list[Row]:
     """A regression on the numbers behind the words, where words are made of numbers."""
-    text, label_N = read(TextConfig, config["text"], "text"), data.windows["label"].to_numpy()
+    label_N = data.windows["label"].to_numpy()
     if text.source not in ("descriptors", "handcrafted"):
         return []
     numbers = numbers_of(data.measures(text.context_s), train)
@@ -199,99 +209,6 @@ def refuse_label_terms(run: Run, sentences: list[str], classes: tuple[str, ...])
                 "Nothing made with it is label-free; mend the writer, or rename the class.",
                 reason="label_terms",
             )
-
-
-def texts(train_N: np.ndarray, own_N: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """The text that each window is given, by kind; constant is the most frequent one of training."""
-    constant = np.full(len(own_N), np.bincount(train_N).argmax())
-    return {"own": own_N, "shuffled": rng.permutation(own_N), "constant": constant}
-
-
-def named(
-    probe: str,
-    readers: dict,
-    text_N: np.ndarray,
-    target_N: np.ndarray,
-    fit: np.ndarray,
-    test: np.ndarray,
-    rng: np.random.Generator,
-) -> list[dict]:
-    """A regression on the texts of the rows ``fit`` names the target of the rows ``test``.
-
-    Args:
-        readers: features of each distinct text, (U, E), by name of what reads it.
-        target_N: class or person, as whole numbers. Where ``fit`` holds only one, the score is NaN.
-    """
-    rows = []
-    given = texts(text_N[fit], text_N[test], rng)
-    for reader, features_UE in readers.items():
-        several = len(np.unique(target_N[fit])) > 1
-        model = regression(features_UE[text_N[fit]], target_N[fit]) if several else None
-        for text, given_N in given.items():
-            score = scored(target_N[test], model.predict(features_UE[given_N]) if model else None)
-            rows.append({"probe": probe, "reader": reader, "text": text, **score})
-    return rows
-
-
-def regression(features: np.ndarray, target: np.ndarray) -> LogisticRegression:
-    """Every class, or person, weighs the same, as in the score."""
-    return LogisticRegression(class_weight="balanced", max_iter=2000).fit(features, target)
-
-
-def scored(truth: np.ndarray, answer: np.ndarray | None) -> dict[str, float]:
-    """Balanced accuracy of the answers, NaN where there are none, and what any constant answer can reach."""
-    chance = 1 / len(np.unique(truth))
-    if answer is None:
-        return {"score": np.nan, "chance": chance, "n": len(truth)}
-    n_classes = int(max(truth.max(), answer.max())) + 1
-    recall = per_class(confusion(truth, answer, n_classes))["recall"]
-    return {"score": float(np.nanmean(recall)), "chance": chance, "n": len(truth)}
-
-
-def standardised(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and SD 1 over ``rows``; a constant one becomes zero."""
-    mean, sd = values[rows].mean(axis=0), values[rows].std(axis=0)
-    return (values - mean) / np.where(sd < 1e-6, np.inf, sd)
-
-
-def numbers_of(measures: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
-    """The measurements as standardised columns, band and place as one column a word."""
-    table = pd.get_dummies(measures, columns=["band", "maximum"]).fillna(0.0)
-    return standardised(table.to_numpy(np.float64), rows)
-
-
-def agreement(eeg_NE: np.ndarray, text_UE: np.ndarray, given_N: np.ndarray, own_N: np.ndarray) -> float:
-    """Share of pairs in which a window is nearer (cosine) to the text it is given than to another's own text.
-
-    A pair is a window and a window of another text; ties count half. Texts given at random win half of the
-    pairs, whatever the encoders prefer; NaN where all windows share one text.
-    """
-    eeg_NE = eeg_NE / np.linalg.norm(eeg_NE, axis=1, keepdims=True)
-    text_UE = text_UE / np.linalg.norm(text_UE, axis=1, keepdims=True)
-    count_U = np.bincount(own_N, minlength=len(text_UE))
-    won = pairs = 0.0
-    for first in range(0, len(eeg_NE), CHUNK):
-        near_BU = eeg_NE[first : first + CHUNK] @ text_UE.T
-        given_B1 = given_N[first : first + CHUNK, None]
-        mine_B1 = np.take_along_axis(near_BU, given_B1, axis=1)
-        weight_BU = count_U * (np.arange(len(text_UE)) != given_B1)
-        won += (weight_BU * ((mine_B1 > near_BU) + 0.5 * (mine_B1 == near_BU))).sum()
-        pairs += weight_BU.sum()
-    return float(won / pairs) if pairs else float("nan")
-
-
-def retrieval(eeg_NE: np.ndarray, text_UE: np.ndarray, own_N: np.ndarray) -> tuple[float, float]:
-    """Mean average precision of a search for each text that some window has, and what a random order reaches.
-
-    Windows are ranked by cosine to the text; those that carry it are right, and their share is chance.
-    """
-    eeg_NE = eeg_NE / np.linalg.norm(eeg_NE, axis=1, keepdims=True)
-    text_UE = text_UE / np.linalg.norm(text_UE, axis=1, keepdims=True)
-    known = [u for u in np.unique(own_N) if (own_N != u).any()]
-    if not known:
-        return float("nan"), float("nan")
-    found = [average_precision_score(own_N == u, eeg_NE @ text_UE[u]) for u in known]
-    return float(np.mean(found)), float(np.mean([(own_N == u).mean() for u in known]))
 
 
 def page(table: pd.DataFrame) -> str:

@@ -9,26 +9,31 @@ Written into ``RUN/rehearsal``: what ``detect.py`` writes of each recording, ``o
 """
 
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from distilclip_eeg.artefact.folder import load_folder
-from distilclip_eeg.config.compose import build, load
+from distilclip_eeg.config.commands import DetectSettings
+from distilclip_eeg.config.data import HERE, Places
+from distilclip_eeg.config.rules import freeze
 from distilclip_eeg.corpora.events_tsv import read_events
 from distilclip_eeg.deploy.detector import CHANNELS, Detector
 from distilclip_eeg.deploy.export import export
 from distilclip_eeg.deploy.screen import Item, about_of, detector_of, score
 from distilclip_eeg.deploy.writers import EVENTS
 from distilclip_eeg.progress import track
-from distilclip_eeg.report.event_tables import ranged, references
+from distilclip_eeg.report.event_tables import ranged
 from distilclip_eeg.report.tables import aligned, cell
-from distilclip_eeg.runs import Run, read_json, write_atomic
+from distilclip_eeg.runs import Run, write_atomic
 from distilclip_eeg.schema import BACKGROUND
+from distilclip_eeg.scoring.event_scores import references
 from distilclip_eeg.scoring.events import summary, szcore
-from distilclip_eeg.scoring.events.counts import DAY_S
+from distilclip_eeg.scoring.events.counts import DAY_S, Counts
 from distilclip_eeg.scoring.events.latency import onset_errors, summarise
 from distilclip_eeg.scoring.events.spans import Track
 from distilclip_eeg.scoring.events.summary import NEDC_OVLP, NEDC_TAES, SZCORE_SAMPLE, Reference, Scores
@@ -36,19 +41,23 @@ from distilclip_eeg.training.data import Data, reopen
 from distilclip_eeg.training.traces import check_whole, write_reference
 
 FOLDER = "rehearsal"
+About = dict[str, Any]
 STRICT = szcore.SzcoreConfig(tolerance_start_s=0, tolerance_end_s=0, max_event_s=DAY_S, merge_gap_s=0)
 """An alarm counts where it overlaps a seizure; nothing is widened, merged or split."""
 OVERLAP = f"overlap ({szcore.LIBRARY})"
-SCORERS = {**summary.SCORERS, OVERLAP: partial(szcore.event_counts, config=STRICT)}
+SCORERS: dict[str, Callable[[Track, Track], Counts]] = {
+    **summary.SCORERS,
+    OVERLAP: partial(szcore.event_counts, config=STRICT),
+}
 LATENCIES = {"onset error": onset_errors}
 
 
-def rehearse(run: Run, *, hop_s: float = 1.0, device: str = "auto", n_jobs: int = -1, **roots) -> str:
+def rehearse(run: Run, hop_s: float = 1.0, places: Places = HERE) -> str:
     """Detect and score the test recordings of every finished fold; files that still hold are kept.
 
     Args:
         hop_s: seconds from one window to the next.
-        roots: ``dataset`` and ``store``, where these folders are now, if not where the run had them.
+        places: where data and store are now, if not where the run had them, and what may be used here.
 
     Returns:
         The page.
@@ -57,17 +66,16 @@ def rehearse(run: Run, *, hop_s: float = 1.0, device: str = "auto", n_jobs: int 
         ConfigError: the run's networks cannot be exported, or were trained on parts of what they would test.
         DataError: the data are not the run's, or ``detect.py`` refuses one of its files.
     """
-    config, data = reopen(run, device=device, n_jobs=n_jobs, **roots)
-    path_of = {ref.recording: ref.path for ref in build(config["dataset"]["corpus"]).recordings()}
+    run_settings, data = reopen(run, places)
+    corpus = run_settings.dataset.corpus.build("corpus")
+    path_of = {ref.recording: ref.path for ref in corpus.recordings()}
     for fold in run.folds_done():
         check_whole(run, data, fold)
     write_reference(run, data)
     known, found, thresholds = references(run), [], []
-    settings = load("detect", ["weights=-", "input=-", "output=-", f"hop_s={hop_s}", f"device={device}"])
-    missing = config["dataset"].get("missing_channels", "skip")
-    settings |= {"figure": False, "channels": next(k for k, v in CHANNELS.items() if v == missing)}
+    settings = detect_settings(run_settings.dataset.missing_channels, hop_s, places)
     for fold in run.folds_done():
-        detector, about = exported(run, fold, settings, n_jobs=n_jobs, **roots)
+        detector, about = exported(run, fold, settings, places)
         names = tested(data, fold)
         for name in track(names, len(names), f"fold {fold}: from file to events"):
             score(detector, Item(path_of[name], Path(name)), run.path / FOLDER, about, settings)
@@ -78,11 +86,18 @@ def rehearse(run: Run, *, hop_s: float = 1.0, device: str = "auto", n_jobs: int 
     return write_tables(run, summary.combine(found), thresholds, hop_s)
 
 
-def exported(run: Run, fold: int, settings: dict, **where) -> tuple[Detector, dict]:
+def detect_settings(missing: str, hop_s: float, places: Places) -> DetectSettings:
+    """What ``detect.py`` is told: channels that a file lacks are treated as the run's corpus did."""
+    channels = next(name for name, meant in CHANNELS.items() if meant == missing)
+    given = {"hop_s": hop_s, "device": places.device, "figure": False, "channels": channels}
+    return freeze(DetectSettings, {"weights": "-", "input": "-", "output": "-", **given})
+
+
+def exported(run: Run, fold: int, settings: DetectSettings, places: Places) -> tuple[Detector, About]:
     """A fold's network as whoever gets its folder has it, and what its records say of it."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model"
-        export(run, fold, path, onnx=False, device=settings["device"], **where)
+        export(run, fold, path, onnx=False, places=places)
         folder = load_folder(path)
         detector = detector_of(folder, settings)
     return detector, about_of(folder, detector, settings)
@@ -138,8 +153,8 @@ def by_subject(scores: Scores) -> pd.DataFrame:
 
 def page(run: Run, overall: pd.DataFrame, people: pd.DataFrame, thresholds: list[float], hop_s: float) -> str:
     """Everything a reader needs beside the figures, and the figures."""
-    config, first = run.config, overall.iloc[0]
-    signals = config["signals"]
+    settings, first = run.settings, overall.iloc[0]
+    signals = settings.signals
     head = ["subject", "seizures", "minutes", "overlap %", "OVLP %", "TAES %", "false alarms"]
     head += ["false time %", "onset error s (quartiles)"]
     body = []
@@ -151,9 +166,9 @@ def page(run: Run, overall: pd.DataFrame, people: pd.DataFrame, thresholds: list
         cells = [row["subject"], str(row["seizures"]), minutes, *share, alarms]
         body.append([*cells, cell(row["false time"], np.nan), error])
     lines = [
-        f"{config['dataset']['name']}, {config['model']['name']}, split={config['split']['name']}, "
-        f"signals.phase={signals['phase']} signals.normalize={signals['normalize']}: "
-        f"{read_json(run.path / 'data.json')['leak_note']}",
+        f"{settings.dataset.name}, {settings.model.name}, split={settings.split.name}, "
+        f"signals.phase={signals.phase} signals.normalize={signals.normalize}: "
+        f"{run.data['leak_note']}",
         f"{first['recordings']} test recordings of {first['subjects']} subjects, {first['hours']:.2f} h, "
         f"{first['unscored']} unscored; each file by the exported network of a fold that never saw it, every "
         f"{hop_s:g} s; events read back from events.tsv",

@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from distilclip_eeg.config.compose import build
+from distilclip_eeg.config.learning import ModelConfig
+from distilclip_eeg.models.contract import build_network
 from distilclip_eeg.runs import commit, provenance, write_atomic
 from distilclip_eeg.training.data import Data
 
@@ -34,40 +37,44 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def measure_speed(nets: dict[str, dict], sizes: dict, device: torch.device) -> pd.DataFrame:
+def measure_speed(nets: dict[str, ModelConfig], sizes: dict[str, Any], device: torch.device) -> pd.DataFrame:
     """Parameters, ms of a training step (32 windows) and windows scored a second (batches of 256).
 
     The networks take turns on random windows, so that what else the machine does falls on all alike; the
     best of five rounds counts. A step is forward and backward; the optimiser's part is left out.
 
     Args:
-        nets: ``model.net`` of a config, by the name that the network goes by.
+        nets: networks by the names that they go by.
+        sizes: n_chans, n_times, sfreq and n_outputs.
 
     Returns:
         A row a network; ``minutes`` is what its measurement took.
     """
     torch.manual_seed(SEED)
-    built = {name: build(config, **sizes).to(device) for name, config in nets.items()}
+    built = {name: build_network(model, sizes).to(device) for name, model in nets.items()}
     eeg = torch.randn(256, sizes["n_chans"], sizes["n_times"]).to(device)
     label = torch.zeros(32, dtype=torch.long, device=device)
     taken = {name: np.full((ROUNDS, 2), np.nan) for name in nets}
     for i in range(ROUNDS):
         for name, net in built.items():
             net.train()
-            taken[name][i, 0] = seconds_of(
-                lambda: torch.nn.functional.cross_entropy(net(eeg[:32]), label).backward(), device
-            )
+            taken[name][i, 0] = seconds_of(partial(step, net, eeg[:32], label), device)
             net.eval()
             with torch.no_grad():
-                taken[name][i, 1] = seconds_of(lambda: net(eeg), device)
+                taken[name][i, 1] = seconds_of(partial(net, eeg), device)
     rows = []
     for name, net in built.items():
-        step, score = taken[name].min(0)
+        step_s, score_s = taken[name].min(0)
         row = {"model": name, **{size: sizes[size] for size in KEY[:3]}}
         row["parameters"] = sum(p.numel() for p in net.parameters())
-        row |= {"step_ms": round(1000 * step, 2), "windows_per_s": round(len(eeg) / score)}
+        row |= {"step_ms": round(1000 * step_s, 2), "windows_per_s": round(len(eeg) / score_s)}
         rows.append(row | {"minutes": round(taken[name].sum() / 60, 3), "seed": SEED})
     return pd.DataFrame(rows)
+
+
+def step(net: torch.nn.Module, eeg_BCT: torch.Tensor, label_B: torch.Tensor) -> None:
+    """Forward and backward of one batch."""
+    torch.nn.functional.cross_entropy(net(eeg_BCT), label_B).backward()
 
 
 def with_speed(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -80,14 +87,14 @@ def with_speed(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     return rows.assign(net=net).merge(measured, on=["net", *KEY], how="left")
 
 
-def known_speeds(path: Path, sizes: dict) -> pd.DataFrame:
+def known_speeds(path: Path, sizes: dict[str, Any]) -> pd.DataFrame:
     """The rows of ``path`` that belong to ``sizes`` (any of ``KEY``), by the networks' names."""
     table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["model", *KEY])
     mine = np.all([table[key] == sizes[key] for key in KEY if key in sizes], axis=0)
     return table[mine].set_index("model")
 
 
-def speeds(nets: dict[str, dict], data: Data, device: torch.device, path: Path) -> pd.DataFrame:
+def speeds(nets: dict[str, ModelConfig], data: Data, device: torch.device, path: Path) -> pd.DataFrame:
     """These networks' speeds on the data's sizes and this machine; all measured if ``path`` lacks one."""
     sizes = data.sizes()
     here = {**sizes, "hardware": hardware(device.type)}

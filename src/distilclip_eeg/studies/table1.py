@@ -2,93 +2,37 @@
 
     python scripts/reproduce_table1.py dataset=chbmit dataset.root=FOLDER split=window,subject models=all
 
-A *cell* is one model under one protocol (teacher and student share one, since the student needs its teacher).
-Cells are runs like any other: an interrupted one continues, a finished one is found again. Their rows stand
-in ``results/<name>.csv``; a cell whose digest is there is not run again.
+A cell is one model under one protocol with one seed (teacher and student share one, since the student needs
+its teacher). Rows stand in ``results/<name>.csv``; what runs the cells is ``cells``.
 """
 
 import contextlib
-import shlex
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
-import yaml
 
-from distilclip_eeg.commands.which_run import with_teacher_data
-from distilclip_eeg.config.compose import CONFIG_DIR, load
-from distilclip_eeg.progress import clock, track
+from distilclip_eeg.config.compose import CONFIG_DIR
+from distilclip_eeg.config.data import OWN_NUMBER
+from distilclip_eeg.config.studies import ALL, ModelGrid, Table1Settings, key_of
 from distilclip_eeg.report.comparison import BASELINES, EXTRA, FLOORS, comparison, settings_of
 from distilclip_eeg.report.published import COLUMNS
 from distilclip_eeg.report.tables import ALWAYS, summary_rows
-from distilclip_eeg.runs import Run, commit, digest_of, public_command, read_json, write_atomic
-from distilclip_eeg.schema import ConfigError, UserError, check_choice
+from distilclip_eeg.runs import Run, public_command, write_atomic
+from distilclip_eeg.schema import ConfigError, check_choice
 from distilclip_eeg.scoring.answers import Reading
 from distilclip_eeg.scoring.metrics import PAPER_COLUMNS
-from distilclip_eeg.signals.splits import KINDS, OWN_NUMBER
-from distilclip_eeg.studies.speed import SPEED, hardware, speeds, with_speed
-from distilclip_eeg.training import pipeline
-from distilclip_eeg.training.data import Data, load_data, train_rows
-from distilclip_eeg.training.engine import make_accelerator
-from distilclip_eeg.workers import spread
+from distilclip_eeg.studies import cells as runner
+from distilclip_eeg.studies import evidence
+from distilclip_eeg.studies.cells import Cell, Grid, composed, digest_key, made, seeded
+from distilclip_eeg.studies.expected import expect, nets_of, preset_of
+from distilclip_eeg.studies.speed import SPEED, with_speed
 
+SCRIPT = "scripts/reproduce_table1.py"
 NETWORK_ONLY = ("trainer.", "augment=", "optim.")
-"""Overrides that mean nothing to a floor."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model (or a teacher with its student) under one protocol."""
-
-    split: str
-    model: str
-    overrides: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.split} {self.model}"
-
-    def words(self, model: str | None = None) -> list[str]:
-        """What ``train.py`` is told."""
-        dropped = NETWORK_ONLY if self.model in FLOORS else ()
-        dropped += ("split.n_folds=",) if self.split in OWN_NUMBER else ()
-        kept = [o for o in self.overrides if not o.startswith(dropped)]
-        return [f"split={self.split}", f"model={model or self.model}", *kept]
-
-    @property
-    def own(self) -> list[str]:
-        """The overrides of the network itself."""
-        return [o for o in self.overrides if o.lstrip("+").startswith("model.")]
-
-    @property
-    def names(self) -> list[str]:
-        """The models whose rows it gives."""
-        if self.model.startswith("teacher"):
-            return [self.model, self.model.replace("teacher", "student")]
-        named = [o.partition("=")[2] for o in self.own if o.startswith("model.name=")]
-        return named[-1:] or [self.model]
-
-    def nets(self) -> dict[str, dict]:
-        """``model.net`` of its networks by ``net_key``."""
-        if self.model in FLOORS:
-            return {}
-        configs = self.names if self.model.startswith("teacher") else [self.model]
-        return {
-            net_key(name, self.own): load("train", [f"model={name}", *self.own])["model"]["net"]
-            for name in configs
-        }
-
-    @property
-    def digest(self) -> str:
-        """Stands for every setting of the cell, its folds included."""
-        config = load("train", self.words())
-        fold = config["fold"] if config["fold"] is not None else "all"
-        return f"{digest_of(config)}-{fold}".replace(" ", "")
-
-
-def net_key(model: str, own: list[str]) -> str:
-    """What ``speed.csv`` calls a network: its config and what the command line changes of it."""
-    return shlex.join([model, *own])
+"""Words that mean nothing to a floor."""
 
 
 def all_models(ours: str) -> list[str]:
@@ -96,144 +40,104 @@ def all_models(ours: str) -> list[str]:
     return [*BASELINES, *EXTRA, f"teacher_{ours}", *FLOORS]
 
 
-def cells_of(models: str, splits: str, ours: str, overrides: list[str]) -> list[Cell]:
-    """Every cell of a table; names are checked before anything is read."""
-    chosen = all_models(ours) if models == "all" else models.split(",")
-    known = sorted(p.stem for p in (CONFIG_DIR / "model").glob("*.yaml"))
+def cells_of(settings: ModelGrid, words: Sequence[str]) -> list[Cell]:
+    """Every cell of a table; names are checked before anything is read.
+
+    Args:
+        words: of train, for all cells alike.
+
+    Raises:
+        ConfigError: there is no such model, or it is a student, or the words are wrong.
+    """
+    chosen = all_models(settings.ours) if settings.models == (ALL,) else settings.models
+    known = sorted(path.stem for path in (CONFIG_DIR / "model").glob("*.yaml"))
     for name in chosen:
         check_choice("models", name, known)
-        if name.startswith("student"):
-            raise ConfigError(f"models={name}: a student comes with its teacher; name the teacher.")
-    for split in splits.split(","):
-        check_choice("split", split, KINDS)
-    return [Cell(split, model, tuple(overrides)) for split in splits.split(",") for model in chosen]
+    return [
+        cell_of(split, name, told)
+        for split in settings.protocols
+        for name in chosen
+        for told in seeded(settings, words)
+    ]
 
 
-def run_cell(one: Cell, log: Path) -> list[dict]:
-    """Train a cell, or find it finished, and describe it: one row a model. What it prints goes to ``log``."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
-        config = load("train", one.words())
-        runs = [pipeline.train(config)]
-        if one.model.startswith("teacher"):
-            student = load("distill", one.words(one.model.replace("teacher", "student")))
-            runs.append(pipeline.distill(with_teacher_data(student, runs[0], []), runs[0]))
-        return [row_of(run, one, key) for run, key in zip(runs, one.nets() or [one.model], strict=True)]
+def cell_of(split: str, model: str, words: Iterable[str]) -> Cell:
+    """One model, a teacher with its student, under one protocol."""
+    words = list(words)
+    train = words_of(split, model, words)
+    kind = composed(train).model.kind
+    if kind == "student":
+        raise ConfigError(f"models={model}: a student comes with its teacher; name the teacher.")
+    ours: list[str] = []
+    distill = None
+    if kind == "teacher":
+        distill = words_of(split, student_of(train), words)
+        ours = [f"ours={model.partition('_')[2]}"] if "_" in model else []
+    seed = f" seed {composed(train).seed}" if composed(train).seed else ""
+    command = public_command(SCRIPT, (f"split={split}", f"models={model}", *ours, *words))
+    return Cell(f"{split} {model}{seed}", train, digest_key(train), command, distill, study=split)
 
 
-def attempt(one: Cell, log: Path) -> list[dict] | str:
-    """``run_cell``, or what went wrong: one cell that cannot be run does not stop the others."""
-    try:
-        return run_cell(one, log)
-    except UserError as problem:
-        return f"{one}: {problem}"
+def words_of(split: str, model: str, words: Iterable[str]) -> tuple[str, ...]:
+    """What train is told of a model under a protocol."""
+    dropped: tuple[str, ...] = NETWORK_ONLY if model in FLOORS else ()
+    dropped += ("split.n_folds=",) if split in OWN_NUMBER else ()
+    kept = (word for word in words if not word.startswith(dropped) and key_of(word) != "model")
+    return (f"split={split}", f"model={model}", *kept)
 
 
-def row_of(run: Run, one: Cell, net: str) -> dict:
-    """A finished run's row: metrics, sizes, and how it was made; ``net`` finds its speed."""
+def student_of(train: tuple[str, ...]) -> str:
+    """The preset of a teacher's student.
+
+    Raises:
+        ConfigError: its yaml names none.
+    """
+    model = composed(train).model
+    if model.student is None:
+        raise ConfigError(f"models={preset_of(train)}: its config names no student (model.student).")
+    return model.student
+
+
+def names_of(one: Cell) -> list[str]:
+    """The models whose rows a cell gives."""
+    student = [one.student.model.name] if one.student else []
+    return [one.settings.model.name, *student]
+
+
+def rows_of(one: Cell, runs: list[Run]) -> list[dict[str, Any]]:
+    """A row a model."""
+    nets = list(nets_of(one)) or [preset_of(one.train)]
+    return [row_of(run, net) | made(one, run) for run, net in zip(runs, nets, strict=True)]
+
+
+def row_of(run: Run, net: str) -> dict[str, Any]:
+    """A finished run's metrics and sizes; ``net`` finds its speed."""
     table = summary_rows([run])
     row = table[table["model"] != ALWAYS].iloc[0].to_dict()
     always = table[table["model"] == ALWAYS].iloc[0]
-    info, folds = read_json(run.path / "data.json"), run.folds_done()
-    steps = [read_json(run.fold(k) / "metrics.json").get("steps") for k in folds]
-    seconds = sum(v for k, v in read_json(run.path / "timing.json").items() if k.startswith("fold"))
+    steps = run.metrics(run.folds_done()[0]).get("steps")
     row |= {f"always_{c}": always[c] for c in COLUMNS} | sizes_of(run)
-    row |= {f"shares_{name}": share for name, share in info["audit"].items()}
+    row |= {f"shares_{name}": share for name, share in run.data["audit"].items()}
     paper = summary_rows([run], Reading("paper")).iloc[0]
     row |= {f"paper_{c}{kind}": paper[f"{c}{kind}"] for c in PAPER_COLUMNS for kind in ("", "_sd")}
-    return row | {
-        "steps_per_fold": steps[0] if steps[0] is not None else "",
-        "minutes": round(seconds / 60, 2),
-        "leak_note": info["leak_note"],
-        "net": net,
-        "hardware": hardware(run.config["device"]),
-        "commit": commit(),
-        "command": command(one),
-        "digest": one.digest,
-    }
+    about = {"steps_per_fold": "" if steps is None else steps, "leak_note": run.data["leak_note"], "net": net}
+    return row | about
 
 
-def command(one: Cell) -> str:
-    """What to type for this cell alone."""
-    ours = (f"ours={one.model.partition('_')[2]}",) if one.model.startswith("teacher") else ()
-    words = (f"split={one.split}", f"models={one.model}", *ours, *one.overrides)
-    return public_command("scripts/reproduce_table1.py", words)
-
-
-def sizes_of(run: Run) -> dict:
+def sizes_of(run: Run) -> dict[str, int]:
     """Channels, samples and classes, as its predictions and settings tell."""
-    config = run.config
+    settings = run.settings
     with (run.path / "data_report.txt").open(encoding="utf-8") as page:
         n_chans = int(page.readline().rpartition(" channels")[0].rpartition(" ")[2])
     classes = run.predictions(run.folds_done()[0])["classes"]
-    n_times = round(config["windows"]["length_s"] * config["signals"]["sfreq"])
+    n_times = round(settings.windows.length_s * settings.signals.sfreq)
     return {"n_chans": n_chans, "n_times": n_times, "n_outputs": len(classes)}
 
 
-def expected_s(one: Cell, data: Data, speed: pd.DataFrame) -> float:
-    """Seconds a cell will take on one core: its steps, and a prediction an epoch."""
-    config = load("train", one.words())
-    if config["split"]["n_folds"] is None:
-        config["split"]["n_folds"] = data.windows["subject"].nunique()
-    folds = len(pipeline.chosen_folds(config))
-    if one.model in FLOORS:
-        return 10.0 * folds
-    trainer, rows = config["trainer"], len(train_rows(data, 0, config["seed"]))
-    per_epoch = -(-rows // trainer["batch_size"])
-    steps = min(trainer["max_steps"] or np.inf, trainer["epochs"] * per_epoch)
-    scored = len(data.rows(0, "val")) * (1 + -(-steps // per_epoch)) + len(data.rows(0, "test"))
-    seconds = [
-        steps * speed.loc[net, "step_ms"] / 1000 * trainer["batch_size"] / 32
-        + scored / speed.loc[net, "windows_per_s"]
-        for net in one.nets()
-    ]
-    return folds * sum(seconds)
-
-
-def announce(todo: list[Cell], data: Data, speed: pd.DataFrame, jobs: int) -> None:
-    """What will be run and how long it should take, before it starts."""
-    total = 0.0
-    for one in todo:
-        seconds = expected_s(one, data, speed)
-        total += seconds
-        print(f"  {one.split:23s}{one.model:18s}{clock(seconds):>10s}")
-    print(f"expected: {clock(total)} on one core, about {clock(total / jobs)} with jobs={jobs}", flush=True)
-
-
-def fill(cells: list[Cell], path: Path, own: dict) -> None:
-    """Run the cells that ``path`` lacks; rows and printed table are written as each one is done."""
-    known = set(pd.read_csv(path)["digest"]) if path.exists() else set()
-    todo = [one for one in cells if one.digest not in known]
-    print(f"{len(cells) - len(todo)} of {len(cells)} cells stand in {path} already")
-    if not todo:
-        return
-    config = load("train", todo[0].words())
-    with contextlib.redirect_stdout(None):
-        data = load_data(config)
-    device = make_accelerator("fp32", config["device"]).device
-    nets = {key: net for one in cells for key, net in one.nets().items()}
-    announce(todo, data, speeds(nets, data, device, path.parent / SPEED), own["jobs"])
-    logs, failed = path.parent.parent / "runs" / "table1", []
-    items = [(one, logs / f"{one.split}-{one.model}.log") for one in todo]
-    how = {key: own[key] for key in ("jobs", "cluster", "slurm")}
-    done = spread(attempt, items, **how, name="table1", logs=logs)
-    for rows in track(done, len(todo), "cells"):
-        if isinstance(rows, str):
-            failed.append(rows)
-            continue
-        before = [pd.read_csv(path)] if path.exists() else []
-        table = pd.concat([*before, pd.DataFrame(rows)], ignore_index=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, table.to_csv(index=False).encode())
-        page(cells, path)
-    for line in failed:
-        print(f"not run: {line}", flush=True)
-
-
-def page(cells: list[Cell], path: Path) -> str:
+def page(cells: Sequence[Cell], path: Path) -> str:
     """The table as it stands, written beside ``path`` as markdown; what it lacks reads 'not run'."""
-    dataset = load("train", cells[0].words())["dataset"]["name"]
-    asked = [(dataset, one.split, settings_of(command(one)), name) for one in cells for name in one.names]
+    dataset = cells[0].settings.dataset.name
+    asked = [(dataset, one.study, settings_of(one.command), name) for one in cells for name in names_of(one)]
     if path.exists():
         rows = pd.read_csv(path)
     else:
@@ -245,36 +149,30 @@ def page(cells: list[Cell], path: Path) -> str:
 
 
 def rates() -> dict[str, float]:
-    """The learning rate of every network's config."""
-    files = {path.stem: path for path in (CONFIG_DIR / "model").glob("*.yaml") if path.stem not in FLOORS}
-    texts = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
-    return {name: yaml.safe_load(text)["optim"]["lr"] for name, text in texts.items()}
+    """The learning rate of every network's config that needs no word more."""
+    found = {}
+    for path in sorted((CONFIG_DIR / "model").glob("*.yaml")):
+        with contextlib.suppress(ConfigError):  # a network of another package is not named yet
+            found[path.stem] = composed((f"model={path.stem}",)).optim.lr
+    return {name: rate for name, rate in found.items() if name not in FLOORS}
 
 
-def settings(overrides: list[str]) -> dict:
-    """Our own words out of a command line, and their defaults; the rest is training's."""
-    own = {"models": "all", "split": "window", "ours": "tiny", "jobs": "1", "cluster": "", "name": ""}
-    slurm: dict[str, int | str] = {}
-    for word in list(overrides):
-        key, _, value = word.partition("=")
-        if key in own:
-            own[key] = value
-        elif key.startswith("slurm."):
-            slurm[key.removeprefix("slurm.")] = int(value) if value.isdecimal() else value
-        else:
-            continue
-        overrides.remove(word)
-    if not own["jobs"].isdecimal() or own["jobs"] == "0":
-        raise ConfigError(f"jobs={own['jobs']}: expected a whole number above 0.")
-    return {**own, "jobs": int(own["jobs"]), "cluster": own["cluster"] or None, "slurm": slurm}
+def grid_of(cells: Sequence[Cell], path: Path, name: str = "table1") -> Grid:
+    """The cells of Table I as the runner needs them."""
+    expected = partial(expect, cells=cells, results=path.parent)
+    return Grid(name, path, cells, rows_of, partial(page, cells, path), expected)
 
 
-def reproduce(overrides: list[str], root: Path = Path("results")) -> None:
-    """``python scripts/reproduce_table1.py``; see the module."""
-    overrides = list(overrides)
-    own = settings(overrides)
-    cells = cells_of(own["models"], own["split"], own["ours"], overrides)
-    dataset = load("train", cells[0].words())["dataset"]["name"]
-    path = root / f"{own['name'] or f'table1_{dataset}'}.csv"
-    fill(cells, path, own)
+def table1(settings: Table1Settings, words: Sequence[str]) -> None:
+    """Run what is lacking of the table and print it; see the module.
+
+    Args:
+        words: of train, for all cells alike: ``settings.train_words`` of the command line.
+    """
+    if settings.page == "evidence":
+        evidence.evidence(settings, words)
+        return
+    cells = cells_of(settings, words)
+    path = runner.csv_path(settings, "table1", cells)
+    runner.fill(grid_of(cells, path), settings)
     print(page(cells, path))

@@ -7,11 +7,11 @@ description comes from ``text/descriptors.py`` or ``text/metadata.py``, where no
 import json
 from collections.abc import Sequence
 
-from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.schema import ANY_SEIZURE, BACKGROUND, SEIZURE, ConfigError
 
 CLASS_SENTENCES = {
-    "bckg": "Background EEG without a seizure: no rhythm that evolves in frequency, amplitude or place.",
-    "seiz": "EEG during a seizure: rhythmic activity that evolves in frequency, amplitude and place.",
+    BACKGROUND: "Background EEG without a seizure: no rhythm that evolves in frequency, amplitude or place.",
+    SEIZURE: "EEG during a seizure: rhythmic activity that evolves in frequency, amplitude and place.",
     "absz": "Absence seizure: generalized spike-and-wave discharges near 3 Hz with abrupt onset and end.",
     "cpsz": "Focal seizure with impaired awareness (complex partial): rhythmic theta or delta activity, "
     "often temporal, that evolves and spreads.",
@@ -49,13 +49,16 @@ class ClassTemplate:
     The reading of CoOp (Zhou et al. 2022, IJCV 130:2337-2348): with ``loss.targets=multi_positive``, pairing
     each training window with the sentence of its class makes L1 a classifier over K class prompts. The label
     enters through the text, so nothing learned this way may be called label-free.
+
+    Args:
+        sentences: one a class, in the order of the classes, from :func:`class_sentences`.
     """
 
     def __init__(self, sentences: list[str]):
         self.sentences = sentences
 
     def vocabulary_sentences(self) -> list[str]:
-        """The K sentences."""
+        """The K sentences, from which the tokenizer's vocabulary is built."""
         return self.sentences
 
     def to_json(self) -> str:
@@ -86,6 +89,6 @@ def class_sentences(classes: Sequence[str], own: Sequence[str] | None = None) ->
 
 def _spelled(name: str) -> str:
     root, *parts = name.split("_")
-    if root == "sz":
+    if root == ANY_SEIZURE:
         return f"EEG during a seizure: {', '.join(SZCORE_WORDS.get(p, p) for p in parts) or 'type not told'}."
     return f"Scalp EEG of the class {name.replace('_', ' ')}."

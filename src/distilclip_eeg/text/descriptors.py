@@ -6,8 +6,9 @@ between "low" and "high" are quantiles of the rows given to ``Describer.fit``: t
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ DENY_LIST = (
 )
 """No description contains one of these, upper or lower case: each would name the class or the annotation."""
 
-LEVELS = {
+LEVELS: dict[str, dict[str, tuple[str, ...]]] = {
     "amplitude_uv": {
         "coarse": ("low", "moderate", "high"),
         "full": ("very low", "low", "moderate", "high", "very high"),
@@ -35,7 +36,7 @@ LEVELS = {
     "synchrony": {"full": ("low", "moderate", "high")},
 }
 """Column to words, from the lowest value up; fewer edges than words by one, at equal quantiles."""
-FIXED = {
+FIXED: dict[str, tuple[tuple[float, ...], tuple[str, ...]]] = {
     "laterality": ((-0.15, 0.15), ("left greater than right", "symmetric", "right greater than left")),
     "evolution": ((-0.6, 0.6), ("decreasing", "steady", "increasing")),
     "artifact": ((0.3,), ("", "muscle or mains artifact")),
@@ -65,6 +66,9 @@ class Describer:
             one several times; ``full`` tells everything measured, in up to 64 tokens.
         source: ``descriptors``, a line of an EEG report, or ``handcrafted``, the same in fuller sentences
             behind a fixed preamble.
+
+    Raises:
+        ConfigError: no such detail or source.
     """
 
     def __init__(self, detail: str = "coarse", source: str = "descriptors"):
@@ -74,7 +78,15 @@ class Describer:
         self.edges: dict[str, list[float]] = {}
 
     def fit(self, measures: pd.DataFrame) -> "Describer":
-        """Take the edges from these rows: training rows only, or the words would know the test fold."""
+        """Take the edges between words from these rows, as quantiles.
+
+        Args:
+            measures: from :func:`~distilclip_eeg.text.measures.measure`, training rows only, or the words
+                would know the test fold.
+
+        Raises:
+            ValueError: no row.
+        """
         if not len(measures):
             raise ValueError("Describer.fit needs at least one row")
         self.edges = {}
@@ -87,7 +99,14 @@ class Describer:
         return self
 
     def describe(self, measures: pd.DataFrame) -> list[str]:
-        """One text per row."""
+        """Put measurements into words, one sentence a row.
+
+        Args:
+            measures: from :func:`~distilclip_eeg.text.measures.measure`; a missing value gets no word.
+
+        Raises:
+            ConfigError: called before :meth:`fit`.
+        """
         if not self.edges:
             raise ConfigError("Describer.describe before fit: the edges come from the training rows.")
         said = {c: _choose(measures[c], self.edges[c], words) for c, words in self._levels().items()}
@@ -100,7 +119,7 @@ class Describer:
 
     def vocabulary_sentences(self) -> list[str]:
         """Coarse: every sentence there is. Full: sentences that between them hold every word there is."""
-        words = self._levels() | {c: chosen for c, (_, chosen) in FIXED.items()}
+        words: dict[str, Sequence] = {**self._levels(), **{c: chosen for c, (_, chosen) in FIXED.items()}}
         words |= {"band": (*BANDS, "gamma"), "frequency_hz": range(HZ[0], HZ[1] + 1)}
         words["maximum"] = ["", *(f"{side} {region}" for side in SIDES for region in REGIONS)]
         if self.detail == "coarse":
@@ -116,7 +135,7 @@ class Describer:
 
     @classmethod
     def from_json(cls, text: str) -> "Describer":
-        """The describer that ``to_json`` wrote."""
+        """The fitted describer that ``to_json`` wrote; a text without a source means ``descriptors``."""
         saved = json.loads(text)
         describer = cls(saved["detail"], saved.get("source", "descriptors"))
         describer.edges = saved["edges"]
@@ -141,13 +160,30 @@ def _line(rhythm: str, band: str, amplitude: str) -> str:
     return f"{rhythm.capitalize()} {band} activity of {amplitude} amplitude."
 
 
-def _full_line(rhythm, band, hz, amplitude, place, side, sharp, synchrony, evolution, artifact, flat) -> str:
-    where = f", maximal over the {place} region" if place else ""
-    where += f", {side}" if side else ""
+class _Full(NamedTuple):
+    """``FIELDS["full"]`` in words."""
+
+    rhythm: str
+    band: str
+    hz: int
+    amplitude: str
+    place: str
+    side: str
+    sharp: str
+    synchrony: str
+    evolution: str
+    artifact: str
+    flat: str
+
+
+def _full_line(*row: Any) -> str:
+    said = _Full(*row)
+    where = f", maximal over the {said.place} region" if said.place else ""
+    where += f", {said.side}" if said.side else ""
     return (
-        f"{rhythm.capitalize()} {band} activity at about {hz} Hz, of {amplitude} amplitude{where}, with "
-        f"{sharp} sharp transients and {synchrony} synchrony, {evolution} in amplitude."
-        f"{_also(artifact, flat)}"
+        f"{said.rhythm.capitalize()} {said.band} activity at about {said.hz} Hz, of {said.amplitude} "
+        f"amplitude{where}, with {said.sharp} sharp transients and {said.synchrony} synchrony, "
+        f"{said.evolution} in amplitude.{_also(said.artifact, said.flat)}"
     )
 
 
@@ -155,13 +191,14 @@ def _told(rhythm: str, band: str, amplitude: str) -> str:
     return f"{PREAMBLE} The activity is {rhythm} {band}. Its amplitude is {amplitude}."
 
 
-def _full_told(rhythm, band, hz, amplitude, place, side, sharp, synchrony, evolution, artifact, flat) -> str:
-    where = f", maximal over the {place} region" if place else ""
-    where += f" and {side}" if side else ""
+def _full_told(*row: Any) -> str:
+    said = _Full(*row)
+    where = f", maximal over the {said.place} region" if said.place else ""
+    where += f" and {said.side}" if said.side else ""
     return (
-        f"{PREAMBLE} The activity is {rhythm} {band} near {hz} Hz. Its amplitude is {amplitude} and "
-        f"{evolution}{where}. It has {sharp} sharp transients and {synchrony} synchrony."
-        f"{_also(artifact, flat)}"
+        f"{PREAMBLE} The activity is {said.rhythm} {said.band} near {said.hz} Hz. Its amplitude is "
+        f"{said.amplitude} and {said.evolution}{where}. It has {said.sharp} sharp transients and "
+        f"{said.synchrony} synchrony.{_also(said.artifact, said.flat)}"
     )
 
 
@@ -169,7 +206,7 @@ def _also(*remarks: str) -> str:
     return "".join(f" {remark.capitalize()}." for remark in remarks if remark)
 
 
-SENTENCES = {
+SENTENCES: dict[tuple[str, str], Callable[..., str]] = {
     ("descriptors", "coarse"): _line,
     ("descriptors", "full"): _full_line,
     ("handcrafted", "coarse"): _told,
@@ -179,6 +216,6 @@ SENTENCES = {
 
 def _choose(values: pd.Series, edges: Sequence[float], words: Sequence[str]) -> np.ndarray:
     """The word for each value; a value on an edge gets the lower one, a missing value none."""
-    values = values.to_numpy(np.float64)
-    level = np.searchsorted(edges, values, side="left").clip(0, len(words) - 1)
-    return np.where(np.isnan(values), "", np.array(words, dtype=object)[level])
+    numbers = values.to_numpy(np.float64)
+    level = np.searchsorted(edges, numbers, side="left").clip(0, len(words) - 1)
+    return np.where(np.isnan(numbers), "", np.array(words, dtype=object)[level])

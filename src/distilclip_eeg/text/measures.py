@@ -15,6 +15,9 @@ from scipy import fft
 
 from distilclip_eeg.schema import DataError
 
+VERSION = 1
+"""Raised when the same signal would be measured otherwise; kept measurements of another are not used."""
+
 BANDS = {"delta": (0.5, 4.0), "theta": (4.0, 8.0), "alpha": (8.0, 13.0), "beta": (13.0, 70.0)}
 """Half open, Hz. Beta takes in gamma: at the scalp, most of what lies above 30 Hz is muscle."""
 REGIONS = ("frontal", "central", "temporal", "parietal", "occipital")
@@ -49,7 +52,12 @@ def measure(eeg_uv_BCT: np.ndarray, sfreq: float, ch_names: Sequence[str]) -> pd
 
     Args:
         eeg_uv_BCT: filtered microvolts, before any normalisation.
+        sfreq: Hz.
         ch_names: C names of electrodes (``FP1``, ``EEG FP1-REF``) or bipolar pairs (``FP1-F7``).
+
+    Raises:
+        ValueError: the array's shape is not (B, C, T).
+        DataError: the signal holds NaN or infinite values.
     """
     if eeg_uv_BCT.ndim != 3 or eeg_uv_BCT.shape[1] != len(ch_names):
         raise ValueError(f"expected (B, {len(ch_names)}, T) microvolts, got shape {eeg_uv_BCT.shape}")

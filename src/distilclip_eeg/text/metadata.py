@@ -21,7 +21,8 @@ class MetadataWriter:
 
     Args:
         montage: ``signals.montage``; ``native`` is called by its channels' names.
-        age_bands: those there are (``corpora.edf_header.AGE_BANDS``).
+        sfreq: of the prepared signal, Hz.
+        age_bands: those there are (``corpora.edf.header.AGE_BANDS``).
         person: whether age band and sex are told. They tell persons apart, and where windows of a person
             stand on both sides of a split, a person may give the class away.
     """
@@ -36,16 +37,20 @@ class MetadataWriter:
         self.person = person
 
     def fit(self, facts: pd.DataFrame) -> "MetadataWriter":
-        """Nothing is fitted."""
+        """The writer itself: its words do not depend on data. Here for the protocol of ``Describer``."""
         return self
 
     def describe(self, facts: pd.DataFrame) -> list[str]:
-        """One sentence per row; a fact that is not known, or not one of the known words, is left out."""
+        """One sentence per row; a fact that is not known, or not one of the known words, is left out.
+
+        Args:
+            facts: columns ``age_band`` and ``sex``, one row a window.
+        """
         columns = [[self.words[name].get(value, "") for value in facts[name]] for name in FACTS]
         return [self._sentence(*row) for row in zip(*columns, strict=True)]
 
     def vocabulary_sentences(self) -> list[str]:
-        """Every sentence there is: at most 21."""
+        """Every sentence there is, at most 21: the tokenizer's vocabulary is built from them."""
         said = [("", *self.words[name].values()) for name in FACTS]
         return list(dict.fromkeys(self._sentence(*row) for row in product(*said)))
 

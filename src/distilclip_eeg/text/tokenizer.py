@@ -28,10 +28,13 @@ def build_wordpiece(sentences: Iterable[str]) -> PreTrainedTokenizerFast:
     """A BERT-style lower-case WordPiece tokenizer for the words of ``sentences``.
 
     The ids depend on the set of words only, not on the order or number of the sentences. [PAD] is 0.
+
+    Raises:
+        ConfigError: no word in any of the sentences.
     """
     normalizer = normalizers.BertNormalizer(lowercase=True)
     splitter = pre_tokenizers.BertPreTokenizer()
-    words = set()
+    words: set[str] = set()
     for sentence in sentences:
         words.update(w for w, _ in splitter.pre_tokenize_str(normalizer.normalize_str(sentence)))
     if not words:
@@ -69,6 +72,10 @@ def tokenize(
 
     L is the longest sentence with [CLS] and [SEP], rounded up to a multiple of 8 and cut at ``max_len``
     (64 fits the paper's FLOPs): short descriptions cost a quarter of a batch padded to 64.
+
+    Raises:
+        ConfigError: ``max_len`` is no multiple of 8.
+        ValueError: no sentence.
     """
     if max_len < PAD_MULTIPLE or max_len % PAD_MULTIPLE:
         raise ConfigError(f"text_encoder.max_len={max_len} must be a multiple of {PAD_MULTIPLE}, such as 64.")

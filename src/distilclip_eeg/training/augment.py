@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distilclip_eeg.config.registry import component
+
 KINDS = ("none", "standard")
 
 SHIFT_S = 0.1
@@ -23,20 +25,21 @@ NOISE = 0.1
 """SD of white noise, where the signal's is about 1."""
 
 
+@component("augmentation")
 def standard(eeg_BCT: Tensor, row_B: Sequence[int], *, seed: int, epoch: int, sfreq: float) -> Tensor:
     """Shift, scale, channel drop and noise."""
     _, n_chans, n_times = eeg_BCT.shape
     largest = round(SHIFT_S * sfreq)
-    shift_B, gain_BC, noise_BCT = [], [], []
+    shift_B, gain_BC, noise_B = [], [], []
     for row in row_B:
         rng = np.random.default_rng([seed, epoch, int(row)])
         shift_B.append(rng.integers(-largest, largest + 1))
         log_gain_C = WINDOW_GAIN * rng.standard_normal() + CHANNEL_GAIN * rng.standard_normal(n_chans)
         gain_BC.append(np.exp(log_gain_C) * (rng.random(n_chans) >= DROP))
-        noise_BCT.append(rng.standard_normal((n_chans, n_times), dtype=np.float32))
+        noise_B.append(rng.standard_normal((n_chans, n_times), dtype=np.float32))
     device = eeg_BCT.device
     shift_B11 = torch.tensor(np.array(shift_B), device=device)[:, None, None]
     gain_BC1 = torch.tensor(np.array(gain_BC), dtype=eeg_BCT.dtype, device=device)[..., None]
-    noise_BCT = torch.from_numpy(np.stack(noise_BCT)).to(device)
+    noise_BCT = torch.from_numpy(np.stack(noise_B)).to(device)
     at_BCT = ((torch.arange(n_times, device=device) - shift_B11) % n_times).expand_as(eeg_BCT)
     return eeg_BCT.gather(2, at_BCT) * gain_BC1 + NOISE * noise_BCT

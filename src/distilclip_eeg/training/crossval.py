@@ -5,45 +5,55 @@ Networks go through ``engine.Fit``, floors through scikit-learn; both leave the 
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from distilclip_eeg.config.compose import build, read
+from distilclip_eeg.config import registry
+from distilclip_eeg.config.component import Component
+from distilclip_eeg.config.experiment import RunSettings
+from distilclip_eeg.config.learning import Learning
+from distilclip_eeg.config.older import digest_of
+from distilclip_eeg.config.rules import plain
 from distilclip_eeg.models.floors import band_features
 from distilclip_eeg.progress import Ticker
-from distilclip_eeg.runs import (
-    Run,
-    digest_of,
-    provenance,
-    read_json,
-    write_json,
-    write_predictions,
-    write_yaml,
-)
-from distilclip_eeg.schema import ConfigError, DataError, check_choice
+from distilclip_eeg.runs import Run, provenance, write_json, write_predictions, write_yaml
+from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.metrics import window_metrics
 from distilclip_eeg.signals import splits
 from distilclip_eeg.training import engine
-from distilclip_eeg.training.augment import standard
 from distilclip_eeg.training.data import CHUNK, Data, describe_data, test_rows, train_rows
-from distilclip_eeg.training.engine import Fit, OptimConfig, Timed, TrainerConfig
+from distilclip_eeg.training.engine import Fit, Loop, Timed
+from distilclip_eeg.training.loaders import WindowSource
+from distilclip_eeg.training.tasks import Task
+
+Saver = Callable[[Path, Any], None]
+"""Writes the trained network of a task into a folder."""
+MakeTask = Callable[[int, WindowSource, Accelerator], tuple[Task, Saver]]
+"""What a fold learns, and what saves it."""
 
 
-def open_run(config: dict, data: Data, **extra) -> Run:
-    """The run's folder, with config, provenance and folds written; continued where it already stands."""
-    name = config["run"]["name"] or "-".join(
-        (config["model"]["name"], config["split"]["name"], f"s{config['seed']}", digest_of(config))
+def open_run(settings: RunSettings, data: Data, **extra: object) -> Run:
+    """The run's folder, with config, provenance and folds written; continued where it already stands.
+
+    Args:
+        settings: written as they are into ``config.yaml``, the split as the data gave it.
+        extra: more of ``data.json``.
+
+    Raises:
+        DataError: ``data_changed``: it was made from other data or folds.
+    """
+    settings = replace(settings, split=data.split)
+    name = settings.run.name or "-".join(
+        (settings.model.name, data.split.name, f"s{settings.seed}", digest_of(settings))
     )
-    if Path(name).name != name:
-        raise ConfigError(
-            f"run.name={name!r} must be a plain folder name, without a path.", reason="unsafe_path"
-        )
-    run = Run(Path(config["run"]["root"]) / config["dataset"]["name"] / name)
-    if config["run"]["fresh"] and run.path.exists():
+    run = Run(Path(settings.run.root) / settings.dataset.name / name)
+    if settings.run.fresh and run.path.exists():
         shutil.rmtree(run.path)
     found = splits.folds_hash(data.windows)
     info = {
@@ -51,11 +61,11 @@ def open_run(config: dict, data: Data, **extra) -> Run:
         "store_digest": data.store.manifest["digest"],
         "audit": data.audit,
         "leak_note": data.leak_note,
-        "windows": asdict(data.cut),
+        "windows": plain(data.cut),
         **extra,
     }
     if (run.path / "data.json").exists():
-        before = read_json(run.path / "data.json")
+        before = run.data
         if before["folds_sha256"] != found or before["store_digest"] != info["store_digest"]:
             raise DataError(
                 f"{run.path}: was made from other data or folds than are there now. Add run.fresh=true to "
@@ -63,7 +73,7 @@ def open_run(config: dict, data: Data, **extra) -> Run:
                 reason="data_changed",
             )
     run.path.mkdir(parents=True, exist_ok=True)
-    write_yaml(run.path / "config.yaml", config)
+    write_yaml(run.path / "config.yaml", plain(settings))
     write_json(run.path / "data.json", info)
     if not (run.path / "provenance.json").exists():
         (run.path / "data_report.txt").write_text(describe_data(data) + "\n")
@@ -72,45 +82,62 @@ def open_run(config: dict, data: Data, **extra) -> Run:
     return run
 
 
-def chosen_folds(config: dict) -> list[int]:
-    """``fold=`` as a list, checked."""
-    n = config["split"]["n_folds"]
-    fold = config["fold"]
-    folds = list(range(n)) if fold is None else fold if isinstance(fold, list) else [fold]
-    for k in folds:
-        check_choice("fold", k, range(n))
-    return folds
+@dataclass(frozen=True)
+class CrossValidation:
+    """A run that is ready to be trained."""
+
+    learning: Learning
+    data: Data
+    run: Run
+    folds: list[int]
+    """The chosen ones."""
+    make_task: MakeTask
+
+    def train(self) -> Run:
+        """Train and predict every chosen fold that is not finished; ``metrics.json`` is written last."""
+        floor, run = self.learning.model.kind == "floor", self.run
+        epochs = None if floor else self.learning.trainer.epochs
+        todo = [k for k in self.folds if not run.fold_done(k, epochs)]
+        if len(todo) < len(self.folds):
+            print(f"{len(self.folds) - len(todo)} of {len(self.folds)} folds are finished already")
+        if todo:
+            (run.path / "metrics.json").unlink(missing_ok=True)
+        with Ticker(len(todo) if floor else 0, run.path.name) as ticker:
+            for done, fold in enumerate(todo):
+                with Timed() as timed:
+                    if floor:
+                        floor_fold(self.learning.model.net, self.data, run, fold)
+                        ticker.advance(1)
+                    else:
+                        tick = partial(told, ticker, fold)
+                        fit, saver = self.open(fold, tick)
+                        ticker.expect(fit.total_steps - fit.step + fit.total_steps * (len(todo) - done - 1))
+                        close_fold(self.data, run, fold, fit, fit.run(), saver)
+                run.add_time(f"fold{fold}_s", timed.seconds)
+                print(line_of(run, fold, timed.seconds), flush=True)
+        if len(run.folds_done()) == self.data.split.n_folds:
+            rows = [run.metrics(k)["test"] for k in run.folds_done()]
+            write_json(run.path / "metrics.json", {"folds": len(rows), "test": summary_of(rows)})
+        return run
+
+    def open(self, fold: int, tick: Callable[[int, str], None]) -> tuple[Fit, Saver]:
+        """One fold's training in the run's folder; what is there of an older network is forgotten."""
+        self.run.forget(fold)
+        return open_fit(self.learning, self.data, self.run.fold(fold), fold, self.make_task, tick=tick)
 
 
-def run_folds(config: dict, data: Data, run: Run, make_task) -> None:
-    """Train and predict every chosen fold that is not finished; ``metrics.json`` is written last."""
-    kind = config["model"]["kind"]
-    epochs = config["trainer"].get("epochs")
-    chosen = chosen_folds(config)
-    todo = [k for k in chosen if not run.fold_done(k, epochs)]
-    if len(todo) < len(chosen):
-        print(f"{len(chosen) - len(todo)} of {len(chosen)} folds are finished already")
-    if todo:
-        (run.path / "metrics.json").unlink(missing_ok=True)
-    units = len(todo) if kind == "floor" else 0
-    with Ticker(units, run.path.name) as ticker:
-        for done, fold in enumerate(todo):
-            with Timed() as timed:
-                if kind == "floor":
-                    floor_fold(config, data, run, fold)
-                    ticker.advance(1)
-                else:
-                    network_fold(config, data, run, fold, make_task, ticker, len(todo) - done)
-            run.add_time(f"fold{fold}_s", timed.seconds)
-            row = read_json(run.fold(fold) / "metrics.json")["test"]
-            print(
-                f"fold {fold}: test accuracy {row['accuracy']:.3f}, f1 {row['f1']:.3f}, "
-                f"auroc {row['auroc']:.3f} ({timed.seconds:.0f} s)",
-                flush=True,
-            )
-    if len(run.folds_done()) == config["split"]["n_folds"]:
-        rows = [read_json(run.fold(k) / "metrics.json")["test"] for k in run.folds_done()]
-        write_json(run.path / "metrics.json", {"folds": len(rows), "test": summary_of(rows)})
+def told(ticker: Ticker, fold: int, steps: int, text: str) -> None:
+    """Move the bar on by ``steps`` of a fold."""
+    ticker.advance(steps, f"fold {fold}, {text}")
+
+
+def line_of(run: Run, fold: int, seconds: float) -> str:
+    """What is said of a fold that has just been finished."""
+    row = run.metrics(fold)["test"]
+    return (
+        f"fold {fold}: test accuracy {row['accuracy']:.3f}, f1 {row['f1']:.3f}, auroc {row['auroc']:.3f} "
+        f"({seconds:.0f} s)"
+    )
 
 
 def summary_of(rows: list[dict]) -> dict[str, dict]:
@@ -127,7 +154,7 @@ def summary_of(rows: list[dict]) -> dict[str, dict]:
 
 
 def finish_fold(
-    data: Data, run: Run, fold: int, rows: dict[str, np.ndarray], logits: dict[str, np.ndarray], **info
+    data: Data, run: Run, fold: int, rows: dict[str, np.ndarray], logits: dict[str, np.ndarray], **info: Any
 ) -> None:
     """Write predictions, then metrics: a fold that has metrics is finished."""
     order = list(rows)
@@ -148,25 +175,24 @@ def finish_fold(
     write_json(run.fold(fold) / "metrics.json", {**metrics, **info})
 
 
-def floor_fold(config: dict, data: Data, run: Run, fold: int) -> None:
+def floor_fold(net: Component, data: Data, run: Run, fold: int) -> None:
     """Fit a classic classifier; it has no epoch to choose, so it trains on train and validation windows.
 
     Its validation windows are scored by a second one, trained without them, to choose a threshold on.
     """
     run.fold(fold).mkdir(exist_ok=True)
-    seed = config["seed"]
-    train, val = (train_rows(data, fold, seed, part) for part in ("train", "val"))
-    rows = {"val": data.rows(fold, "val"), "test": test_rows(data, fold, seed)}
+    train, val = (train_rows(data, fold, part) for part in ("train", "val"))
+    rows = {"val": data.rows(fold, "val"), "test": test_rows(data, fold)}
     logits = {
-        "val": floor_logits(config, data, train, rows["val"]),
-        "test": floor_logits(config, data, np.sort(np.concatenate([train, val])), rows["test"]),
+        "val": floor_logits(net, data, train, rows["val"]),
+        "test": floor_logits(net, data, np.sort(np.concatenate([train, val])), rows["test"]),
     }
     finish_fold(data, run, fold, rows, logits)
 
 
-def floor_logits(config: dict, data: Data, fit: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def floor_logits(net: Component, data: Data, fit: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Log probabilities (N, K) of ``rows`` by a classifier fitted on the rows ``fit``."""
-    floor = build(config["model"]["net"])
+    floor = net.build("network")
     source = data.source(fit)
 
     def features(rows: np.ndarray) -> np.ndarray:
@@ -175,53 +201,43 @@ def floor_logits(config: dict, data: Data, fit: np.ndarray, rows: np.ndarray) ->
         return np.concatenate([band_features(get(c), data.store.sfreq) for c in chunks])
 
     label = data.windows["label"].to_numpy()
-    return floor.fit_predict(
-        features(fit), label[fit], features(rows), len(data.store.classes), config["seed"]
-    )
+    return floor.fit_predict(features(fit), label[fit], features(rows), len(data.store.classes), data.seed)
 
 
-def network_fold(config: dict, data: Data, run: Run, fold: int, make_task, ticker: Ticker, left: int) -> None:
-    """Train one network on one fold and predict its validation and test windows."""
-    folder = run.fold(fold)
-    run.forget(fold)
-    fit, saver = open_fit(
-        config, data, folder, fold, make_task, tick=lambda n, text: ticker.advance(n, f"fold {fold}, {text}")
-    )
-    ticker.expect(fit.total_steps - fit.step + fit.total_steps * (left - 1))
-    task = fit.run()
-    parts = {"val": fit.val_rows, "test": test_rows(data, fold, config["seed"])}
+def close_fold(data: Data, run: Run, fold: int, fit: Fit, task: Task, saver: Saver) -> None:
+    """Predict validation and test windows with a trained network, and save it."""
+    parts = {"val": fit.val_rows, "test": test_rows(data, fold)}
     logits = {p: engine.predict(task, fit.source, r, fit.accelerator) for p, r in parts.items()}
-    saver(folder, task)
-    epochs, best = fit.trainer.epochs, fit.best["epoch"]
-    finish_fold(data, run, fold, parts, logits, epochs=epochs, best_epoch=best, steps=fit.step)
+    saver(run.fold(fold), task)
+    info = {"epochs": fit.trainer.epochs, "best_epoch": fit.best["epoch"], "steps": fit.step}
+    finish_fold(data, run, fold, parts, logits, **info)
 
 
-def open_fit(config: dict, data: Data, folder: Path, fold: int, make_task, **watch) -> tuple[Fit, Callable]:
+def open_fit(
+    learning: Learning, data: Data, folder: Path, fold: int, make_task: MakeTask, **watch: Callable
+) -> tuple[Fit, Saver]:
     """One fold's training in ``folder``, at its newest checkpoint, and what saves its network.
 
-    It knows training and validation windows alone; ``watch`` is ``tick`` and ``after_epoch`` of ``Fit``.
+    It knows training and validation windows alone; ``watch``: the last two of ``engine.Loop``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left_by_a_kill in folder.glob(".*.tmp.*"):
         left_by_a_kill.unlink()
-    trainer = read(TrainerConfig, config["trainer"], "trainer")
-    accelerator = engine.make_accelerator(trainer.precision, config["device"])
-    seed = config["seed"]
-    rows = train_rows(data, fold, seed)
+    accelerator = engine.make_accelerator(learning.trainer.precision, learning.device)
+    rows = train_rows(data, fold)
     source = data.source(rows)
-    set_seed(seed * 1000 + fold)
+    seed = data.seed * 1000 + fold
+    set_seed(seed)
     task, saver = make_task(fold, source, accelerator)
-    fit = Fit(
-        task,
-        source,
-        rows,
-        data.rows(fold, "val"),
-        folder,
-        trainer=trainer,
-        optim=read(OptimConfig, config["optim"], "optim"),
-        seed=seed * 1000 + fold,
-        accelerator=accelerator,
-        augment=partial(standard, sfreq=source.store.sfreq) if config["augment"] == "standard" else None,
-        **watch,
-    )
-    return fit, saver
+    augment = augmentation(learning.augment, source.store.sfreq)
+    loop = Loop(learning.trainer, learning.optim, seed, accelerator, augment, **watch)
+    return Fit(task, source, rows, data.rows(fold, "val"), folder, loop), saver
+
+
+def augmentation(name: str, sfreq: float) -> Callable | None:
+    """The registered augmentation at the data's rate; None for ``none``.
+
+    Raises:
+        ConfigError: none is registered by this name.
+    """
+    return None if name == "none" else partial(registry.find(name, "augmentation"), sfreq=sfreq)

@@ -1,30 +1,34 @@
 """A corpus as the models see it: store, window index, folds, and the rows of each part."""
 
 import hashlib
-import inspect
 import json
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.config.compose import build, read
+from distilclip_eeg.config.data import (
+    DataSettings,
+    Places,
+    SignalConfig,
+    SplitConfig,
+    SplitName,
+    WindowConfig,
+)
+from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.progress import track
-from distilclip_eeg.runs import Run, read_json, write_atomic
+from distilclip_eeg.runs import Run, write_atomic
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals import audit, splits
-from distilclip_eeg.signals.preprocess import SignalConfig
-from distilclip_eeg.signals.splits import SplitConfig
 from distilclip_eeg.signals.store import Store, data_report, prepare
-from distilclip_eeg.signals.windows import WindowConfig, around, balanced, coin_labels, cut, without
+from distilclip_eeg.signals.windows import around, balanced, coin_labels, cut, without
+from distilclip_eeg.text.measures import VERSION as MEASURES_VERSION
 from distilclip_eeg.text.measures import measure
 from distilclip_eeg.text.metadata import FACTS
 from distilclip_eeg.training.loaders import WindowSource
 
-MEASURES_SOURCE = Path(inspect.getfile(measure)).read_bytes()
-"""How windows are measured; what was kept by an earlier way is not used."""
 CHUNK = 512
 """Windows that are measured at a time; fewer where each is seen with its surroundings."""
 
@@ -39,12 +43,16 @@ class Data:
     length: int
     signals: SignalConfig
     cut: WindowConfig
+    split: SplitConfig
+    """With the name and the number of folds that the data gave."""
+    seed: int
     audit: dict[str, float | None]
     leak_note: str
     """The audit in words, as every table carries it."""
     _measures: dict[float | None, pd.DataFrame] = field(default_factory=dict)
 
     def rows(self, fold: int, part: str) -> np.ndarray:
+        """Rows of the window index that stand in a part of a fold."""
         return np.flatnonzero(self.windows[f"fold{fold}"] == part)
 
     def source(self, fit_rows: np.ndarray) -> WindowSource:
@@ -64,7 +72,8 @@ class Data:
             length = self.length if context_s is None else round(context_s * self.store.sfreq)
             # Pieces as recorded: where time was excluded is known from annotations.
             start_N, length_N = around(first, self.length, length, self.store.pieces)
-            key = hashlib.sha256(MEASURES_SOURCE + start_N.tobytes() + length_N.tobytes()).hexdigest()[:16]
+            version = str(MEASURES_VERSION).encode()  # what was kept by an earlier way is not used
+            key = hashlib.sha256(version + start_N.tobytes() + length_N.tobytes()).hexdigest()[:16]
             path = self.store.path / f"measures-{key}.parquet"
             if path.exists():
                 self._measures[context_s] = pd.read_parquet(path)
@@ -105,55 +114,57 @@ class Data:
         }
 
 
-def load_data(config: dict) -> Data:
-    """Store, window index and folds of ``config``; settings are checked before any file is read."""
-    signals = read(SignalConfig, config["signals"], "signals")
-    windows_config = read(WindowConfig, config["windows"], "windows")
-    corpus = build(config["dataset"]["corpus"])
-    store = prepare(corpus, signals, Path(config["store"]["root"]), n_jobs=config["n_jobs"], progress=track)
-    windows = index_windows(store, windows_config)
-    if config["split"]["name"] == "auto":
-        config["split"]["name"] = auto_split(store, windows)
-    split = read(SplitConfig, config["split"], "split")
+def load_data(settings: DataSettings) -> Data:
+    """Store, window index and folds of a corpus.
+
+    Raises:
+        ConfigError: the protocol is not possible where windows have no name.
+        DataError: see ``signals.store.prepare``, ``splits.make_folds`` and ``audit.check_audit``.
+    """
+    cut, split = settings.windows, settings.split
+    if split.name == "table":
+        splits.table_of(split)  # told before any recording is read
+    corpus = settings.dataset.corpus.build("corpus")
+    root = Path(settings.store.root)
+    store = prepare(corpus, settings.signals, root, n_jobs=settings.n_jobs, progress=track)
+    windows = index_windows(store, cut)
+    if split.name == "auto":
+        split = replace(split, name=auto_split(store, windows))
     if split.name != "window" and not store.manifest["identified"]:
         raise ConfigError(
             f"split={split.name}: the windows of {store.manifest['corpus']} carry neither recording nor "
             "subject. Use split=window, or the recordings themselves."
         )
-    placebo = windows_config.labels == "coin"
-    windows = coin_labels(windows, config["seed"]) if placebo else windows
-    length = round(windows_config.length_s * store.sfreq)
+    placebo = cut.labels == "coin"
+    windows = coin_labels(windows, settings.seed) if placebo else windows
+    length = round(cut.length_s * store.sfreq)
     length_s = length / store.sfreq
-    folds = splits.make_folds(windows, split, config["seed"], length_s)
-    config["split"]["n_folds"] = len(audit.fold_columns(folds))  # a split's own number
+    folds = splits.make_folds(windows, split, settings.seed, length_s)
+    split = replace(split, n_folds=len(audit.fold_columns(folds)))  # a split's own number
     shares = audit.audit(folds, length_s) if store.manifest["identified"] else audit.UNKNOWN
     audit.check_audit(shares, split.name)
     note = ("placebo labels, a coin per subject; " if placebo else "") + audit.audit_line(split.name, shares)
-    return Data(store, folds, length, signals, windows_config, shares, note)
+    return Data(store, folds, length, settings.signals, cut, split, settings.seed, shares, note)
 
 
-def reopen(run: Run, *, device: str = "auto", n_jobs: int = -1, **roots: str | None) -> tuple[dict, Data]:
-    """The config of a run and the data it was made from.
+def reopen(run: Run, places: Places) -> tuple[RunSettings, Data]:
+    """The settings of a run and the data it was made from.
 
     Args:
-        roots: ``dataset`` and ``store``, where these folders are now, if not where the run had them.
+        places: where data and store are now, if not where the run had them.
 
     Raises:
         DataError: ``folds_differ`` where the data that are there now give other folds.
     """
-    config = run.config | {"device": device, "n_jobs": n_jobs}
-    if roots.get("dataset"):
-        config["dataset"]["root"] = config["dataset"]["corpus"]["root"] = roots["dataset"]
-    if roots.get("store"):
-        config["store"]["root"] = roots["store"]
-    data = load_data(config)
-    if splits.folds_hash(data.windows) != read_json(run.path / "data.json")["folds_sha256"]:
+    settings = run.settings.at(places)
+    data = load_data(settings.data)
+    if splits.folds_hash(data.windows) != run.data["folds_sha256"]:
         raise DataError(
             f"run={run.path}: its folds are not those of the data that are there now. Give the data it was "
             "trained on, dataset.root=FOLDER.",
             reason="folds_differ",
         )
-    return config, data
+    return settings, data
 
 
 def index_windows(store: Store, config: WindowConfig) -> pd.DataFrame:
@@ -166,7 +177,7 @@ def index_windows(store: Store, config: WindowConfig) -> pd.DataFrame:
     return windows
 
 
-def auto_split(store: Store, windows: pd.DataFrame) -> str:
+def auto_split(store: Store, windows: pd.DataFrame) -> SplitName:
     """``split=auto``: the strictest protocol that the corpus allows."""
     if not store.manifest["identified"]:
         return "window"
@@ -180,17 +191,19 @@ def describe_data(data: Data) -> str:
     return f"{data_report(data.store)}\n  windows of {data.cut.length_s:g} s: {names}"
 
 
-def train_rows(data: Data, fold: int, seed: int, part: str = "train") -> np.ndarray:
+def train_rows(data: Data, fold: int, part: str = "train") -> np.ndarray:
     """Training rows of a fold, balanced where configured; a pure function of the seed."""
     rows = data.rows(fold, part)
     if data.cut.balance_train:
-        rows = rows[balanced(data.windows["label"].to_numpy()[rows], np.random.default_rng([seed, fold]))]
+        rng = np.random.default_rng([data.seed, fold])
+        rows = rows[balanced(data.windows["label"].to_numpy()[rows], rng)]
     return rows
 
 
-def test_rows(data: Data, fold: int, seed: int) -> np.ndarray:
+def test_rows(data: Data, fold: int) -> np.ndarray:
     """Test rows of a fold, balanced only where configured."""
     rows = data.rows(fold, "test")
     if data.cut.balance_test:
-        rows = rows[balanced(data.windows["label"].to_numpy()[rows], np.random.default_rng([seed, fold, 1]))]
+        rng = np.random.default_rng([data.seed, fold, 1])
+        rows = rows[balanced(data.windows["label"].to_numpy()[rows], rng)]
     return rows

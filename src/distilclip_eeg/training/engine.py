@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -21,53 +22,14 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
-from distilclip_eeg.runs import write_atomic
+from distilclip_eeg.config.learning import OptimConfig, TrainerConfig
+from distilclip_eeg.runs import write_atomic, write_csv
 from distilclip_eeg.schema import ConfigError, DataError, check_choice
 from distilclip_eeg.scoring.metrics import macro_f1
-from distilclip_eeg.training.loaders import WindowSource, epoch_order
+from distilclip_eeg.training.loaders import Batch, WindowSource, epoch_order
+from distilclip_eeg.training.tasks import Task
 
 MIXED = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainerConfig:
-    """``trainer`` of the configs."""
-
-    epochs: int
-    max_steps: int | None = None
-    """Stop after this many steps in all, whatever ``epochs`` says."""
-    batch_size: int = 32
-    precision: str = "fp32"
-    """``fp32``, ``bf16`` (CPU too) or ``fp16`` (CUDA only)."""
-    patience: int | None = None
-    """Stop after this many epochs without a better validation macro F1."""
-
-    def __post_init__(self) -> None:
-        check_choice("trainer.precision", self.precision, tuple(MIXED))
-        for name in ("epochs", "batch_size", "max_steps", "patience"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ConfigError(f"trainer.{name}={getattr(self, name)} must be 1 or more.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimConfig:
-    """``optim`` of the configs; the article: Adam with weight decay, betas (0.9, 0.999), 1e-5."""
-
-    name: str = "adam"
-    lr: float = 1e-5
-    text_lr: float | None = None
-    """Rate of the text encoder; null: ``lr``."""
-    weight_decay: float = 1e-4
-    grad_clip: float | None = 1.0
-    warmup_steps: int = 0
-    ema: float = 0.0
-    """Decay of the running mean of weights that is evaluated and kept, reached gradually (``running_mean``);
-    0: the weights themselves."""
-
-    def __post_init__(self) -> None:
-        check_choice("optim.name", self.name, ("adam", "adamw"))
-        if not 0 <= self.ema < 1:
-            raise ConfigError(f"optim.ema={self.ema} must be in [0, 1).")
 
 
 def make_accelerator(precision: str, device: str) -> Accelerator:
@@ -88,12 +50,11 @@ def make_accelerator(precision: str, device: str) -> Accelerator:
     return accelerator
 
 
-def make_optimizer(task: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+def make_optimizer(task: Task, config: OptimConfig) -> torch.optim.Optimizer:
     """Adam over everything trainable; the text encoder's own parameters at ``text_lr``."""
-    text, rest = [], []
-    for name, parameter in task.named_parameters():
-        if parameter.requires_grad:
-            (text if name.startswith("model.text.") else rest).append(parameter)
+    text = [p for p in task.text_parameters() if p.requires_grad]
+    others = {id(p) for p in text}
+    rest = [p for p in task.parameters() if p.requires_grad and id(p) not in others]
     groups = [{"params": rest, "lr": config.lr}]
     if text:
         groups.append({"params": text, "lr": config.lr if config.text_lr is None else config.text_lr})
@@ -122,6 +83,14 @@ def kept_state(module: nn.Module) -> dict[str, torch.Tensor]:
     return {k: v.detach().cpu().clone() for k, v in state.items()}
 
 
+@torch.no_grad()
+def put_state(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Copy what ``kept_state`` gave back into ``module``."""
+    target = dict(module.named_parameters()) | dict(module.named_buffers())
+    for name, value in state.items():
+        target[name].copy_(value)
+
+
 def write_checkpoint(path: Path, content: dict) -> None:
     """A torch file behind its own SHA-256, renamed into place."""
     buffer = io.BytesIO()
@@ -141,40 +110,75 @@ def read_checkpoint(path: Path) -> dict:
     return torch.load(io.BytesIO(data[64:]), map_location="cpu", weights_only=True)
 
 
+class Seen:
+    """Sums over the windows of an epoch."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.hits = self.windows = 0
+
+    def add(self, terms: dict[str, torch.Tensor], label_B: np.ndarray) -> None:
+        """A step's loss terms and logits."""
+        self.hits += int((terms["logits"].detach().argmax(1).cpu() == torch.from_numpy(label_B)).sum())
+        self.windows += len(label_B)
+        for name, value in terms.items():
+            if name != "logits":
+                self.sums[name] = self.sums.get(name, 0.0) + float(value.detach()) * len(label_B)
+
+    def means(self) -> dict[str, float]:
+        """Mean of every term over the windows, and the share of right answers as ``accuracy``."""
+        return {k: v / self.windows for k, v in self.sums.items()} | {"accuracy": self.hits / self.windows}
+
+
+def say_nothing(steps: int, text: str) -> None:
+    """A ``tick`` for who does not watch."""
+
+
+def go_on(row: dict) -> None:
+    """An ``after_epoch`` for who does not watch."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """How a fold is trained."""
+
+    trainer: TrainerConfig
+    optim: OptimConfig
+    seed: int
+    accelerator: Accelerator
+    augment: Callable[..., torch.Tensor] | None = None
+    """Varies the EEG of a training batch, ``augment(eeg_BCT, rows, seed=, epoch=)``; None: leaves it."""
+    tick: Callable[[int, str], None] = say_nothing
+    """Called as ``tick(steps, text)`` while working."""
+    after_epoch: Callable[[dict], None] = go_on
+    """Called with the epoch's row of history.csv once that epoch is saved; what it raises ends training,
+    which can be continued."""
+
+
 class Fit:
     """One fold's training; it begins at the newest checkpoint and ``run()`` goes to the last epoch.
 
     Args:
-        task: see ``tasks``; ``task.logits`` answers a batch that is not trained on.
+        task: see ``tasks``; ``task.answer`` answers a batch that is not trained on.
         train_rows, val_rows: rows of the window index; without any to validate on, the last epoch is kept.
         folder: checkpoint, history.csv and tensorboard go here.
-        augment: varies the EEG of a training batch, ``augment(eeg_BCT, rows, seed=, epoch=)``, or None.
-        tick: called as ``tick(steps, text)`` while working.
-        after_epoch: called with the epoch's row of history.csv once that epoch is saved; what it raises
-            ends training, which can be continued.
     """
 
     def __init__(
         self,
-        task: nn.Module,
+        task: Task,
         source: WindowSource,
         train_rows: np.ndarray,
         val_rows: np.ndarray,
         folder: Path,
-        *,
-        trainer: TrainerConfig,
-        optim: OptimConfig,
-        seed: int,
-        accelerator: Accelerator,
-        augment: Callable[..., torch.Tensor] | None = None,
-        tick: Callable[[int, str], None] = lambda steps, text: None,
-        after_epoch: Callable[[dict], None] = lambda row: None,
+        loop: Loop,
     ):
-        self.source, self.train_rows, self.val_rows = source, train_rows, val_rows
-        self.folder, self.trainer, self.optim, self.seed, self.tick = folder, trainer, optim, seed, tick
-        self.accelerator, self.augment, self.after_epoch = accelerator, augment, after_epoch
+        self.source, self.train_rows, self.val_rows, self.folder = source, train_rows, val_rows, folder
+        self.loop, self.trainer, self.optim, self.seed = loop, loop.trainer, loop.optim, loop.seed
+        self.accelerator = accelerator = loop.accelerator
+        trainer, optim = loop.trainer, loop.optim
         self.task, self.optimizer = accelerator.prepare(task, make_optimizer(task, optim))
-        self.plain = accelerator.unwrap_model(self.task)
+        self.plain: Task = accelerator.unwrap_model(self.task)
         self.averaged = (
             AveragedModel(self.plain, multi_avg_fn=running_mean(optim.ema), use_buffers=True)
             if optim.ema
@@ -183,69 +187,70 @@ class Fit:
         self.steps_per_epoch = -(-len(train_rows) // trainer.batch_size)
         self.epoch, self.step = 0, 0
         self.history: list[dict] = []
-        self.best: dict | None = None
+        self.best: dict = {}
+        """Epoch, F1, loss and state of the best epoch so far; empty before the first."""
         self.checkpoint = folder / "checkpoint.pt"
         if self.checkpoint.exists():
             self.resume()
 
     @property
     def total_steps(self) -> int:
+        """Steps of the whole training."""
         steps = self.steps_per_epoch * self.trainer.epochs
         return min(steps, self.trainer.max_steps or steps)
 
     @property
-    def evaluated(self) -> nn.Module:
+    def evaluated(self) -> Task:
         """The task whose weights are judged and kept."""
-        return self.averaged.module if self.averaged else self.plain
+        return cast(Task, self.averaged.module) if self.averaged else self.plain
 
-    def run(self) -> nn.Module:
-        """Train; returns the task with the weights of the best epoch, in eval mode."""
+    def run(self) -> Task:
+        """Train; returns the task with the weights of the best epoch, in eval mode.
+
+        Raises:
+            DataError: ``non_finite``: the loss is no number any more.
+        """
         while not self.finished():
-            terms = self.train_epoch()
-            self.close_epoch(terms)
-        with torch.no_grad():
-            target = dict(self.plain.named_parameters()) | dict(self.plain.named_buffers())
-            for name, value in self.best["state"].items():
-                target[name].copy_(value)
+            self.task.train()
+            seen = Seen()
+            for rows in self.batches():
+                batch = self.prepare_step(rows)
+                with self.accelerator.autocast():
+                    terms = self.task(batch)
+                self.finish_step(terms, rows)
+                seen.add(terms, self.source.label[rows])
+                loss = float(terms["loss"].detach())
+                self.loop.tick(1, f"epoch {self.epoch + 1}/{self.trainer.epochs}, loss {loss:.3f}")
+            self.close_epoch(seen.means())
+        put_state(self.plain, self.best["state"])
         return self.plain.eval()
 
     def finished(self) -> bool:
-        stale = (
-            self.best is not None
-            and self.trainer.patience
-            and self.epoch - self.best["epoch"] >= self.trainer.patience
-        )
+        """Whether the last step is done, or too many epochs have passed without a better one."""
+        patience = self.trainer.patience
+        stale = patience is not None and self.best and self.epoch - self.best["epoch"] >= patience
         return bool(self.step >= self.total_steps or stale)
 
-    def train_epoch(self) -> dict[str, float]:
-        """One pass over the training windows; means of every loss term."""
-        self.task.train()
+    def batches(self) -> list[np.ndarray]:
+        """Rows of the window index, a batch each, of this epoch as far as steps are left."""
         order = epoch_order(self.train_rows, self.seed, self.epoch)
-        sums: dict[str, float] = {}
-        hits = seen = 0
-        batches = [
-            order[i : i + self.trainer.batch_size] for i in range(0, len(order), self.trainer.batch_size)
-        ]
-        for rows in batches[: self.total_steps - self.step]:
-            terms = self.train_step(rows)
-            label = torch.from_numpy(self.source.label[rows])
-            hits += int((terms.pop("logits").argmax(1).cpu() == label).sum())
-            seen += len(rows)
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
-            self.tick(1, f"epoch {self.epoch + 1}/{self.trainer.epochs}, loss {float(terms['loss']):.3f}")
-        return {k: v / seen for k, v in sums.items()} | {"accuracy": hits / seen}
+        size = self.trainer.batch_size
+        return [order[i : i + size] for i in range(0, len(order), size)][: self.total_steps - self.step]
 
-    def train_step(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        torch.manual_seed(hash((self.seed, self.step)) % 2**31)  # dropout depends on the step alone
+    def prepare_step(self, rows: np.ndarray) -> Batch:
+        """The batch, augmented; dropout's seed and the rate depend on the step alone."""
+        torch.manual_seed(hash((self.seed, self.step)) % 2**31)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * min(1.0, (self.step + 1) / (self.optim.warmup_steps + 1))
         batch = self.source.batch(rows, self.accelerator.device)
-        if self.augment:
-            eeg_BCT = self.augment(batch.eeg_BCT, rows, seed=self.seed, epoch=self.epoch)
-            batch = replace(batch, eeg_BCT=eeg_BCT)
-        with self.accelerator.autocast():
-            terms = self.task(batch)
+        if self.loop.augment is None:
+            return batch
+        return replace(
+            batch, eeg_BCT=self.loop.augment(batch.eeg_BCT, rows, seed=self.seed, epoch=self.epoch)
+        )
+
+    def finish_step(self, terms: dict[str, torch.Tensor], rows: np.ndarray) -> None:
+        """Backward, clip, step; ``rows`` are named where the loss is no number."""
         if not torch.isfinite(terms["loss"]):
             raise DataError(
                 f"{self.folder}: the loss is {terms['loss'].item()} at step {self.step} (epoch {self.epoch}, "
@@ -261,7 +266,6 @@ class Fit:
         if self.averaged:
             self.averaged.update_parameters(self.plain)
         self.step += 1
-        return {k: v.detach() for k, v in terms.items()}
 
     def close_epoch(self, terms: dict[str, float]) -> None:
         """Validate, remember the best, save."""
@@ -276,7 +280,7 @@ class Fit:
         }
         self.history.append(row)
         self.epoch += 1
-        if self.best is None or not judged or self.beaten(row):
+        if not self.best or not judged or self.beaten(row):
             self.best = {
                 "epoch": self.epoch,
                 "f1": row.get("val_macro_f1"),
@@ -285,7 +289,7 @@ class Fit:
             }
         self.log(row)
         write_checkpoint(self.checkpoint, self.state())
-        self.after_epoch(row)
+        self.loop.after_epoch(row)
 
     def beaten(self, row: dict) -> bool:
         """Whether an epoch is better than the best so far."""
@@ -303,7 +307,8 @@ class Fit:
         }
 
     def log(self, row: dict) -> None:
-        write_atomic(self.folder / "history.csv", pd.DataFrame(self.history).to_csv(index=False).encode())
+        """``history.csv`` anew, and the epoch's figures for TensorBoard."""
+        write_csv(self.folder / "history.csv", pd.DataFrame(self.history))
         with SummaryWriter(str(self.folder / "tensorboard")) as writer:
             for name, value in row.items():
                 part, _, what = name.partition("_")
@@ -311,11 +316,12 @@ class Fit:
                     writer.add_scalar(f"{part}/{what}", value, row["epoch"])
 
     def state(self) -> dict:
+        """What a checkpoint holds."""
         return {
             "epoch": self.epoch,
             "step": self.step,
             "history": self.history,
-            "best": self.best,
+            "best": self.best or None,
             "task": kept_state(self.plain),
             "optimizer": self.optimizer.state_dict(),
             "averaged": kept_state(self.averaged) if self.averaged else None,
@@ -325,30 +331,27 @@ class Fit:
     def resume(self) -> None:
         """Continue after the last whole epoch."""
         saved = read_checkpoint(self.checkpoint)
-        with torch.no_grad():
-            for module, state in ((self.plain, saved["task"]), (self.averaged, saved["averaged"])):
-                if module is not None:
-                    target = dict(module.named_parameters()) | dict(module.named_buffers())
-                    for name, value in state.items():
-                        target[name].copy_(value)
+        put_state(self.plain, saved["task"])
+        if self.averaged is not None:
+            put_state(self.averaged, saved["averaged"])
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.accelerator.scaler and saved["scaler"]:
             self.accelerator.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.step = saved["epoch"], saved["step"]
-        self.history, self.best = saved["history"], saved["best"]
+        self.history, self.best = saved["history"], saved["best"] or {}
 
 
 @torch.no_grad()
 def predict(
-    task: nn.Module, source: WindowSource, rows: np.ndarray, accelerator: Accelerator, batch_size: int = 256
+    task: Task, source: WindowSource, rows: np.ndarray, accelerator: Accelerator, batch_size: int = 256
 ) -> np.ndarray:
-    """What ``task.logits`` answers to the windows at ``rows``, (N, K) float32, dropout off."""
+    """What ``task.answer`` answers to the windows at ``rows``, (N, K) float32, dropout off."""
     training = task.training
     task.eval()
     out = []
     for i in range(0, len(rows), batch_size):
         with accelerator.autocast():
-            logits = task.logits(source.batch(rows[i : i + batch_size], accelerator.device))
+            logits = task.answer(source.batch(rows[i : i + batch_size], accelerator.device))
         out.append(logits.float().cpu().numpy())
     task.train(training)
     return np.concatenate(out)
@@ -361,5 +364,5 @@ class Timed:
         self.start = time.perf_counter()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.seconds = time.perf_counter() - self.start

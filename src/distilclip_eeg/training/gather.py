@@ -18,9 +18,9 @@ def several_processes() -> bool:
 def gather_rows(x_BD: Tensor) -> Tensor:
     """The rows of every process, in the order of the processes; their numbers may differ."""
     count = torch.tensor([len(x_BD)], device=x_BD.device)
-    counts = [torch.zeros_like(count) for _ in range(dist.get_world_size())]
-    dist.all_gather(counts, count)
-    counts = [int(n) for n in counts]
+    told = [torch.zeros_like(count) for _ in range(dist.get_world_size())]
+    dist.all_gather(told, count)
+    counts = [int(n) for n in told]
     padding = x_BD.new_zeros(max(counts) - len(x_BD), *x_BD.shape[1:])
     padded = torch.cat([x_BD, padding])
     if x_BD.requires_grad:

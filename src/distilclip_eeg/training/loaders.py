@@ -48,6 +48,7 @@ class WindowSource:
         if normalize == "recording":
             self.mean, self.sd, self.stat = store.mean_RC, store.sd_RC, self.recording
         elif normalize == "train":
+            assert fit_rows is not None, "normalize=train rests on training rows"
             self.mean, self.sd = train_statistics(store, windows, fit_rows)
             self.stat = np.zeros(len(windows), dtype=int)
         else:
@@ -92,7 +93,9 @@ def train_statistics(store: Store, windows: pd.DataFrame, rows: np.ndarray) -> t
     return mean[None].astype(np.float32), sd[None].astype(np.float32)
 
 
-def running_statistics(store: Store, windows: pd.DataFrame, length: int, memory_s: float = 60.0):
+def running_statistics(
+    store: Store, windows: pd.DataFrame, length: int, memory_s: float = 60.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and SD per channel and window over the last ``memory_s`` seconds of its recording.
 
     The window itself counts, nothing after it does; time in a gap does not exist. Early windows see

@@ -4,17 +4,18 @@ The loop calls ``task(batch)`` and minimises ``["loss"]``; ``task.net`` is what 
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from transformers import PreTrainedTokenizerBase
 
+from distilclip_eeg.config.learning import DistillConfig
 from distilclip_eeg.models.clip import DistilCLIP, PromptClassifier, mean_logits
-from distilclip_eeg.models.conformer import Conformer
+from distilclip_eeg.models.contract import EncoderWithHead
 from distilclip_eeg.models.losses import (
+    CROSS_ENTROPY,
     clamp_logit_scale_,
     classification_loss,
     clip_loss,
@@ -24,96 +25,84 @@ from distilclip_eeg.models.losses import (
     similarity,
 )
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.text.tokenizer import tokenize
 from distilclip_eeg.training.gather import gather_rows, gather_texts, several_processes
 from distilclip_eeg.training.loaders import Batch
-
-
-class TextBank:
-    """Every distinct description of a corpus, tokenised once, and which one each window carries.
-
-    Args:
-        description_N: one text a row of the window index; empty where a window has none and may get none.
-        class_sentences: class prompts, in the order of the classes, where a task compares with them.
-    """
-
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        description_N: Sequence[str],
-        class_sentences: Sequence[str] = (),
-        max_len: int = 64,
-    ):
-        self.tokenizer = tokenizer
-        description_N = np.asarray(description_N, dtype=str)
-        told_N = description_N != ""
-        self.sentences, text = np.unique(description_N[told_N], return_inverse=True)
-        self.text_N = torch.full((len(told_N),), -1)
-        self.text_N[torch.from_numpy(told_N)] = torch.from_numpy(text)
-        tokens = tokenize(tokenizer, list(self.sentences), max_len)
-        self.input_ids, self.attention_mask = tokens["input_ids"], tokens["attention_mask"]
-        self.classes = tokenize(tokenizer, list(class_sentences), max_len) if class_sentences else None
-
-    def text_of(self, row_B: Tensor) -> Tensor:
-        """Which of ``sentences`` each window of the batch carries."""
-        text_B = self.text_N[row_B.cpu()]
-        if (text_B < 0).any():
-            raise ValueError(
-                "a window outside training has no text: with class_template it would be its label"
-            )
-        return text_B
-
-    def of(self, row_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The batch's distinct texts (ids, mask, padded to the longest), in the order of ``sentences``, and
-        each window's row among them."""
-        unique_U, text_id_B = torch.unique(self.text_of(row_B), return_inverse=True)
-        mask = self.attention_mask[unique_U]
-        longest = int(mask.sum(1).max())
-        ids, mask = self.input_ids[unique_U, :longest], mask[:, :longest]
-        return ids.to(row_B.device), mask.to(row_B.device), text_id_B.to(row_B.device)
+from distilclip_eeg.training.text_bank import TextBank
 
 
 class Task(nn.Module):
-    """Base of the tasks; ``net`` maps (B, C, T) to logits (B, K)."""
+    """Base of the tasks: called with a batch it gives ``loss`` and its terms, ``logits`` among them."""
+
+    net: nn.Module
+    """What inference needs: (B, C, T) to logits (B, K)."""
 
     def after_step(self) -> None:
         """Called after every optimiser step."""
 
-    def logits(self, batch: Batch) -> Tensor:
-        """The answer to a batch that is not trained on, (B, K)."""
+    def answer(self, batch: Batch) -> Tensor:
+        """The answer to a batch that is not trained on: class logits, (B, K)."""
         return self.net(batch.eeg_BCT)
 
     def inference_net(self) -> nn.Module:
         """The network to keep: (B, C, T) to logits (B, K)."""
         return self.net
 
+    def text_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the text encoder itself, which have a learning rate of their own."""
+        return []
+
+    def text_state(self) -> dict[str, Tensor]:
+        """What training changed beside the network that is kept; empty where there is no text side."""
+        return {}
+
+
+class ClassLoss(nn.Module):
+    """L2 of Algorithm 1 with its settings; see ``losses.classification_loss``.
+
+    Args:
+        weight_K: of each class; None: all alike.
+        kind: cross-entropy, or a registered loss.
+    """
+
+    weight_K: Tensor | None
+
+    def __init__(self, weight_K: Tensor | None = None, kind: str = CROSS_ENTROPY):
+        super().__init__()
+        self.kind = kind
+        self.register_buffer("weight_K", weight_K, persistent=False)
+
+    def forward(self, logits_BK: Tensor, label_B: Tensor) -> dict[str, Tensor]:
+        """``loss`` and its terms, means over windows."""
+        return classification_loss(logits_BK, label_B, class_weight_K=self.weight_K, kind=self.kind)
+
 
 class ClassifyTask(Task):
     """Any network that maps windows to logits, trained by cross-entropy (Eq. 1).
 
     Args:
-        class_weight_K: see ``losses.classification_loss``.
+        loss: of the class logits; by default the article's.
     """
 
-    def __init__(self, net: nn.Module, *, class_weight_K: Tensor | None = None):
+    def __init__(self, net: nn.Module, loss: ClassLoss | None = None):
         super().__init__()
-        self.net = net
-        self.register_buffer("class_weight_K", class_weight_K, persistent=False)
+        self.net, self.loss = net, loss or ClassLoss()
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss and logits (B, K) of a batch."""
         logits = self.net(batch.eeg_BCT)
-        loss = classification_loss(logits, batch.label_B, class_weight_K=self.class_weight_K)
-        return {**loss, "logits": logits}
+        return {**self.loss(logits, batch.label_B), "logits": logits}
 
 
 class FeatureTask(Task):
     """An encoder whose features are the answer; nothing to train."""
 
-    def __init__(self, net: nn.Module):
+    net: EncoderWithHead
+
+    def __init__(self, net: EncoderWithHead):
         super().__init__()
         self.net = net
 
-    def logits(self, batch: Batch) -> Tensor:
+    def answer(self, batch: Batch) -> Tensor:
         """Features (B, E)."""
         return self.net.encode(batch.eeg_BCT)
 
@@ -130,35 +119,30 @@ class MetaTask(Task):
         inner_lr: length of the step taken for a subject.
     """
 
-    def __init__(
-        self, net: nn.Module, subject_N: Tensor, *, inner_lr: float, class_weight_K: Tensor | None = None
-    ):
+    def __init__(self, net: nn.Module, subject_N: Tensor, *, inner_lr: float, loss: ClassLoss | None = None):
         super().__init__()
         if not inner_lr > 0:
             raise ConfigError(f"model.meta_lr={inner_lr} must be above 0, or null for plain training.")
-        self.net, self.subject_N, self.inner_lr = net, subject_N, inner_lr
-        self.register_buffer("class_weight_K", class_weight_K, persistent=False)
-
-    def loss(self, logits_BK: Tensor, label_B: Tensor) -> dict[str, Tensor]:
-        return classification_loss(logits_BK, label_B, class_weight_K=self.class_weight_K)
+        self.net, self.subject_N, self.inner_lr, self.loss = net, subject_N, inner_lr, loss or ClassLoss()
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss of the query windows, and logits (B, K) of all."""
         subject_B = self.subject_N[batch.row_B.cpu()].to(batch.label_B.device)
-        logits_BK, queries = [None] * len(subject_B), []
+        logits_B: dict[int, Tensor] = {}
+        queries = []
         for subject in subject_B.unique():
             rows = torch.nonzero(subject_B == subject)[:, 0]
             support, query = rows[: len(rows) // 2], rows[len(rows) // 2 :]
             weights, support_logits = self.adapted(batch, support)
             query_logits = functional_call(self.net, weights, (batch.eeg_BCT[query],))
-            for row, logits in zip(rows.tolist(), [*support_logits, *query_logits], strict=True):
-                logits_BK[row] = logits
+            logits_B |= dict(zip(rows.tolist(), [*support_logits, *query_logits], strict=True))
             queries.append(query)
-        logits_BK, query = torch.stack(logits_BK), torch.cat(queries)
+        logits_BK, query = torch.stack([logits_B[row] for row in range(len(subject_B))]), torch.cat(queries)
         return {**self.loss(logits_BK[query], batch.label_B[query]), "logits": logits_BK}
 
-    def adapted(self, batch: Batch, support: Tensor) -> tuple[dict[str, Tensor], Sequence[Tensor]]:
+    def adapted(self, batch: Batch, support: Tensor) -> tuple[dict[str, Tensor], Iterable[Tensor]]:
         """The weights one step on, and the support windows' logits before it; the step has no gradient."""
-        shared = dict(self.net.named_parameters())
+        shared: dict[str, Tensor] = dict(self.net.named_parameters())
         if not len(support):
             return shared, ()
         logits = self.net(batch.eeg_BCT[support])
@@ -175,10 +159,11 @@ class ClipTask(Task):
     """Algorithm 1: ``alpha * contrast + (1 - alpha) * cross-entropy``.
 
     Args:
+        alpha: weight of the contrast.
         targets: what belongs together in the contrast; see ``losses.contrastive_loss``.
         inference: ``head``: the class logits of L2. ``prompt``: similarity to the bank's class prompts, as
             CLIP classifies; ``ensemble``: the mean of both probabilities.
-        class_weight_K: weights of the cross-entropy.
+        loss: of the class logits.
     """
 
     def __init__(
@@ -189,30 +174,37 @@ class ClipTask(Task):
         alpha: float,
         targets: str,
         inference: str = "head",
-        class_weight_K: Tensor | None = None,
+        loss: ClassLoss | None = None,
     ):
         super().__init__()
-        self.model, self.bank, self.alpha, self.targets, self.inference = (
-            model,
-            bank,
-            alpha,
-            targets,
-            inference,
-        )
-        self.register_buffer("class_weight_K", class_weight_K, persistent=False)
+        self.model, self.bank, self.loss = model, bank, loss or ClassLoss()
+        self.alpha, self.targets, self.inference = alpha, targets, inference
         if alpha == 0:  # nothing is contrasted
             model.logit_scale.requires_grad_(False)
             if model.head_input == "text":
                 model.eeg.requires_grad_(False)
 
     @property
-    def net(self) -> Conformer:
+    def net(self) -> EncoderWithHead:  # type: ignore[override]  # one module under two names would be saved twice
+        """The EEG side."""
         return self.model.eeg
 
     def after_step(self) -> None:
+        """Hold the scale at its limit."""
         clamp_logit_scale_(self.model.logit_scale)
 
+    def text_parameters(self) -> list[nn.Parameter]:
+        """Those of BERT-LP; its map to the shared space learns at the rate of the EEG side."""
+        return list(self.model.text.parameters())
+
+    def text_state(self) -> dict[str, Tensor]:
+        """The trained tensors of everything but the EEG encoder, on the CPU."""
+        module = self.model
+        state = {k: v for k, v in module.named_parameters() if v.requires_grad} | dict(module.named_buffers())
+        return {k: v.detach().cpu().clone() for k, v in state.items() if not k.startswith("eeg.")}
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss, its terms and class logits (B, K) of a batch."""
         eeg = text = text_id_B = None
         logged = {}
         if self.alpha > 0 or self.model.head_input != "text":
@@ -223,31 +215,36 @@ class ClipTask(Task):
             logged["unique_texts"] = torch.tensor(float(len(ids)))
         logits = self.model.classify(eeg, None if text is None else text[text_id_B])
         if self.alpha > 0 and self.targets == "class_prompt":
-            text, text_id_B = self.class_features(eeg.device), batch.label_B
-        terms = clip_loss(
-            *self.whole_batch(batch, logits, eeg, text, text_id_B),
-            self.model.logit_scale,
-            alpha=self.alpha,
-            targets=self.targets,
-            logit_bias=self.model.logit_bias,
-            class_weight_K=self.class_weight_K,
-        )
-        return {**terms, **logged, "logits": logits}
+            text, text_id_B = self.class_features(logits.device), batch.label_B
+        whole = self.whole_batch(batch, logits, eeg, text, text_id_B)
+        l1, l2 = None, self.loss(whole.logits_BK, whole.label_B)
+        if self.alpha > 0:
+            l1 = contrastive_loss(
+                *whole.contrasted, targets=self.targets, logit_scale=self.model.logit_scale,
+                logit_bias=self.model.logit_bias,
+            )  # fmt: skip
+        return {**clip_loss(l2, l1, alpha=self.alpha), **logged, "logits": logits}
 
     def whole_batch(
-        self, batch: Batch, logits: Tensor, eeg: Tensor, text: Tensor, text_id_B: Tensor
-    ) -> tuple:
-        """Logits, features, texts and labels of the step's windows, whichever process holds them."""
+        self,
+        batch: Batch,
+        logits: Tensor,
+        eeg: Tensor | None,
+        text: Tensor | None,
+        text_id_B: Tensor | None,
+    ) -> "WholeBatch":
+        """What the losses see of the step's windows, whichever process holds them."""
         if not several_processes():
-            return logits, eeg, text, text_id_B, batch.label_B
-        if self.alpha > 0 and self.targets != "class_prompt":  # class prompts are the same everywhere
+            return WholeBatch(logits, batch.label_B, eeg, text, text_id_B)
+        if text is not None and text_id_B is not None and self.alpha > 0 and self.targets != "class_prompt":
+            # Class prompts are the same everywhere.
             key_U = self.bank.text_of(batch.row_B).unique().to(text.device)
             text, text_id_B = gather_texts(text, key_U, text_id_B)
         eeg = None if eeg is None else gather_rows(eeg)
-        return gather_rows(logits), eeg, text, text_id_B, gather_rows(batch.label_B)
+        return WholeBatch(gather_rows(logits), gather_rows(batch.label_B), eeg, text, text_id_B)
 
     @torch.no_grad()
-    def inference_net(self) -> Conformer | PromptClassifier:
+    def inference_net(self) -> nn.Module:
         """What answers without the text encoder; with a head that reads text, the EEG encoder alone."""
         if self.inference == "head":
             return self.net
@@ -258,19 +255,39 @@ class ClipTask(Task):
 
     def class_features(self, device: torch.device) -> Tensor:
         """Features of the class prompts, (K, E)."""
-        tokens = self.bank.classes
-        return self.model.encode_text(tokens["input_ids"].to(device), tokens["attention_mask"].to(device))
+        assert self.bank.classes is not None, "a bank without class prompts"
+        ids, mask = (self.bank.classes[name].to(device) for name in ("input_ids", "attention_mask"))
+        return self.model.encode_text(ids, mask)
 
-    def logits(self, batch: Batch) -> Tensor:
+    def answer(self, batch: Batch) -> Tensor:
+        """Class logits (B, K) as ``inference`` says; a head that reads text gets the windows' own."""
         text, features = None, self.net.encode(batch.eeg_BCT)
         if self.model.head_input != "eeg":
             ids, mask, text_id_B = self.bank.of(batch.row_B)
             text = self.model.encode_text(ids, mask)[text_id_B]
-        by_head = self.model.classify(features, text) if self.inference != "prompt" else None
         if self.inference == "head":
-            return by_head
+            return self.model.classify(features, text)
         by_prompt = similarity(features, self.class_features(features.device), self.model.logit_scale)
-        return by_prompt if self.inference == "prompt" else mean_logits(by_head, by_prompt)
+        if self.inference == "prompt":
+            return by_prompt
+        return mean_logits(self.model.classify(features, text), by_prompt)
+
+
+@dataclass(frozen=True)
+class WholeBatch:
+    """What the losses of a step see."""
+
+    logits_BK: Tensor
+    label_B: Tensor
+    eeg_BD: Tensor | None
+    text_UD: Tensor | None
+    text_id_B: Tensor | None
+
+    @property
+    def contrasted(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """EEG features, text features, which text each window has, and labels."""
+        assert self.eeg_BD is not None and self.text_UD is not None, "a contrast without EEG or text"
+        return self.eeg_BD, self.text_UD, self.text_id_B, self.label_B
 
 
 class DistillTask(Task):
@@ -279,50 +296,67 @@ class DistillTask(Task):
     Args:
         net: the student; its logits are its head's, or similarities to class prompts (``PromptClassifier``).
         teacher_NK: logits of the frozen teacher by row of the window index; NaN where never needed.
+        wanted: temperature, direction and the weights of the terms.
         teacher_NE: its features likewise, for the two optional terms on features.
-        contrast, cosine, mse: weights of optional terms, none of which Algorithm 2 has: alignment with
-            ``text_UE``, the teacher's cached features of ``bank``'s sentences (article, Fig. 1);
-            ``feature_losses``.
+        text: of the optional contrast with the teacher's texts (article, Fig. 1).
+        loss: of the class logits.
     """
+
+    net: EncoderWithHead | PromptClassifier
 
     def __init__(
         self,
-        net: Conformer | PromptClassifier,
+        net: EncoderWithHead | PromptClassifier,
         teacher_NK: Tensor,
+        wanted: DistillConfig,
         *,
-        alpha: float,
-        temperature: float,
-        direction: str,
-        contrast: float = 0.0,
-        cosine: float = 0.0,
-        mse: float = 0.0,
         teacher_NE: Tensor | None = None,
-        text_UE: Tensor | None = None,
-        bank: TextBank | None = None,
-        logit_scale: Tensor | None = None,
-        class_weight_K: Tensor | None = None,
+        text: "CachedText | None" = None,
+        loss: ClassLoss | None = None,
     ):
         super().__init__()
         self.net, self.teacher_NK, self.teacher_NE = net, teacher_NK, teacher_NE
-        self.settings = {"alpha": alpha, "temperature": temperature, "direction": direction}
-        self.weights = {"contrastive": contrast, "cosine": cosine, "mse": mse}
-        self.text_UE, self.bank, self.logit_scale = text_UE, bank, logit_scale
-        self.register_buffer("class_weight_K", class_weight_K, persistent=False)
+        self.wanted, self.text, self.loss = wanted, text, loss or ClassLoss()
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss, its terms and the student's logits (B, K) of a batch."""
         features = self.net.encode(batch.eeg_BCT)
-        logits, rows = self.net.classifier(features), batch.row_B.cpu()
-        teacher = self.teacher_NK[rows].to(logits.device)
-        weight = self.class_weight_K
-        terms = distillation_loss(logits, teacher, batch.label_B, **self.settings, class_weight_K=weight)
+        logits, rows, wanted = self.net.classifier(features), batch.row_B.cpu(), self.wanted
+        terms = distillation_loss(
+            logits,
+            self.teacher_NK[rows].to(logits.device),
+            batch.label_B,
+            alpha=wanted.alpha,
+            temperature=wanted.temperature,
+            direction=wanted.direction,
+            class_weight_K=self.loss.weight_K,
+            kind=self.loss.kind,
+        )
         extra = {}
-        if self.weights["contrastive"] > 0:
-            text_id_B = self.bank.text_of(rows).to(logits.device)
-            text_UE, scale = self.text_UE.to(logits.device), self.logit_scale.to(logits.device)
-            contrast = contrastive_loss(features, text_UE, text_id_B, batch.label_B, scale)
-            extra["contrastive"] = contrast["loss"]
+        if wanted.contrast > 0 and self.text is not None:
+            extra["contrastive"] = self.text.contrast(features, rows, batch.label_B)
         if self.teacher_NE is not None:
             extra |= feature_losses(features, self.teacher_NE[rows].to(logits.device))
+        weights = {"contrastive": wanted.contrast, "cosine": wanted.cosine, "mse": wanted.mse}
         for name, value in extra.items():
-            terms["loss"] = terms["loss"] + self.weights[name] * value
+            terms["loss"] = terms["loss"] + weights[name] * value
         return {**terms, **extra, "logits": logits}
+
+
+@dataclass(frozen=True)
+class CachedText:
+    """The text side of a frozen teacher, computed once."""
+
+    bank: TextBank
+    text_UE: Tensor
+    """Features of ``bank``'s sentences."""
+    class_features_KE: Tensor
+    """Features of the class prompts."""
+    logit_scale: Tensor
+
+    def contrast(self, features_BE: Tensor, row_B: Tensor, label_B: Tensor) -> Tensor:
+        """L1 of a student's features with the texts of the windows ``row_B``."""
+        device = features_BE.device
+        text_id_B = self.bank.text_of(row_B).to(device)
+        text_UE, scale = self.text_UE.to(device), self.logit_scale.to(device)
+        return contrastive_loss(features_BE, text_UE, text_id_B, label_B, scale)["loss"]

@@ -16,13 +16,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from distilclip_eeg.config.data import HERE, Places, WindowConfig
+from distilclip_eeg.config.learning import Learning
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.progress import track
-from distilclip_eeg.report.event_tables import EVENTS, GRID, RECORDED, TRACES
 from distilclip_eeg.runs import Run, read_json, write_atomic, write_json
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.calibration import ictal_score
-from distilclip_eeg.signals.windows import WindowConfig, cut, without
+from distilclip_eeg.scoring.event_scores import EVENTS, GRID, RECORDED, TRACES
+from distilclip_eeg.signals.windows import cut, without
 from distilclip_eeg.training import engine
 from distilclip_eeg.training.crossval import floor_logits
 from distilclip_eeg.training.data import Data, reopen, train_rows
@@ -34,23 +36,20 @@ def score(
     folds: Sequence[int] | None = None,
     *,
     hop_s: float = 1.0,
-    device: str = "auto",
-    n_jobs: int = -1,
-    **roots,
+    places: Places = HERE,
 ) -> None:
     """Score the recordings of finished folds; those that are scored at this hop already are kept.
 
     Args:
         folds: None: every finished one.
         hop_s: seconds from one window to the next; no more than a window's length.
-        roots: ``dataset`` and ``store``, where these folders are now, if not where the run had them.
+        places: where data and store are now, if not where the run had them.
 
     Raises:
         ConfigError: ``hop_s`` leaves time out, or the protocol trains on parts of the recordings it tests on.
         DataError: the data are not the run's.
     """
-    config = run.config
-    length_s = config["windows"]["length_s"]
+    length_s = run.settings.windows.length_s
     if not 0 < hop_s <= length_s:
         raise ConfigError(f"hop_s={hop_s}: expected above 0 and up to {length_s:g}, the length of a window.")
     before = read_json(run.path / GRID) if (run.path / GRID).exists() else {}
@@ -59,7 +58,7 @@ def score(
     todo = [k for k in wanted if other_grid or not (run.fold(k) / TRACES).exists()]
     if not todo:
         return
-    config, data = reopen(run, n_jobs=n_jobs, **roots)
+    settings, data = reopen(run, places)
     for fold in todo:
         check_whole(run, data, fold)
     for fold in run.folds_done() if other_grid else todo:  # a run's traces are all on one grid
@@ -68,7 +67,7 @@ def score(
     write_json(run.path / GRID, {"hop_s": hop_s, "length_s": data.length / data.store.sfreq})
     everything = with_grid(data, hop_s)
     for fold in track(todo, len(todo), "scoring whole recordings"):
-        write_traces(run, config, everything, fold, device)
+        write_traces(run, settings.learning, everything, fold)
 
 
 def check_whole(run: Run, data: Data, fold: int) -> None:
@@ -76,7 +75,7 @@ def check_whole(run: Run, data: Data, fold: int) -> None:
     parts = data.windows.groupby("recording")[f"fold{fold}"].nunique()
     if (parts > 1).any():
         raise ConfigError(
-            f"run={run.path}: under split={run.config['split']['name']} {int((parts > 1).sum())} of "
+            f"run={run.path}: under split={run.settings.split.name} {int((parts > 1).sum())} of "
             f"{len(parts)} recordings stand in more than one part, so none of them is new as a whole. Give a "
             "run with split=recording, subject, leave_one_subject_out or official.",
             reason="shared_recordings",
@@ -112,7 +111,7 @@ def with_grid(data: Data, hop_s: float) -> Data:
     return replace(data, windows=pd.concat([data.windows, grid], ignore_index=True))
 
 
-def write_traces(run: Run, config: dict, data: Data, fold: int, device: str) -> None:
+def write_traces(run: Run, learning: Learning, data: Data, fold: int) -> None:
     """The fold's ``continuous.parquet``: part, recording, start_s, probability of any seizure class."""
     windows = data.windows
     known = windows[windows[f"fold{fold}"].notna()]
@@ -122,7 +121,7 @@ def write_traces(run: Run, config: dict, data: Data, fold: int, device: str) -> 
     tables = []
     for name in ("val", "test"):
         rows = grid[part[grid] == name]
-        logits_NK = logits_of(run, config, data, fold, name, rows, device)
+        logits_NK = logits_of(run, learning, data, fold, name, rows)
         tables.append(
             pd.DataFrame(
                 {
@@ -137,14 +136,12 @@ def write_traces(run: Run, config: dict, data: Data, fold: int, device: str) -> 
     write_atomic(run.fold(fold) / TRACES, body)
 
 
-def logits_of(
-    run: Run, config: dict, data: Data, fold: int, part: str, rows: np.ndarray, device: str
-) -> np.ndarray:
+def logits_of(run: Run, learning: Learning, data: Data, fold: int, part: str, rows: np.ndarray) -> np.ndarray:
     """(N, K) of the fold's model; a floor keeps no weights and is fitted again, as it was for this part."""
-    train = train_rows(data, fold, config["seed"])
-    if config["model"]["kind"] == "floor":
-        extra = train_rows(data, fold, config["seed"], "val") if part == "test" else train[:0]
-        return floor_logits(config, data, np.sort(np.concatenate([train, extra])), rows)
-    accelerator = engine.make_accelerator("fp32", device)
+    train = train_rows(data, fold)
+    if learning.model.kind == "floor":
+        extra = train_rows(data, fold, "val") if part == "test" else train[:0]
+        return floor_logits(learning.model.net, data, np.sort(np.concatenate([train, extra])), rows)
+    accelerator = engine.make_accelerator("fp32", learning.device)
     net = load_network(run.fold(fold)).to(accelerator.device)
     return engine.predict(ClassifyTask(net).eval(), data.source(train), rows, accelerator)

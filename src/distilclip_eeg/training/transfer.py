@@ -5,36 +5,38 @@ calibrated. The signals are made as the run's were (filter, rate, montage, norma
 must share a montage. Where the classes differ, both are reduced to background and seizure.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from distilclip_eeg.config.compose import build, read
+from distilclip_eeg.config.data import DatasetConfig
+from distilclip_eeg.config.experiment import RunSettings
+from distilclip_eeg.config.rules import plain
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.progress import track
 from distilclip_eeg.runs import Run, provenance, read_json, write_json, write_predictions, write_yaml
-from distilclip_eeg.schema import BACKGROUND, ConfigError
+from distilclip_eeg.schema import BACKGROUND, SEIZURE, ConfigError, Corpus
 from distilclip_eeg.scoring.metrics import window_metrics
-from distilclip_eeg.signals.preprocess import SignalConfig
 from distilclip_eeg.signals.store import Store, data_report, prepare
-from distilclip_eeg.signals.windows import WindowConfig
 from distilclip_eeg.training import engine
+from distilclip_eeg.training.crossval import summary_of
 from distilclip_eeg.training.data import index_windows
 from distilclip_eeg.training.loaders import WindowSource
 from distilclip_eeg.training.tasks import ClassifyTask
 
-PROTOCOL = "transfer"
+PROTOCOL: Literal["transfer"] = "transfer"
 """Name of this protocol in tables, where others have their split."""
-BINARY = (BACKGROUND, "seiz")
+BINARY = (BACKGROUND, SEIZURE)
 
 
 @dataclass(frozen=True)
 class Target:
     """The other corpus, and where its windows and scores go."""
 
-    dataset: dict
-    """Its ``dataset`` section, montage set to the run's."""
+    dataset: DatasetConfig
+    """Its settings, montage set to the run's."""
     store_root: Path
     run_root: Path
     device: str
@@ -47,20 +49,19 @@ def transfer(run: Run, target: Target) -> Run:
     Raises:
         ConfigError: the run has no network, normalises by training recordings, or its channels differ.
     """
-    made = run.config
-    if made["model"]["kind"] == "floor":
-        raise ConfigError(f"run={run.path}: {made['model']['name']} keeps no weights; give a network's run.")
-    signals = read(SignalConfig, made["signals"], "signals")
+    made = run.settings
+    if made.model.kind == "floor":
+        raise ConfigError(f"run={run.path}: {made.model.name} keeps no weights; give a network's run.")
+    signals, cut = made.signals, made.windows
     if signals.normalize == "train":
         raise ConfigError(
             f"run={run.path}: signals.normalize=train rests on the run's own recordings. Train with "
             "signals.normalize=recording or running to test on another corpus."
         )
-    corpus = build(target.dataset["corpus"])
+    corpus = target.dataset.corpus.build("corpus")
     about = read_json(run.fold(run.folds_done()[0]) / "model.json")
     check_channels(run, tuple(about["ch_names"]), corpus)
     store = prepare(corpus, signals, target.store_root, n_jobs=target.n_jobs, progress=track)
-    cut = read(WindowConfig, made["windows"], "windows")
     windows = index_windows(store, cut)
     print(data_report(store))
     names = {"same": tuple(about["classes"]) == store.classes, "classes": tuple(about["classes"])}
@@ -82,11 +83,11 @@ def transfer(run: Run, target: Target) -> Run:
         saved = result.predictions(fold)
         tests.append(window_metrics(saved["label"], saved["probability_NK"]))
         write_json(folder / "metrics.json", {"test": tests[-1]})
-    write_json(result.path / "metrics.json", {"folds": len(tests), "mean": mean_of(tests)})
+    write_json(result.path / "metrics.json", {"folds": len(tests), "test": summary_of(tests)})
     return result
 
 
-def check_channels(run: Run, theirs: tuple[str, ...], corpus) -> None:
+def check_channels(run: Run, theirs: tuple[str, ...], corpus: Corpus) -> None:
     """Refuse to score signals whose rows mean something else than those the network was trained on."""
     if theirs == corpus.ch_names:
         return
@@ -97,24 +98,23 @@ def check_channels(run: Run, theirs: tuple[str, ...], corpus) -> None:
     )
 
 
-def open_result(run: Run, made: dict, target: Target, store: Store) -> Run:
+def open_result(run: Run, made: RunSettings, target: Target, store: Store) -> Run:
     """The folder of the scores: config, data report and protocol, as any run has them."""
-    source = f"{made['model']['name']} from {made['dataset']['name']}"
-    name = f"{made['model']['name']}-from-{made['dataset']['name']}-{run.path.name.rpartition('-')[2]}"
-    result = Run(target.run_root / target.dataset["name"] / f"{name}-{store.manifest['digest'][:8]}")
+    model, theirs, ours = made.model.name, made.dataset.name, target.dataset.name
+    name = f"{model}-from-{theirs}-{run.path.name.rpartition('-')[2]}"
+    result = Run(target.run_root / ours / f"{name}-{store.manifest['digest'][:8]}")
     result.path.mkdir(parents=True, exist_ok=True)
     (result.path / "metrics.json").unlink(missing_ok=True)
-    config = {
-        **made,
-        "dataset": target.dataset,
-        "model": {**made["model"], "name": source, "kind": PROTOCOL},
-        "split": {**made["split"], "name": PROTOCOL},
-        "windows": {**made["windows"], "balance_test": False},
-    }
-    write_yaml(result.path / "config.yaml", config)
-    theirs, ours = made["dataset"]["name"], target.dataset["name"]
+    settings = replace(
+        made,
+        dataset=target.dataset,
+        model=replace(made.model, name=f"{model} from {theirs}", kind=PROTOCOL),
+        split=replace(made.split, name=PROTOCOL),
+        windows=replace(made.windows, balance_test=False),
+    )
+    write_yaml(result.path / "config.yaml", plain(settings))
     note = (
-        f"every window of {ours}, scored by the models of each fold of {theirs} ({made['split']['name']}); "
+        f"every window of {ours}, scored by the models of each fold of {theirs} ({made.split.name}); "
         f"nothing was fitted on {ours}, and nothing is known of persons who may stand in both"
     )
     info = {"leak_note": note, "audit": None, "store_digest": store.manifest["digest"], "run": run.path.name}
@@ -127,7 +127,3 @@ def open_result(run: Run, made: dict, target: Target, store: Store) -> Run:
 def binary_logits(logits_NK: np.ndarray) -> np.ndarray:
     """Background against any seizure: the seizure classes' probabilities added up, as logits (N, 2)."""
     return np.stack([logits_NK[:, 0], np.logaddexp.reduce(logits_NK[:, 1:], axis=1)], axis=1)
-
-
-def mean_of(tests: list[dict]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in tests])) for name in tests[0] if name != "n"}

@@ -93,7 +93,7 @@ class Download:
         )
 
     def describe(self, plan: Plan) -> str:
-        """The plan in a few lines."""
+        """A plan in a few lines: source, licence, what is right, what is to be fetched, room on the disk."""
         unknown = sum(f.size is None for f in plan.fetch)
         to_fetch = f"{len(plan.fetch)} files, {human(plan.left + plan.kept)}"
         if unknown:
@@ -169,7 +169,7 @@ class Download:
 
 
 def human(size: float) -> str:
-    """``1234567`` as ``1.2 MB``."""
+    """Bytes with a decimal unit: ``1234567`` as ``1.2 MB``."""
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

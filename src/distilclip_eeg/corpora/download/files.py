@@ -66,7 +66,15 @@ class Files:
         """Bytes written so far, less those thrown away."""
 
     def read(self, url: str, accept: str) -> bytes:
-        """A listing's bytes."""
+        """The body of a listing.
+
+        Args:
+            url: of the listing.
+            accept: the media type asked for.
+
+        Raises:
+            DataError: ``download_failed`` or ``not_found``.
+        """
         try:
             answer = self.session.get(url, headers={"Accept": accept}, timeout=TIMEOUT_S)
         except requests.RequestException as error:
@@ -75,7 +83,11 @@ class Files:
         return answer.content
 
     def sized(self, file: RemoteFile) -> RemoteFile:
-        """``file`` with its size, where the listing or the server tells."""
+        """The same file with its size, where the listing or the server tells.
+
+        Raises:
+            DataError: ``download_failed``: no server answers.
+        """
         if file.size is not None:
             return file
         try:
@@ -86,7 +98,11 @@ class Files:
         return replace(file, size=int(length) if length.isdecimal() else None)
 
     def is_right(self, file: RemoteFile) -> bool:
-        """Whether the file on disk is the published one."""
+        """Whether the file on disk is the published one, by size and checksum.
+
+        Raises:
+            DataError: ``unreadable``.
+        """
         path = self.root / file.name
         try:
             return file.size in (None, size_of(path)) and self.digest(path, file.algorithm) == file.checksum
@@ -97,7 +113,7 @@ class Files:
             ) from None
 
     def part(self, file: RemoteFile) -> Path:
-        """Where the file grows."""
+        """Path under which the file grows until it is whole."""
         return self.root / f"{file.name}.{file.checksum[:8]}.part"
 
     def fetch(self, file: RemoteFile) -> None:
@@ -187,7 +203,15 @@ class Files:
                         return  # without end, or another file: the checksum will tell
 
     def digest(self, path: Path, algorithm: str) -> str:
-        """Checksum of a file, in hexadecimal figures."""
+        """Checksum of a file, in hexadecimal figures.
+
+        Args:
+            algorithm: a key of ``sources.FIGURES``.
+
+        Raises:
+            Stopped: another thread ended the download.
+            OSError: the file cannot be read.
+        """
         total = hashlib.new(algorithm, usedforsecurity=False)
         with path.open("rb") as file:
             while block := file.read(1 << 20):

@@ -62,7 +62,11 @@ class Source:
 
 
 def physionet(read: Read, url: str) -> Iterator[RemoteFile]:
-    """``SHA256SUMS.txt``: lines of checksum, blank, name. It has no sizes and does not list itself."""
+    """``SHA256SUMS.txt``: lines of checksum, blank, name. It has no sizes and does not list itself.
+
+    Raises:
+        ValueError: a line that is no checksum and name.
+    """
     base = url.rstrip("/") + "/"
     own = "SHA256SUMS.txt"
     sums = read(base + own, "*/*")
@@ -76,7 +80,11 @@ def physionet(read: Read, url: str) -> Iterator[RemoteFile]:
 
 
 def zenodo(read: Read, url: str) -> Iterator[RemoteFile]:
-    """A record of the records API: ``files`` of ``key``, ``size``, ``checksum`` (md5:...), ``links.self``."""
+    """A record of the records API: ``files`` of ``key``, ``size``, ``checksum`` (md5:...), ``links.self``.
+
+    Raises:
+        KeyError, TypeError, ValueError: the answer has another form.
+    """
     for entry in json.loads(read(url, "application/json"))["files"]:
         algorithm, _, checksum = entry["checksum"].partition(":")
         link = urljoin(url, entry["links"]["self"])
@@ -84,7 +92,11 @@ def zenodo(read: Read, url: str) -> Iterator[RemoteFile]:
 
 
 def mendeley(read: Read, url: str) -> Iterator[RemoteFile]:
-    """Version 1 in the public API: a flat list of folders, and one list of files a folder."""
+    """Version 1 in the public API: a flat list of folders, and one list of files a folder.
+
+    Raises:
+        KeyError, TypeError, ValueError: the answer has another form, or a folder lies inside itself.
+    """
     base = url.rstrip("/")
     folders = {f["id"]: f for f in json.loads(read(f"{base}/folders/1", MENDELEY_JSON))}
 

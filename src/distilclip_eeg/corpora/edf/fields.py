@@ -38,7 +38,7 @@ class EdfSignal:
 
     @property
     def columns(self) -> slice:
-        """Its samples in a record."""
+        """Where its samples stand in a record."""
         return slice(self.first, self.first + self.samples_per_record)
 
 
@@ -94,12 +94,19 @@ def read_fields(path: Path) -> EdfFields:
 
 
 def start_time(path: Path) -> datetime | None:
-    """When the recording began, which is personal: only for who asks for it. None where it is impossible."""
+    """When the recording began, which is personal: only for who asks for it. None where it is impossible.
+
+    Two-digit years from 85 are of the last century, as EDF has it.
+
+    Raises:
+        DataError: the file is no EDF, see :func:`read_fields`.
+    """
     _, _, date, clock, *_ = _split_fixed(_read_bytes(path)[1])
     try:
         day, month, year = map(int, re.split(r"\D", date))
-        return datetime(year + (1900 if year >= 85 else 2000), month, day, *map(int, re.split(r"\D", clock)))
-    except (ValueError, TypeError):
+        hour, minute, second, fraction = (*map(int, re.split(r"\D", clock)), 0, 0, 0)[:4]
+        return datetime(year + (1900 if year >= 85 else 2000), month, day, hour, minute, second, fraction)
+    except ValueError:
         return None
 
 
@@ -111,7 +118,15 @@ def number(text: str) -> float:
 def edf_error(
     path: Path, reason: str, found: str, expected: str, do: str, kind: type[DataError] = DataError
 ) -> DataError:
-    """One line: file, what was found, what was expected, what to do."""
+    """The error for a recording, in one line; the caller raises it.
+
+    Args:
+        reason: stable code.
+        found: what stands there.
+        expected: what should.
+        do: what to do; empty: leave the file out or repair it.
+        kind: class of the error; ``SkipRecording`` where the other recordings are still used.
+    """
     do = do or "Leave the file out or repair it."
     return kind(f"{path}: {found}; expected {expected}. {do}", reason=reason)
 
@@ -138,14 +153,14 @@ def _read_bytes(path: Path) -> tuple[int, bytes, bytes]:
                 raise edf_error(path, "bad_signal_count", f"signal count {n_signals!r}", "a whole number", "")
             if int(n_signals) == 0:
                 raise edf_error(path, "no_signals", "signal count 0", "at least one signal", "")
-            expected = 256 * (int(n_signals) + 1)
-            if size < expected:
+            length = 256 * (int(n_signals) + 1)
+            if size < length:
                 found = f"{size} bytes for {int(n_signals)} signals"
-                raise edf_error(path, "header_truncated", found, f"a header of {expected} bytes", cut)
-            if (length := _split_fixed(fixed)[4]) != str(expected):
-                found = f"header length field {length!r} for {int(n_signals)} signals"
-                raise edf_error(path, "header_size_mismatch", found, repr(str(expected)), "Export it again.")
-            return size, fixed, stream.read(expected - 256)
+                raise edf_error(path, "header_truncated", found, f"a header of {length} bytes", cut)
+            if (said := _split_fixed(fixed)[4]) != str(length):
+                found = f"header length field {said!r} for {int(n_signals)} signals"
+                raise edf_error(path, "header_size_mismatch", found, repr(str(length)), "Export it again.")
+            return size, fixed, stream.read(length - 256)
     except FileNotFoundError:
         raise edf_error(path, "missing_file", "no such file", "an EDF file", "Check the path.") from None
     except OSError as problem:
@@ -180,9 +195,9 @@ def _guess_kind(start: bytes) -> str:
 def _plausible_start(date: str, clock: str) -> bool:
     """Whether date and time could be real; 00.00.00 stands for unknown, other separators occur."""
     parts = [re.fullmatch(r"(\d\d)[.:/-](\d\d)[.:/-](\d\d)", text) for text in (date, clock)]
-    if not all(parts):
+    if parts[0] is None or parts[1] is None:
         return False
-    (day, month, _), (hour, minute, second) = (map(int, part.groups()) for part in parts)
+    (day, month, _), (hour, minute, second) = map(int, parts[0].groups()), map(int, parts[1].groups())
     return day <= 31 and month <= 12 and hour < 24 and minute < 60 and second < 60
 
 

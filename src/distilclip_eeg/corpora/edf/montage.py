@@ -73,7 +73,11 @@ BIPOLAR_18 = tuple(canonical(name) for name in CHBMIT_18)
 
 @dataclass(frozen=True)
 class Montage:
-    """The channels a recording is given in, and how they come out of what a file holds."""
+    """The channels a recording is given in, and how they come out of what a file holds.
+
+    Raises:
+        ConfigError: no such montage or policy, or interpolation of derivations.
+    """
 
     name: str
     """``native``, ``bipolar18`` or ``car19``."""
@@ -167,20 +171,21 @@ def plan_channels(available: Sequence[str], montage: Montage, source: str) -> Pl
     missing = [c for c, pair in zip(montage.ch_names, found, strict=True) if pair is None]
     if missing and (montage.missing == "skip" or 2 * len(missing) > len(montage.ch_names)):
         raise _missing_channels(available, montage, missing, source)
-    for pair in found:
-        if pair and pair[1] is not None:
-            _check_one_reference([available[index] for index in pair], source)
+    pairs = [pair for pair in found if pair]
+    for left, right in pairs:
+        if right is not None:
+            _check_one_reference([available[left], available[right]], source)
     if montage.average:
-        _check_one_reference([available[pair[0]] for pair in found if pair], source)
+        _check_one_reference([available[left] for left, _ in pairs], source)
     if missing and montage.missing == "interpolate":
         wanted = electrodes_of(montage.ch_names)
         there = [name for name in wanted if name in places]
         if 2 * len(there) < len(wanted):  # derivations, which cannot be interpolated
             raise _missing_channels(available, montage, missing, source)
         return Plan(tuple(places[name][0] for name in there), (), tuple(missing), tuple(there))
-    picks = list(dict.fromkeys(index for pair in found if pair for index in pair if index is not None))
-    if all(pair and pair[1] is None for pair in found):
-        picks = [pair[0] for pair in found]  # as they stand, a signal that serves two channels twice
+    picks = list(dict.fromkeys(index for pair in pairs for index in pair if index is not None))
+    if not missing and all(right is None for _, right in pairs):
+        picks = [left for left, _ in pairs]  # as they stand, a signal that serves two channels twice
         return Plan(tuple(picks), tuple((k, None) for k in range(len(picks))))
     at = {index: k for k, index in enumerate(picks)}
     rows = [pair and (at[pair[0]], None if pair[1] is None else at[pair[1]]) for pair in found]

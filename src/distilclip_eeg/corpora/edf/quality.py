@@ -25,6 +25,7 @@ class Quality:
     Args:
         path: of the recording, for messages.
         names: of the channels.
+        sfreq: Hz.
         lengths: samples of each stretch without a gap.
 
     Raises:

@@ -1,6 +1,6 @@
 """Our own reader of EDF, EDF+C, EDF+D and BDF: only the signals asked for, in volts, and what is odd.
 
-The header is checked before a sample is touched (``corpora/edf_header.py``).
+The header is checked before a sample is touched (``corpora/edf/header.py``).
 """
 
 from collections.abc import Sequence
@@ -107,7 +107,8 @@ def decode(
 
     Args:
         raw: as :func:`~distilclip_eeg.corpora.edf.header.map_records` gives them.
-        table: from :func:`scaling`.
+        picks: positions in ``header.signals``.
+        table: from :func:`scaling`, one entry a pick.
     """
     per_record = max(header.signals[index].samples_per_record for index in picks)
     eeg_CT = np.empty((len(picks), len(raw) * per_record), np.float32)
@@ -124,7 +125,13 @@ def decode(
 
 
 def scaling(path: Path, header: EdfHeader, picks: Sequence[int]) -> tuple[list[Scale], float, list[str]]:
-    """How to decode each chosen signal, the fastest one's rate, what is odd; errors: ``read_pieces``."""
+    """How to decode each chosen signal, the fastest one's rate in Hz, and what is odd.
+
+    Raises:
+        SkipRecording: ``empty_channel``, ``bad_sampling_rate``, ``unknown_unit``, ``bad_digital_range``,
+            ``bad_physical_range``.
+        DataError: a range that is no number.
+    """
     rates = sorted({header.sfreqs[index] for index in picks})
     empty = [printable(header.labels[i]) for i in picks if header.signals[i].samples_per_record == 0]
     if empty:
@@ -184,6 +191,12 @@ def compare_copies(path: Path, header: EdfHeader, picks: Sequence[int]) -> list[
 
     Two equal ones that the montage takes both are the layout of CHB-MIT (T8-P8), so nothing. Of two that
     differ where only one is taken, nobody knows which is meant: the file is refused.
+
+    Args:
+        picks: positions in ``header.signals`` that the montage takes.
+
+    Raises:
+        DataError: ``duplicate_channel``.
     """
     warnings = []
     for picked, other in copies(header.labels, picks):

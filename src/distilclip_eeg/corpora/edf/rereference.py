@@ -14,6 +14,8 @@ def arrange(pieces: Sequence[Piece], sfreq: float, plan: Plan, montage: Montage)
 
     Args:
         pieces: each (signals picked, T), volts.
+        sfreq: Hz; only interpolation asks for it.
+        plan: of the same montage, from :func:`~distilclip_eeg.corpora.edf.montage.plan_channels`.
 
     Returns:
         Pieces of (channels, T). What stands in the file is copied as it is; a missing channel is zero or,
@@ -29,11 +31,11 @@ def arrange(pieces: Sequence[Piece], sfreq: float, plan: Plan, montage: Montage)
 def _combined(eeg_ST: np.ndarray, plan: Plan, montage: Montage) -> np.ndarray:
     """Picked signals to channels; missing ones zero and outside the average."""
     eeg_CT = np.zeros((len(plan.rows), eeg_ST.shape[1]), np.float32)
-    there = [row for row, pair in enumerate(plan.rows) if pair]
-    for row in there:
-        first, second = plan.rows[row]
+    pairs = {row: pair for row, pair in enumerate(plan.rows) if pair}
+    for row, (first, second) in pairs.items():
         eeg_CT[row] = eeg_ST[first] if second is None else eeg_ST[first] - eeg_ST[second]
     if montage.average:
+        there = list(pairs)
         eeg_CT[there] -= eeg_CT[there].mean(axis=0, dtype=np.float64).astype(np.float32)
     return eeg_CT
 

@@ -27,7 +27,8 @@ def settle(
             belong together.
         DataError: ``bad_interval`` (an end before its start), ``conflicting_labels`` (two labels at once).
     """
-    end_s, warnings, kept = header.span_s, [], []
+    end_s, warnings = header.span_s, []
+    kept: list[Event] = []
     seen: set[Event] = set()
     for event in sorted(events, key=lambda e: (e.onset_s, e.offset_s)):
         words = f"{what} {event.onset_s:g} to {event.offset_s:g} s"

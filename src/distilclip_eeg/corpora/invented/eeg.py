@@ -10,6 +10,7 @@ logistic regression on band powers reaches a pooled AUROC of about 0.84 and ``te
 Arrays are microvolts, shape (electrode, sample) with electrodes in the order of ``POSITION``.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -91,7 +92,8 @@ def alpha(rng: np.random.Generator, person: Person, n: int) -> np.ndarray:
 
 def bursts(rng: np.random.Generator, first: int, last: int, share: float) -> list[tuple[int, int]]:
     """Starts and lengths, in samples, of bursts of 3-10 s that fill about ``share`` of a stretch."""
-    found, at = [], first
+    found: list[tuple[int, int]] = []
+    at = first
     while True:
         length = int(rng.uniform(3.0, 10.0) * SFREQ)
         at += int(2 * rng.random() * length * (1 - share) / max(share, 1e-3))
@@ -168,7 +170,7 @@ def add_artifacts(rng: np.random.Generator, person: Person, eeg: np.ndarray) -> 
     in_front = np.exp(-0.5 * ((PLACE_E2[:, 1] - 0.95) / 0.25) ** 2)
     temporal = np.abs(PLACE_E2[:, 0]) > 0.7
 
-    def occasions(per_minute: float, shortest_s: float, longest_s: float):
+    def occasions(per_minute: float, shortest_s: float, longest_s: float) -> Iterator[slice]:
         for start in np.sort(rng.integers(0, n, rng.poisson(per_minute * n / SFREQ / 60))):
             yield slice(start, min(n, start + int(rng.uniform(shortest_s, longest_s) * SFREQ)))
 

@@ -1,7 +1,7 @@
 """Who is recorded in the synthetic corpus and what each recording will hold, before a sample is made.
 
 People and recordings are drawn from seeds of their own, so the order of work does not matter. Figures
-called "chosen" were set by hand, see ``corpora/synthetic_eeg.py``.
+called "chosen" were set by hand, see ``corpora/invented/eeg.py``.
 """
 
 from dataclasses import dataclass
@@ -98,6 +98,9 @@ def draw_person(rng: np.random.Generator, number: int, difficulty: float, focali
     """One person; ``difficulty`` in [0, 1] weakens seizures and thickens the harmless rhythms.
 
     ``focality`` in [0, 1] holds all rhythms to their centres (``Rhythm.focality``).
+
+    Args:
+        number: of the person; persons take the places in ``FOCI`` in turn.
     """
     background_uv = 30.0 * rng.lognormal(0.0, 0.25)
     ratio = np.interp(difficulty, [0.0, 0.5, 1.0], [4.6, 3.5, 1.3])  # chosen: seizure over background
@@ -146,7 +149,12 @@ def spike_and_wave(spike_width: float, wave_share: float) -> np.ndarray:
 
 
 def draw_plan(rng: np.random.Generator, case: str, index: int, count: int, recording_s: int) -> Plan:
-    """Lengths, seizures and layout of recording ``index`` of a person, ``count`` of the corpus (from 0)."""
+    """Lengths, seizures and layout of recording ``index`` of a person, ``count`` of the corpus (from 0).
+
+    Args:
+        case: name of the person's folder.
+        recording_s: mean length; this one is up to 15 % shorter or longer.
+    """
     length = round(recording_s * rng.uniform(0.85, 1.15))
     wanted = 0 if index % 3 == 2 else int(rng.integers(1, 3)) if length >= 90 else 1
     seizures = []
@@ -167,7 +175,7 @@ def draw_plan(rng: np.random.Generator, case: str, index: int, count: int, recor
 
 
 def draw_gap(rng: np.random.Generator, length: int, seizures: list) -> tuple[int, int] | None:
-    """A stretch to lose that leaves two seconds about each seizure and at the ends."""
+    """A stretch to lose, whole seconds, that leaves two about each seizure and at the ends; None: no room."""
     for lost in GAPS_S:
         starts = [
             s

@@ -1,0 +1,1 @@
+"""The networks that teacher and student are compared with, and the parts that some of them share."""

@@ -21,6 +21,7 @@ class ChannelAttention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Feature maps (B, F, ...), each scaled by one gate."""
         axes = tuple(range(2, x.dim()))
         gate_BF = torch.sigmoid(self.mlp(x.mean(axes)) + self.mlp(x.amax(axes)))
         return x * gate_BF.view(*gate_BF.shape, *[1] * len(axes))
@@ -35,6 +36,7 @@ class SpatialAttention(nn.Module):
         self.conv = conv(2, 1, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Feature maps (B, F, ...), each position scaled by one gate that all maps share."""
         pooled = torch.stack([x.mean(1), x.amax(1)], dim=1)
         return x * torch.sigmoid(self.conv(pooled))
 
@@ -47,6 +49,7 @@ class ShallowConv3d(nn.Conv3d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, F, depth, height, width) in and out, as ``nn.Conv3d`` gives it."""
         depth, taps = x.shape[2], self.kernel_size[0]
         place = torch.arange(depth, device=x.device)
         tap = place - place[:, None] + taps // 2  # row: output, column: input

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.baselines.attention import ChannelAttention, ShallowConv3d, SpatialAttention
 from distilclip_eeg.models.baselines.graphs import band_signals
 
 
+@component("network", "cbam3d")
 class CBAM3D(nn.Module):
     """Multiband 3-D network of Huang, Chen, Wen, Lu and Zhang (Computers in Biology and Medicine 2023).
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.schema import ConfigError
 
 
@@ -21,17 +22,20 @@ class ConvLSTM(nn.Module):
         super().__init__()
         self.from_input = nn.Conv1d(inputs, 4 * dim, kernel)
         self.from_state = nn.Conv1d(dim, 4 * dim, kernel, padding="same", bias=False)
-        nn.init.ones_(self.from_input.bias.data[dim : 2 * dim])
+        nn.init.ones_(self.from_input.get_parameter("bias").data[dim : 2 * dim])
 
     def forward(self, x_BNCF: Tensor) -> Tensor:
+        """Hidden states of every step, (B, N, D, F - K + 1), from a state of zeros."""
         steps = self.from_input(x_BNCF.flatten(0, 1)).unflatten(0, x_BNCF.shape[:2]).unbind(1)
-        hidden, cell, states = None, 0.0, []
+        hidden: Tensor | None = None
+        carried: Tensor | float = 0.0
+        states = []
         for gates in steps:
             if hidden is not None:
                 gates = gates + self.from_state(hidden)
             enter, keep, new, leave = gates.chunk(4, dim=1)
-            cell = keep.sigmoid() * cell + enter.sigmoid() * new.tanh()
-            hidden = leave.sigmoid() * cell.tanh()
+            cell = keep.sigmoid() * carried + enter.sigmoid() * new.tanh()
+            hidden, carried = leave.sigmoid() * cell.tanh(), cell
             states.append(hidden)
         return torch.stack(states, dim=1)
 
@@ -40,6 +44,7 @@ class BatchNorm(nn.BatchNorm1d):
     """Batch norm of vectors that, given a single one to train on, waits: it uses its running statistics."""
 
     def forward(self, x_BD: Tensor) -> Tensor:
+        """Normalised vectors (B, D)."""
         if self.training and len(x_BD) == 1:
             return F.batch_norm(
                 x_BD, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
@@ -47,6 +52,7 @@ class BatchNorm(nn.BatchNorm1d):
         return super().forward(x_BD)
 
 
+@component("network", "cnn_rnn")
 class CnnRnn(nn.Module):
     """T. Liu, N. Truong, A. Nikpour, L. Zhou and O. Kavehei, IEEE JBHI 24(10), 2020.
 
@@ -57,7 +63,12 @@ class CnnRnn(nn.Module):
     logistic instead of piecewise linear gates, a floor of 0.01 before the logarithm, no class weights; the
     bins of mains hum, which the authors' loader cuts out at a resolution of 1 Hz, stay.
     1,743,124 parameters at 19 channels and 8 classes.
+
+    Raises:
+        ConfigError: a window has fewer frames or frequency bins than the convolutions need.
     """
+
+    window: Tensor
 
     def __init__(
         self,
@@ -105,10 +116,11 @@ class CnnRnn(nn.Module):
         return (z[:, 1 : self.bins + 1].abs() + 0.01).log10().unflatten(0, eeg_BCT.shape[:2])
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
+        """Class logits, (B, K)."""
         x = self.spectrogram(eeg_BCT)
         cnn_BDP = self.cnn(x).flatten(2)
         states = self.rnn1(self.rnn_norm(x).permute(0, 3, 1, 2))
         last = self.rnn2(self.dropout(states.relu()))[:, -1].relu()
         rnn_BDP = F.adaptive_max_pool1d(last, cnn_BDP.shape[-1])
         bilinear = cnn_BDP @ rnn_BDP.mT / cnn_BDP.shape[-1]  # (B, 64, 64)
-        return self.classifier(bilinear.flatten(1))  # (B, K)
+        return self.classifier(bilinear.flatten(1))

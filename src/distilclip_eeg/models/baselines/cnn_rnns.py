@@ -4,12 +4,14 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.baselines.recurrent import CELLS
 from distilclip_eeg.schema import check_choice
 
 KERNEL_S = 5 / 256
 
 
+@component("network", "cnn_rnns")
 class CNNRNNs(nn.Module):
     """Three times convolution, BN, ReLU and pooling by two, then one recurrent layer and its last state.
 
@@ -23,6 +25,9 @@ class CNNRNNs(nn.Module):
         cell: the kind of recurrent layer: ``rnn``, ``gru`` or ``lstm``.
 
     Shapes: B batch, C channels, T samples, F filters, N steps, K classes.
+
+    Raises:
+        ConfigError: ``cell`` is unknown.
     """
 
     def __init__(

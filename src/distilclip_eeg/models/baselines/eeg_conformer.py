@@ -6,6 +6,7 @@ Shapes: B batch, C channels, T samples, N tokens, D width, H heads.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.conformer import Stem
 from distilclip_eeg.schema import ConfigError
 
@@ -23,6 +24,7 @@ class Layer(nn.Module):
         )
 
     def attend(self, x_BND: Tensor) -> Tensor:
+        """What attention adds, (B, N, D), before dropout and the sum."""
         parts = self.qkv(x_BND).chunk(3, dim=-1)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # (B, H, N, D / H)
         drop = self.dropout if self.training else 0.0
@@ -30,10 +32,12 @@ class Layer(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))
 
     def forward(self, x_BND: Tensor) -> Tensor:
+        """Tokens (B, N, D) in and out."""
         x = x_BND + F.dropout(self.attend(self.norm1(x_BND)), self.dropout, self.training)
         return x + F.dropout(self.ffn(self.norm2(x)), self.dropout, self.training)
 
 
+@component("network", "eeg_conformer")
 class EEGConformer(nn.Module):
     """Y. Song, Q. Zheng, B. Liu and X. Gao, IEEE Trans. Neural Systems and Rehabilitation Eng. 31, 2023.
 
@@ -42,6 +46,9 @@ class EEGConformer(nn.Module):
     Lengths are seconds (25, 75 and 15 samples at 256 Hz), so a second is 11 tokens at any rate. Scores are
     divided by the root of the whole width, as in the authors' code. Initial values are torch's. The authors
     train for 2,000 epochs and add recombined segments; neither is done here.
+
+    Raises:
+        ConfigError: ``dim`` cannot be shared out among ``heads``, or a window is shorter than a token.
     """
 
     electrode_layer = "stem.time"
@@ -81,4 +88,5 @@ class EEGConformer(nn.Module):
         )
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
-        return self.classifier(self.layers(self.stem(eeg_BCT)))  # (B, K)
+        """Class logits, (B, K)."""
+        return self.classifier(self.layers(self.stem(eeg_BCT)))

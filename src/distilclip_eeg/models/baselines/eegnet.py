@@ -7,7 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.schema import ConfigError
+
+POOL_S = 4 / 256
+"""Seconds of the first average pooling; the second is eight times as long in samples."""
 
 
 def padded(x: Tensor, conv: nn.Conv1d | nn.Conv2d) -> Tensor:
@@ -16,6 +20,7 @@ def padded(x: Tensor, conv: nn.Conv1d | nn.Conv2d) -> Tensor:
     return F.pad(x, ((kernel - 1) // 2, kernel // 2))
 
 
+@component("network", "eegnet")
 class EEGNet(nn.Module):
     """V. Lawhern, A. Solon, N. Waytowich, S. Gordon, C. Hung and B. Lance, J. Neural Engineering 15, 2018.
 
@@ -25,6 +30,9 @@ class EEGNet(nn.Module):
     usual 64 taps and pools of 4 and 8 samples. The authors' own data had half that rate, so theirs are
     twice as long in time (``kernel_s: 0.5`` is their first kernel). The max norms act in the forward pass
     instead of after each step; BN and initial values are torch's.
+
+    Raises:
+        ConfigError: a window is shorter than its two pools together.
     """
 
     electrode_layer = "time"
@@ -39,16 +47,15 @@ class EEGNet(nn.Module):
         filters: int = 8,
         depth: int = 2,
         kernel_s: float = 0.25,
-        pool_s: float = 4 / 256,
         dropout: float = 0.25,
     ):
         super().__init__()
-        width, self.pool = filters * depth, max(1, round(pool_s * sfreq))
-        self.bins = int(n_times / (8 * pool_s * sfreq))
+        width, self.pool = filters * depth, max(1, round(POOL_S * sfreq))
+        self.bins = int(n_times / (8 * POOL_S * sfreq))
         if self.bins < 1:
             raise ConfigError(
                 f"a window of {n_times} samples at {sfreq:g} Hz is too short for eegnet, which pools over "
-                f"{8 * pool_s:g} s. Raise windows.length_s."
+                f"{8 * POOL_S:g} s. Raise windows.length_s."
             )
         self.time = nn.Conv2d(1, filters, (1, round(kernel_s * sfreq)), bias=False)
         self.time_norm = nn.BatchNorm2d(filters)
@@ -61,6 +68,7 @@ class EEGNet(nn.Module):
         self.classifier = nn.Linear(width * self.bins, n_outputs)
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
+        """Class logits, (B, K)."""
         x = self.time_norm(self.time(padded(eeg_BCT, self.time)[:, None]))  # (B, F, C, T)
         space = torch.renorm(self.space.weight, p=2, dim=0, maxnorm=1.0)
         x = F.conv2d(x, space, groups=self.space.groups)[:, :, 0]  # (B, 2 F, T)
@@ -68,4 +76,4 @@ class EEGNet(nn.Module):
         x = F.elu(self.norm(self.pointwise(self.depthwise(padded(x, self.depthwise)))))
         x = self.dropout(F.adaptive_avg_pool1d(x, self.bins)).flatten(1)
         head = torch.renorm(self.classifier.weight, p=2, dim=0, maxnorm=0.25)
-        return F.linear(x, head, self.classifier.bias)  # (B, K)
+        return F.linear(x, head, self.classifier.bias)

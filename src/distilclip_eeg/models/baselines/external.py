@@ -2,16 +2,19 @@
 
 import os
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.schema import ConfigError, check_choice
 
 SWITCH = "DISTILCLIP_EEG_EXTERNAL"
 """Environment variable that lists the packages whose networks may be built, with commas between."""
 
 
+@component("network", "external")
 class External(nn.Module):
     """A network of another package, built with the sizes of the data and checked once.
 
@@ -25,6 +28,10 @@ class External(nn.Module):
             for them; a size that it does not take has the name null.
 
     Shapes: B batch, C channels, T samples, K classes.
+
+    Raises:
+        ConfigError: the package is not allowed, the class cannot be found or built, or what it gives is
+            not (B, K).
     """
 
     def __init__(
@@ -64,8 +71,51 @@ class External(nn.Module):
         return out[0] if isinstance(out, tuple) else out
 
 
+@component("network", "external_encoder")
+class ExternalEncoder(External):
+    """A network of another package as a teacher or a student; features are what one of its layers is given.
+
+    Args:
+        features: dotted name of that layer, usually the last; it takes (B, E), or what flattens to it.
+        settings: as for ``External``.
+
+    Raises:
+        ConfigError: as ``External``; ``no_layer``: there is no such layer, or it is not used.
+    """
+
+    def __init__(self, *, n_chans: int, n_times: int, features: str, **settings: Any):
+        super().__init__(n_chans=n_chans, n_times=n_times, **settings)
+        layers = dict(self.net.named_modules())
+        if features not in layers:
+            named = ", ".join(name for name, _ in self.net.named_children())
+            raise ConfigError(
+                f"model.net.features={features}: no layer of {settings['target']} has this name. Its layers: "
+                f"{named}.",
+                reason="no_layer",
+            )
+        self.seen: list[Tensor] = []
+        layers[features].register_forward_pre_hook(self._keep)
+        with torch.device("cpu"):
+            try_shape(self, n_chans, n_times)
+        if not self.seen:
+            raise ConfigError(f"model.net.features={features}: this layer is not used.", reason="no_layer")
+        self.dim = int(self.seen.pop().flatten(1).shape[1])
+
+    def _keep(self, layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        self.seen[:] = [given[0]]
+
+    def encode(self, eeg_BCT: Tensor) -> Tensor:
+        """Features of windows (B, C, T), (B, E)."""
+        self.net(eeg_BCT)
+        return self.seen.pop().flatten(1)
+
+
 def find_network(target: str) -> type[nn.Module]:
-    """The class at ``target``, if the user allows its package."""
+    """The class at ``target``, if the user allows its package.
+
+    Raises:
+        ConfigError: ``external_not_allowed`` or ``external_not_found``.
+    """
     allowed = {name.strip() for name in os.environ.get(SWITCH, "").split(",")} - {""}
     package = target.partition(".")[0]
     if package not in allowed:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
+
 
 def gasf(signal: Tensor, size: int) -> Tensor:
     """Gramian angular summation field of a signal (..., T) cut into ``size`` mean values, (..., N, N).
@@ -21,6 +23,7 @@ def gasf(signal: Tensor, size: int) -> Tensor:
     return cos[..., :, None] * cos[..., None, :] - sin[..., :, None] * sin[..., None, :]
 
 
+@component("network", "gasf_cnn")
 class GasfCnn(nn.Module):
     """A. Shankar, S. Dandapat and S. Barma, EMBC 2021, pp. 3340-3343.
 
@@ -62,5 +65,6 @@ class GasfCnn(nn.Module):
         return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.MaxPool2d(2), nn.ReLU())
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
+        """Class logits, (B, K)."""
         image = gasf(eeg_BCT, self.size).contiguous(memory_format=torch.channels_last)  # (B, C, N, N)
-        return self.classifier(self.convs(image))  # (B, K)
+        return self.classifier(self.convs(image))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.baselines.graphs import (
     BANDS_HZ,
     band_signals,
@@ -16,6 +17,7 @@ from distilclip_eeg.models.baselines.graphs import (
 )
 
 
+@component("network", "gcn_bigru")
 class GCNBiGRU(nn.Module):
     """Spatiotemporal network of Xu, Yuan, Shang, Wang, Yan and Yang (JBHI 2024).
 

@@ -9,9 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.baselines.graphs import mean_over_neighbours, with_self_loops
 
+WINDOW_S, STRIDE_S, MOST_BINS = 64 / 256, 20 / 256, 24
+"""Of the spectrogram: seconds of a frame and from one to the next, and frequencies kept."""
 
+
+@component("network", "ggn")
 class GGN(nn.Module):
     """Graph-generative network of Li, Hwang, Li, Wu and Ji (Scientific Reports 2022).
 
@@ -28,6 +33,8 @@ class GGN(nn.Module):
     1,734,939 parameters at 19 channels and 8 classes.
     """
 
+    taper: Tensor
+
     def __init__(
         self,
         *,
@@ -38,15 +45,12 @@ class GGN(nn.Module):
         dim: int = 128,
         tau: float = 0.5,
         dropout: float = 0.5,
-        window_s: float = 64 / 256,
-        stride_s: float = 20 / 256,
-        max_bins: int = 24,
     ):
         super().__init__()
         self.tau = tau
-        self.window = min(n_times, round(window_s * sfreq))
-        self.stride = max(1, round(stride_s * sfreq))
-        self.bins = min(max_bins, self.window // 2 + 1)
+        self.window = min(n_times, round(WINDOW_S * sfreq))
+        self.stride = max(1, round(STRIDE_S * sfreq))
+        self.bins = min(MOST_BINS, self.window // 2 + 1)
         self.register_buffer("taper", torch.hann_window(self.window), persistent=False)
         self.standardize = nn.BatchNorm1d(self.bins, affine=False)
         self.encoder = nn.GRU(self.bins, dim, num_layers=2, batch_first=True, bidirectional=True)

@@ -27,7 +27,7 @@ def with_self_loops(weight: Tensor) -> Tensor:
 
 
 def strongest(weight: Tensor, k: int) -> Tensor:
-    """The ``k`` heaviest edges from every node to others; all other edges zero."""
+    """The ``k`` heaviest edges from every node of (..., C, C) to others; all other edges zero."""
     n = weight.shape[-1]
     others = weight * (1 - torch.eye(n, device=weight.device, dtype=weight.dtype))
     kept, where = others.topk(min(k, n - 1), dim=-1)
@@ -35,7 +35,7 @@ def strongest(weight: Tensor, k: int) -> Tensor:
 
 
 def mean_over_neighbours(weight: Tensor) -> Tensor:
-    """Rows that sum to one, so that graph times features is a weighted mean; rows of zeros stay zero."""
+    """(..., C, C) with rows that sum to one, so that graph times features is a weighted mean; or are zero."""
     return weight / weight.sum(-1, keepdim=True).clamp_min(1e-6)
 
 

@@ -7,9 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
+
 FILTERS = (12, 24, 32, 48, 60)
 
 
+@component("network", "lightseizurenet")
 class LightSeizureNet(nn.Module):
     """LSN of Qiu, Wang and Jiao (JBHI 2023).
 
@@ -73,6 +76,7 @@ class Separable(nn.Module):
         return self.pointwise.weight * self.depthwise.weight.transpose(0, 1)
 
     def forward(self, x_BFCT: Tensor) -> Tensor:
+        """(B, F_in, C, T) to (B, F, C, T / pool), rounded up."""
         x = x_BFCT.to(memory_format=torch.channels_last)
         x = F.conv2d(x, self.merged(), padding=self.pad, dilation=self.dilation)
         return F.relu(self.pool(self.norm(x)))

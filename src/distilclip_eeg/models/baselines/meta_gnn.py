@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.baselines.graphs import correlation, mean_over_neighbours, strongest
 
 
@@ -18,9 +19,11 @@ class GraphConv(nn.Module):
         self.neighbours, self.own = nn.Linear(width_in, width), nn.Linear(width_in, width, bias=False)
 
     def forward(self, x_BCD: Tensor, graph_BCC: Tensor) -> Tensor:
+        """(B, C, D_in) to (B, C, D); the rows of ``graph_BCC`` weigh a node's neighbours."""
         return F.relu(self.neighbours(graph_BCC @ x_BCD) + self.own(x_BCD))
 
 
+@component("network", "meta_gnn")
 class MetaGNN(nn.Module):
     """Graph network of Rahmani, Venkitaraman and Frossard (ICASSP 2023).
 

@@ -7,10 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.baselines.sinc import SincFilters, convolve
 from distilclip_eeg.schema import ConfigError
 
+POOL_S, STRIDE_S = 75 / 256, 15 / 256
+"""Seconds of the average pooling and from one to the next, as ShallowConvNet has them."""
 
+
+@component("network", "multisincnet")
 class MultiSincNet(nn.Module):
     """B. Shan, H. Yu, Y. Huang, M. Xu and D. Ming, IEEE J. Biomedical and Health Informatics, 2024.
 
@@ -23,6 +28,9 @@ class MultiSincNet(nn.Module):
 
     Sinc and spatial filters are linear and act on different axes, so the spatial ones go first here: the
     same output for a nineteenth of the filtering. ``kernels_s`` has one length, in seconds, a branch.
+
+    Raises:
+        ConfigError: a window is shorter than the pool.
     """
 
     def __init__(
@@ -35,13 +43,11 @@ class MultiSincNet(nn.Module):
         filters: int = 16,
         depth: int = 2,
         kernels_s: list | tuple = (0.125, 0.25, 0.5),
-        pool_s: float = 75 / 256,
-        stride_s: float = 15 / 256,
         dropout: float = 0.5,
     ):
         super().__init__()
         self.depth = depth
-        self.pool, self.stride = (max(1, round(s * sfreq)) for s in (pool_s, stride_s))
+        self.pool, self.stride = (max(1, round(s * sfreq)) for s in (POOL_S, STRIDE_S))
         if n_times < self.pool:
             raise ConfigError(
                 f"a window of {n_times} samples is too short for multisincnet, which pools over {self.pool}. "
@@ -62,6 +68,7 @@ class MultiSincNet(nn.Module):
         return torch.cat(filtered, dim=1)
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
+        """Class logits, (B, K)."""
         power = F.avg_pool1d(self.norm(self.branches(eeg_BCT)).square(), self.pool, self.stride)
         x = power.clamp_min(1e-6).log()  # (B, S, N)
         return self.classifier(self.dropout(x).flatten(1))

@@ -6,10 +6,12 @@ Shapes: B batch, C channels, T samples, N steps, D features, K classes.
 import torch
 from torch import Tensor, nn
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.baselines.attention import ChannelAttention, SpatialAttention
 from distilclip_eeg.models.baselines.graphs import correlation
 
 
+@component("network", "pcc_cnn")
 class PCCCNN(nn.Module):
     """Double-attention CNN of Shi, Wang, Ma, Chen, Xu and Qi (ICIC 2024).
 

@@ -33,5 +33,6 @@ class Recurrent(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BNF: Tensor) -> Tensor:
+        """Class logits (B, K) of sequences (B, N, F)."""
         states, _ = self.cells(x_BNF)  # (B, N, width)
         return self.out(self.dropout(F.relu(self.hidden(self.dropout(states.mean(1))))))

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
+
 KERNEL_S = 5 / 256
 
 
@@ -12,12 +14,11 @@ class Residual(nn.Module):
 
     def __init__(self, before: int, after: int, *, kernel: int, stride: int):
         super().__init__()
-        same = {"padding": kernel // 2, "bias": False}
         self.body = nn.Sequential(
-            nn.Conv1d(before, after, kernel, stride, **same),
+            nn.Conv1d(before, after, kernel, stride, padding=kernel // 2, bias=False),
             nn.BatchNorm1d(after),
             nn.ReLU(),
-            nn.Conv1d(after, after, kernel, **same),
+            nn.Conv1d(after, after, kernel, padding=kernel // 2, bias=False),
             nn.BatchNorm1d(after),
         )
         self.shortcut = nn.Sequential()
@@ -27,9 +28,11 @@ class Residual(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, F_in, T) to (B, F, T / stride), rounded up."""
         return F.relu(self.body(x) + self.shortcut(x))
 
 
+@component("network", "resbilstm")
 class ResBiLSTM(nn.Module):
     """Three residual blocks (64, 64, 128 filters; the first and last halve time), BiLSTM, 64 units.
 

@@ -2,9 +2,11 @@
 
 from torch import Tensor, nn
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.baselines.recurrent import Recurrent
 
 
+@component("network", "rnn")
 class RNN(nn.Module):
     """Two layers of an Elman network, then 64 units.
 

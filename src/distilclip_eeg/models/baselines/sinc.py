@@ -24,6 +24,9 @@ class SincFilters(nn.Module):
         banks: how many sets of ``filters``, one after the other, each learned for itself.
     """
 
+    time_K: Tensor
+    window_K: Tensor
+
     def __init__(
         self,
         filters: int,
@@ -49,9 +52,10 @@ class SincFilters(nn.Module):
         return low, (low + MIN_BAND_HZ + UNIT_HZ * self.band.abs()).clamp(max=self.nyquist)
 
     def forward(self) -> Tensor:
+        """Kernels (F, K) at the present cut-offs."""
         low, high = (hz[:, None] for hz in self.cutoffs())
         ideal = high * torch.sinc(2 * high * self.time_K) - low * torch.sinc(2 * low * self.time_K)
-        return ideal / (high - low) * self.window_K  # (F, K)
+        return ideal / (high - low) * self.window_K
 
 
 def convolve(x: Tensor, kernel: Tensor, padding: int = 0) -> Tensor:

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.baselines.sinc import SincFilters, convolve
 from distilclip_eeg.schema import ConfigError
 
 
+@component("network", "sincnet_conv1d")
 class SincNetConv1d(nn.Module):
     """D. Priyasad, T. Fernando, S. Denman, S. Sridharan and C. Fookes, IEEE Sensors Journal 21(17), 2021.
 
@@ -22,6 +24,9 @@ class SincNetConv1d(nn.Module):
     Network of a channel: sinc filters, max pool, BN, leaky ReLU, as in SincNet; two convolutions over 5
     samples with BN and leaky ReLU, mean over time. Attention: tanh layer, one score a channel, softmax over
     channels.
+
+    Raises:
+        ConfigError: a window is shorter than filter, pool and both convolutions.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class SincNetConv1d(nn.Module):
         return self.convs(x).mean(-1).reshape(*eeg_BCT.shape[:2], -1)
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
+        """Class logits, (B, K)."""
         x = self.channel_features(eeg_BCT)
         weight_BC1 = torch.softmax(self.score(x).float(), dim=1)
-        return self.classifier((weight_BC1 * x).sum(1))  # (B, K)
+        return self.classifier((weight_BC1 * x).sum(1))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.baselines.recurrent import Recurrent
 from distilclip_eeg.schema import check_choice
 
@@ -14,6 +15,7 @@ FLOOR = 1e-4
 """Of SD, line length and power of the z-scored signal, so that those of a flat channel have a logarithm."""
 
 
+@component("network", "stacked_lstm")
 class StackedLSTM(nn.Module):
     """Three LSTM layers of 128, then 64 units.
 
@@ -27,6 +29,9 @@ class StackedLSTM(nn.Module):
         features: ``raw`` takes every sample, ``handcrafted`` eight numbers a channel and 1/8 s.
 
     Shapes: B batch, C channels, T samples, N slices, F features, K classes.
+
+    Raises:
+        ConfigError: ``features`` is unknown.
     """
 
     def __init__(

@@ -2,9 +2,11 @@
 
 from torch import Tensor, nn
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.baselines.recurrent import Recurrent
 
 
+@component("network", "two_layer_lstm")
 class TwoLayerLSTM(nn.Module):
     """Two LSTM layers of 64, then 64 units.
 

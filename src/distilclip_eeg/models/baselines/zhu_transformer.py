@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distilclip_eeg.config.registry import component
 from distilclip_eeg.models.baselines.eegnet import padded
 from distilclip_eeg.schema import ConfigError
 
@@ -11,6 +12,7 @@ KERNEL_S, POOL_S, SEPARABLE_S = 64 / 250, 5 / 250, 16 * 5 / 250
 """First convolution, first pooling and separable convolution, as published at 250 Hz."""
 
 
+@component("network", "zhu_transformer")
 class ZhuTransformer(nn.Module):
     """EEGNet gives ``filters * maps`` signals of ``points`` values; these are the tokens of a transformer.
 
@@ -29,6 +31,9 @@ class ZhuTransformer(nn.Module):
     256 Hz and 8 classes.
 
     Shapes: B batch, C channels, T samples, F filters, N tokens, D points, K classes.
+
+    Raises:
+        ConfigError: ``points`` cannot be shared out among ``heads``.
     """
 
     electrode_layer = "time"

@@ -7,42 +7,12 @@ from functools import cached_property
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.scoring.events.spans import Track, spans
 
 STEP_TOLERANCE_S = 1e-3
 """Rounding of window starts that is no gap."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectConfig:
-    """How a trace becomes events; applied in the order of the fields, within each stretch alone."""
-
-    smooth_s: float = 5.0
-    """Each value becomes the mean of all that start within half of this before or after it; 0 for none."""
-    threshold: float = 0.5
-    """A window counts as seizure from here on; ``inf`` raises no alarm."""
-    merge_gap_s: float = 0.0
-    """Events less than this apart become one."""
-    min_duration_s: float = 2.0
-    """Shorter events are dropped."""
-
-    def __post_init__(self) -> None:
-        for name in ("smooth_s", "merge_gap_s", "min_duration_s"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"detect.{name}={getattr(self, name)}: expected 0 or more seconds.")
-        if not (0 < self.threshold <= 1 or self.threshold == math.inf):
-            raise ConfigError(
-                f"detect.threshold={self.threshold}: expected a probability above 0 and up to 1, or inf."
-            )
-
-    def delay_s(self, length_s: float) -> float:
-        """Seconds from a seizure's onset until these settings could raise an alarm at the earliest, live.
-
-        The windows of the shortest event must have ended, and those that smoothing looks ahead to; the
-        filter's own look-ahead comes on top.
-        """
-        return max(length_s, self.min_duration_s) + self.smooth_s / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +78,7 @@ class Trace:
         return self.covered([(s.start, s.stop) for s in self.stretches])
 
     def covered(self, runs: list[tuple[int, int]]) -> np.ndarray:
-        """Seconds covered by runs of windows, given as first and one past the last, none across a gap."""
+        """Seconds (P, 2) that runs of windows cover, given as first and one past the last, without a gap."""
         return spans((self.start_s_N[a], self.start_s_N[b - 1] + self.length_s) for a, b in runs)
 
 

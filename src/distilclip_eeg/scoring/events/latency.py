@@ -71,8 +71,8 @@ def _first(start_EP: np.ndarray, counts_EP: np.ndarray, onset_E: np.ndarray) -> 
 
 def summarise(latency_s: Sequence[float]) -> dict[str, float]:
     """Median and quartiles over the events that were hit, with how many those are; NaN where none was."""
-    latency_s = np.asarray(latency_s, dtype=float)
-    hit = latency_s[np.isfinite(latency_s)]
+    latency_E = np.asarray(latency_s, dtype=float)
+    hit = latency_E[np.isfinite(latency_E)]
     quartiles = np.percentile(hit, [50, 25, 75]) if len(hit) else np.full(3, np.nan)
     return {
         **dict(zip(("median_s", "q25_s", "q75_s"), quartiles.tolist(), strict=True)),

@@ -1,16 +1,17 @@
 """Sensitivity at so many false alarms per 24 h: threshold from validation recordings, score from others."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import numpy as np
 import pandas as pd
 
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.events.counts import Counts
-from distilclip_eeg.scoring.events.detect import DetectConfig, Trace, events_from_probability, smooth
+from distilclip_eeg.scoring.events.detect import Trace, events_from_probability, smooth
 from distilclip_eeg.scoring.events.spans import Track
 from distilclip_eeg.scoring.events.summary import (
     SCORERS,
@@ -133,13 +134,13 @@ def _check_scorable(part: Part, config: DetectConfig) -> None:
         )
 
 
-def candidates(traces) -> list[float]:
+def candidates(traces: Iterable[Trace]) -> list[float]:
     """Falling thresholds to try: ``inf``, then values that occur, densest at the top where alarms are few."""
-    values = [trace.probability_N for trace in traces]
-    values = np.unique(np.concatenate(values) if values else np.zeros(0))[::-1]
-    values = values[values > 0]
-    at = np.unique(np.geomspace(1, max(len(values), 1), MOST_THRESHOLDS).round().astype(int)) - 1
-    return [np.inf, *(values[at].tolist() if len(values) else ())]
+    found = [trace.probability_N for trace in traces]
+    values_V = np.unique(np.concatenate(found) if found else np.zeros(0))[::-1]
+    values_V = values_V[values_V > 0]
+    at = np.unique(np.geomspace(1, max(len(values_V), 1), MOST_THRESHOLDS).round().astype(int)) - 1
+    return [np.inf, *(values_V[at].tolist() if len(values_V) else ())]
 
 
 def operating_rows(points: Sequence[OperatingPoint]) -> pd.DataFrame:

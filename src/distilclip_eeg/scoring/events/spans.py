@@ -42,7 +42,7 @@ def spans(stretches: Iterable[Event] | Iterable[tuple[float, float]] | np.ndarra
 
 
 def intersection(a_E2: np.ndarray, b_P2: np.ndarray) -> np.ndarray:
-    """What lies in both; stretches as :func:`spans` returns them."""
+    """What lies in both, (E, 2); stretches as :func:`spans` returns them."""
     first_EP = np.maximum(a_E2[:, None, 0], b_P2[None, :, 0])
     last_EP = np.minimum(a_E2[:, None, 1], b_P2[None, :, 1])
     some_EP = last_EP > first_EP

@@ -101,7 +101,7 @@ def combine(parts: Iterable[Scores]) -> Scores:
     """Scores of several folds as one; each recording is tested in one of them."""
     parts = list(parts)
 
-    def joined(name):
+    def joined(name: str) -> pd.DataFrame:
         tables = [getattr(part, name) for part in parts]
         return pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
 
@@ -164,9 +164,13 @@ def overall(scores: Scores, *, resamples: int = 2000, seed: int = 0) -> pd.DataF
     return pd.DataFrame(rows)
 
 
-def pooled_interval(sums_U4: np.ndarray, rate: str, **settings) -> Interval:
+def pooled_interval(sums_U4: np.ndarray, rate: str, *, resamples: int = 2000, seed: int = 0) -> Interval:
     """A pooled rate with its interval over subjects, from sums per subject, columns as ``SUMS``."""
-    return bootstrap_subjects(sums_U4, lambda sums_RU4: rates(sums_RU4.sum(axis=-2))[rate], **settings)
+
+    def pooled(sums_RU4: np.ndarray) -> np.ndarray:
+        return rates(sums_RU4.sum(axis=-2))[rate]
+
+    return bootstrap_subjects(sums_U4, pooled, resamples=resamples, seed=seed)
 
 
 def latency_rows(scores: Scores) -> pd.DataFrame:

@@ -25,7 +25,11 @@ SAMPLE_HZ = 1
 
 @dataclass(frozen=True, kw_only=True)
 class SzcoreConfig:
-    """Parameters of the event score; SzCORE (Dan et al. 2025) fixes these values."""
+    """Parameters of the event score; SzCORE (Dan et al. 2025) fixes these values.
+
+    Raises:
+        ConfigError: a negative time, no longest event, or an overlap outside [0, 1).
+    """
 
     tolerance_start_s: float = 30.0
     """An alarm this long before the onset still hits."""
@@ -77,8 +81,19 @@ def sample_counts(reference: Track, hypothesis: Track) -> Counts:
     return _counts(reference, reference.events_E2, hypothesis.events_E2, SAMPLE_HZ, SampleScoring, SAMPLE_HZ)
 
 
-def _counts(reference: Track, events_E2: np.ndarray, alarms_E2: np.ndarray, hz: int, scoring, how) -> Counts:
-    """Counts of one recording on a grid of ``hz``; gaps are not recorded time."""
+def _counts(
+    reference: Track,
+    events_E2: np.ndarray,
+    alarms_E2: np.ndarray,
+    hz: int,
+    scoring: type[EventScoring] | type[SampleScoring],
+    how: object,
+) -> Counts:
+    """Counts of one recording on a grid of ``hz``; gaps are not recorded time.
+
+    Args:
+        how: what ``scoring`` takes behind the two annotations: parameters of events, a rate of samples.
+    """
     n = round(reference.end_s * hz)
     if n == 0:
         return Counts()

@@ -16,10 +16,9 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from distilclip_eeg.runs import write_atomic
-from distilclip_eeg.studies.tuning.space import Space, combinations, n_combinations
+from distilclip_eeg.studies.tuning.space import Chosen, Space, combinations, n_combinations
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-PRUNERS = ("median", "none")
 
 
 class Study:
@@ -33,7 +32,7 @@ class Study:
     """
 
     def __init__(
-        self, folder: Path, space: Space, *, held: dict, trials: int, startup: int, pruner: str, seed: int
+        self, folder: Path, space: Space, *, held: Chosen, trials: int, startup: int, pruner: str, seed: int
     ):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         (folder / "locks").mkdir(parents=True, exist_ok=True)
@@ -42,7 +41,8 @@ class Study:
         self.lock = FileLock(folder / "locks" / "study")
         self.running: FileLock | None = None
         journal = JournalFileBackend(
-            str(folder / "trials.journal"), lock_obj=FileLock(folder / "locks" / "journal")
+            str(folder / "trials.journal"),
+            lock_obj=FileLock(folder / "locks" / "journal"),  # type: ignore[arg-type]  # acquire and release are all
         )
         with self.lock:
             self.optuna = optuna.create_study(
@@ -56,6 +56,7 @@ class Study:
             )
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
+        """Those in any of these states."""
         return self.optuna.get_trials(deepcopy=False, states=states)
 
     def next(self) -> Trial | None:
@@ -82,7 +83,7 @@ class Study:
             except Timeout:
                 pass
 
-    def ask(self, taken: Sequence[dict]) -> Trial:
+    def ask(self, taken: Sequence[Chosen]) -> Trial:
         """A queued trial or a new one, never with settings already ``taken``.
 
         The sampler starts anew from (seed, number of trials), so a search that was stopped and started again
@@ -93,25 +94,27 @@ class Study:
         self.optuna.sampler = optuna.samplers.TPESampler(n_startup_trials=self.startup, seed=seed)
         if self.held and not self.trials(TrialState.WAITING):
             self.optuna.enqueue_trial(self.held)
-        trial = self.optuna.ask(self.space)
+        trial = self.optuna.ask({**self.space})
         if trial.params in taken and n_combinations(self.space, self.held) < np.inf:
             self.optuna.tell(trial, state=TrialState.FAIL)
             left = [c for c in combinations(self.space, self.held) if c not in taken]
             self.optuna.enqueue_trial(left[np.random.default_rng(draw).integers(len(left))])
-            trial = self.optuna.ask(self.space)
+            trial = self.optuna.ask({**self.space})
         return trial
 
     def trial_lock(self, number: int) -> FileLock:
+        """Held by whoever runs the trial."""
         return FileLock(self.folder / "locks" / f"trial-{number}")
 
-    def finish(self, trial: Trial, value: float | None, **notes) -> None:
+    def finish(self, trial: Trial, value: float | None, **notes: object) -> None:
         """Record a trial with its validation score, or as pruned where there is none."""
         for name, note in notes.items():
             trial.set_user_attr(name, note)
         with self.lock:
             self.optuna.tell(trial, value, TrialState.PRUNED if value is None else TrialState.COMPLETE)
         self.save()
-        self.running.release()
+        if self.running:
+            self.running.release()
 
     def save(self) -> None:
         """Write ``trials.csv``."""

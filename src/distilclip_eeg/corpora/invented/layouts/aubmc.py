@@ -11,11 +11,12 @@ import numpy as np
 from scipy import signal
 
 from distilclip_eeg.corpora.edf.montage import AUBMC_19
-from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
+from distilclip_eeg.corpora.invented.layouts.edf import Header, edf_bytes, signal_of
 from distilclip_eeg.corpora.invented.layouts.people import person, potentials
+from distilclip_eeg.schema import BACKGROUND, SEIZURE
 
 SFREQ = 500
-CLASSES = ("bckg", "complex_partial", "electrographic", "video_detected")
+CLASSES = (BACKGROUND, "complex_partial", "electrographic", "video_detected")
 LENGTH_S = (0, 28, 20, 14)
 """Of an invented seizure of each class, so that the classes are as uneven as the release's."""
 ELECTRODES = (
@@ -144,11 +145,11 @@ def raw_edf(
     beat = 200.0 * (np.arange(seconds * SFREQ) % SFREQ < 20)
     signals.append(signal_of("ECG EKG", beat, SFREQ))
     signals.append(signal_of("Manual", np.zeros(seconds * SFREQ), SFREQ))
-    return edf_bytes(signals, patient=f"X {sex} X X", date="01.01.14", clock=clock)
+    return edf_bytes(signals, header=Header(f"X {sex} X X", date="01.01.14", clock=clock))
 
 
 def write_edf(root: Path, name: str, data: bytes) -> Path:
-    """``Raw_EDF_Files/<name>.edf``."""
+    """One recording where the release has it, ``Raw_EDF_Files/<name>.edf``; gives its path."""
     path = root / "Raw_EDF_Files" / f"{name}.edf"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
@@ -195,7 +196,8 @@ def write_aubmc_raw(
         The truth, as ``AubmcRaw`` should find it in the native montage.
     """
     times: dict[int, dict[int, list[Row]]] = {}
-    lengths, warnings = [], Counter()
+    lengths: list[int] = []
+    warnings: Counter[str] = Counter()
     for number in range(n_subjects * recordings_per_subject):
         subject, record = divmod(number, recordings_per_subject)
         patient = FIRST_PATIENT + subject
@@ -221,8 +223,8 @@ def write_aubmc_raw(
         "recordings": n_subjects * recordings_per_subject,
         "skipped": {"unknown_seizures": 1},
         "subjects": n_subjects,
-        "seizures": {"seiz": len(lengths)},
-        "seizure_s": {"seiz": sum(lengths)},
+        "seizures": {SEIZURE: len(lengths)},
+        "seizure_s": {SEIZURE: sum(lengths)},
         "excluded_s": 0,
         "duration_s": n_subjects * recordings_per_subject * recording_s,
         "warnings": dict(warnings),

@@ -4,12 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from distilclip_eeg.corpora.edf.montage import canonical
-from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
+from distilclip_eeg.corpora.invented.layouts.edf import WHOLE, WHOLE_UV, Header, edf_bytes, signal_of
 from distilclip_eeg.corpora.invented.layouts.people import person, potentials
+from distilclip_eeg.schema import ANY_SEIZURE, BACKGROUND, SEIZURE
 
 SFREQ = 256
 ELECTRODES = (
@@ -62,7 +64,7 @@ def recording_bytes(
     sfreq: int = SFREQ,
     bdf: bool = False,
     seed: int = 0,
-    **header,
+    **header: Any,
 ) -> bytes:
     """An EDF or BDF.
 
@@ -71,11 +73,12 @@ def recording_bytes(
         header: see :func:`~distilclip_eeg.corpora.invented.layouts.edf.edf_bytes`.
     """
     rng = np.random.default_rng(seed)
-    ranges = {"physical_range": WIDE_UV, "digital_range": WIDE} if bdf else {}
+    physical, digital = (WIDE_UV, WIDE) if bdf else (WHOLE_UV, WHOLE)
     signals = []
     for label in labels:
         noise = rng.normal(0, 20, seconds * sfreq)
-        signals.append(signal_of(label, (uv or {}).get(canonical(label), noise), sfreq, **ranges))
+        row = (uv or {}).get(canonical(label), noise)
+        signals.append(signal_of(label, row, sfreq, physical_range=physical, digital_range=digital))
     return edf_bytes(signals, bdf=bdf, **header)
 
 
@@ -105,14 +108,14 @@ class Run:
     subject: int
     seizure: tuple[int, int] | None
     """Onset and end in seconds; None: seizure-free."""
-    level: str = "bckg"
+    level: str = BACKGROUND
     apart: tuple[Row, ...] = ()
     """Rows that are neither seizure nor background."""
     variant: int = 0
 
     @property
     def kind(self) -> str:
-        """``sz_foc`` or ``sz_gen``."""
+        """Which of the two coarse levels its seizure belongs to, ``sz_foc`` or ``sz_gen``."""
         return "sz_foc" if self.level in FOCAL else "sz_gen"
 
 
@@ -134,6 +137,9 @@ def write_bids(
 
     Returns:
         The truth for the default settings; ``types`` and ``type_s`` for ``classes: [sz_foc, sz_gen]``.
+
+    Raises:
+        ValueError: ``recording_s`` below 60.
     """
     if recording_s < SHORTEST_S:
         raise ValueError(f"recording_s={recording_s}: expected {SHORTEST_S} or more")
@@ -144,7 +150,7 @@ def write_bids(
             runs.append(Run(f"sub-{k:02d}_task-rest", k, None))
     for run in runs:
         _write_run(root, run, recording_s, seed)
-    data, events = recording_bytes(10), events_bytes([(2, 5, "sz")], 10)
+    data, events = recording_bytes(10), events_bytes([(2, 5, ANY_SEIZURE)], 10)
     put(root, "sub-01_task-szMonitoring_run-90", data)
     put(root, "sub-01_task-szMonitoring_run-91", POINTER, events)
     put(root, "sub-01_task-szMonitoring_run-92", None, events)
@@ -157,8 +163,8 @@ def write_bids(
         "recordings": len(runs),
         "skipped": {"missing_annotation": 1, "not_fetched": 1},
         "subjects": n_subjects,
-        "seizures": {"seiz": len(ictal)},
-        "seizure_s": {"seiz": seconds},
+        "seizures": {SEIZURE: len(ictal)},
+        "seizure_s": {SEIZURE: seconds},
         "excluded_s": sum(duration for run in runs for _, duration, _ in run.apart),
         "duration_s": len(runs) * recording_s,
         "warnings": {"bad_encoding": odd} if odd else {},
@@ -190,19 +196,24 @@ def _write_run(root: Path, run: Run, recording_s: int, seed: int) -> None:
     uv = {canonical(name): uv[canonical(name)] - mean for name in ELECTRODES}
     labels = {2: ("ECG", *reversed(LABELS)), 4: [MODERN.get(n, n) for n in LABELS]}.get(run.variant, LABELS)
     rows = [(onset, duration, level) for onset, duration, level in run.apart]
-    rows += [(onset, end - onset, run.level) for onset, end in spans] or [(0, recording_s, "bckg")]
-    style = {
-        1: {"columns": (*COLUMNS[:3], *EXTRA, *COLUMNS[3:]), "end": "\r\n", "lateralization": "left"},
-        3: {"columns": (*COLUMNS, "note"), "encoding": "latin-1", "note": "n\xe9"},
-    }.get(run.variant, {})
+    rows += [(onset, end - onset, run.level) for onset, end in spans] or [(0, recording_s, BACKGROUND)]
+    columns: tuple[str, ...] = COLUMNS
+    if run.variant == 1:
+        columns = (*COLUMNS[:3], *EXTRA, *COLUMNS[3:])
+        events = events_bytes(rows, recording_s, columns=columns, end="\r\n", lateralization="left")
+    elif run.variant == 3:
+        columns = (*COLUMNS, "note")
+        events = events_bytes(rows, recording_s, columns=columns, encoding="latin-1", note="n\xe9")
+    else:
+        events = events_bytes(rows, recording_s)
     bdf = run.variant == 5
-    data = recording_bytes(recording_s, labels=labels, uv=uv, bdf=bdf, patient=f"X X X {SECRET}")
-    put(root, run.name, data, events_bytes(rows, recording_s, **style), ".bdf" if bdf else ".edf")
+    data = recording_bytes(recording_s, labels=labels, uv=uv, bdf=bdf, header=Header(f"X X X {SECRET}"))
+    put(root, run.name, data, events, ".bdf" if bdf else ".edf")
 
 
 def _write_tree_files(root: Path, n_subjects: int) -> None:
     """What describes the tree; two levels stand nowhere else, one carries SzCORE's stray colon."""
-    levels = {"bckg": "", "impd": "", "artf_chew": "", "sz_gen:": ""}
+    levels = {BACKGROUND: "", "impd": "", "artf_chew": "", "sz_gen:": ""}
     write_json(root / "events.json", {"onset": {"Units": "s"}, "eventType": {"Levels": levels}})
     write_json(root / "dataset_description.json", {"Name": "Invented", "BIDSVersion": "1.9.0"})
     write_json(root / "participants.json", {"age": {"Units": "years"}, "sex": {"Levels": {"f": "", "m": ""}}})
@@ -214,5 +225,5 @@ def _write_tree_files(root: Path, n_subjects: int) -> None:
 
 
 def write_json(path: Path, tree: dict) -> None:
-    """A file of JSON as BIDS tools indent it."""
+    """Write a tree of plain values as JSON, indented as BIDS tools do."""
     path.write_text(json.dumps(tree, indent=4) + "\n")

@@ -1,10 +1,11 @@
 """Files in the native layout of CHB-MIT with any of its quirks; the ordinary ones are the synthetic corpus's.
 
-The grammar of the texts is ``corpora/synthetic_files.py``'s, told where it is read.
+The grammar of the texts is ``corpora/invented/files.py``'s, told where it is read.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +18,11 @@ from distilclip_eeg.corpora.invented.files import (
     summary_block,
     summary_head,
 )
-from distilclip_eeg.corpora.invented.layouts.edf import Signal, edf_bytes, signal_of
+from distilclip_eeg.corpora.invented.layouts.edf import Header, Signal, edf_bytes, signal_of
 from distilclip_eeg.corpora.invented.layouts.people import person, potentials
 from distilclip_eeg.corpora.invented.plan import LABELS_23, Plan
 from distilclip_eeg.corpora.synthetic import Settings, write_person
+from distilclip_eeg.schema import SEIZURE
 
 SFREQ = 256
 LABELS_22 = LABELS_23[:22]
@@ -57,12 +59,19 @@ def recording_bytes(
         onsets_s: start of each record; given, the file is EDF+D.
         tail: bytes after the records.
     """
-    ranges = {"physical_range": PHYSICAL_UV, "digital_range": DIGITAL}
+    header = Header(date=date, clock="13.43.04")
     if uv is None:
-        signals = [Signal(label, noise(labels, label, seconds, seed), SFREQ, **ranges) for label in labels]
+        digital = [noise(labels, label, seconds, seed) for label in labels]
+        signals = [
+            Signal(label, row, SFREQ, PHYSICAL_UV, DIGITAL)
+            for label, row in zip(labels, digital, strict=True)
+        ]
     else:
-        signals = [signal_of(label, _derive(label, uv), SFREQ, **ranges) for label in labels]
-    return edf_bytes(signals, record_s=record_s, onsets_s=onsets_s, date=date, clock="13.43.04") + tail
+        signals = [
+            signal_of(label, _derive(label, uv), SFREQ, physical_range=PHYSICAL_UV, digital_range=DIGITAL)
+            for label in labels
+        ]
+    return edf_bytes(signals, record_s=record_s, onsets_s=onsets_s, header=header) + tail
 
 
 def noise(labels: Sequence[str], label: str, seconds: float, seed: int = 0) -> np.ndarray:
@@ -78,8 +87,14 @@ def _derive(label: str, uv: Mapping[str, np.ndarray]) -> np.ndarray:
     return uv.get(first, level) - uv.get(second, level)
 
 
-def block(name: str, *seizures: tuple, numbered: bool = False, count=None, clocks=CLOCKS) -> str:
-    """One file's part of a summary, a blank line after it."""
+def block(
+    name: str,
+    *seizures: tuple[float, float],
+    numbered: bool = False,
+    count: int | str | None = None,
+    clocks: tuple[str, str] | None = CLOCKS,
+) -> str:
+    """One file's part of a summary, a blank line after it; arguments as of ``files.summary_block``."""
     return "\n".join([*summary_block(name, seizures, clocks, numbered, count), "", ""])
 
 
@@ -126,6 +141,9 @@ def write_chbmit(
     Args:
         n_subjects: 2 to 21 persons.
         recordings_per_subject: of the ordinary persons.
+
+    Raises:
+        ValueError: another number of persons.
     """
     if not 2 <= n_subjects <= 21:
         raise ValueError(f"n_subjects={n_subjects}: expected 2 to 21")
@@ -140,7 +158,7 @@ def write_chbmit(
     )
     people = [write_person(root, settings, number) for number in range(n_subjects - 1)]
     plans = [plan for _, found in people for plan in found]
-    truth = {"recordings": 0, "seizures": 0, "seizure_s": 0, "duration_s": 0, "warnings": {}}
+    truth: dict[str, Any] = {"recordings": 0, "seizures": 0, "seizure_s": 0, "duration_s": 0, "warnings": {}}
     for plan in plans:
         _count(truth, plan.length_s, plan.seizures, *_oddities(plan))
         truth["duration_s"] -= plan.gap[1] - plan.gap[0] if plan.gap else 0
@@ -153,7 +171,7 @@ def write_chbmit(
     (root / "RECORDS-WITH-SEIZURES").write_text("".join(f"{name}\n" for name in listed))
     rows = "".join(row for row, _ in people) + people[0][0].replace("chb01", "chb21")
     (root / "SUBJECT-INFO").write_text(f"Case\tGender\tAge (years)\n\n{rows}")
-    by_class = {"seizures": {"seiz": truth["seizures"]}, "seizure_s": {"seiz": truth["seizure_s"]}}
+    by_class = {"seizures": {SEIZURE: truth["seizures"]}, "seizure_s": {SEIZURE: truth["seizure_s"]}}
     more = {"skipped": {"missing_channels": 1}, "subjects": n_subjects, "excluded_s": 0}
     return truth | by_class | more
 
@@ -186,7 +204,7 @@ def _write_chb21(root: Path, truth: dict, seed: int, difficulty: float) -> list[
     )
     summary = head(LABELS_22) + mistaken + changed(LABELS_23) + block("chb21_02+.edf", *one)
     summary += changed(REFERENTIAL) + block("chb21_03.edf", *one) + block("chb21_04.edf")
-    files = {
+    files: dict[str, bytes | tuple[bytes, bytes]] = {
         "chb21a_01": (recording_bytes(LABELS_22, uv=uv[0]), seizure_bytes(two)),
         "chb21_02+": (recording_bytes(uv=uv[1], tail=b"\0" * 256), seizure_bytes(one)),
         "chb21_03": (recording_bytes(REFERENTIAL, uv=uv[2]), seizure_bytes(one)),
@@ -203,7 +221,7 @@ def _write_chb24(root: Path, truth: dict, seed: int, difficulty: float) -> list[
     spans = ((40, 60),)
     ictal, quiet = (potentials(rng, who, 90, s, SFREQ) for s in (spans, ()))
     summary = head() + block("chb24_01.edf", *spans, clocks=None) + block("chb24_02.edf", clocks=None)
-    files = {
+    files: dict[str, bytes | tuple[bytes, bytes]] = {
         "chb24_01": (recording_bytes(uv=ictal), seizure_bytes(((30, 60),))),
         "chb24_02": recording_bytes(uv=quiet),
         "chb24_03": recording_bytes(uv=quiet, seed=1),

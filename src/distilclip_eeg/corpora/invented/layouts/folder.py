@@ -11,12 +11,12 @@ import numpy as np
 from distilclip_eeg.corpora.edf.montage import STANDARD_19
 from distilclip_eeg.corpora.invented.layouts.bids import SHORTEST_S, recording_bytes
 from distilclip_eeg.corpora.invented.layouts.people import person, potentials
+from distilclip_eeg.schema import BACKGROUND
 
 COLUMNS = ("recording", "onset", "duration", "label")
 ALL_COLUMNS = (*COLUMNS, "subject", "session", "sex", "age", "reader")
 """``reader`` is one that nobody asks for."""
 LABELS = tuple(name.capitalize() for name in STANDARD_19)
-BACKGROUND = "bckg"
 KINDS = {"absence": 2, "focal": 0}
 """Label of a seizure, and which of ``people.TYPES`` it is."""
 RATES = (200, 250, 500)
@@ -32,7 +32,7 @@ def table_bytes(
     end: str = "\n",
     encoding: str = "utf-8",
 ) -> bytes:
-    """A table as a spreadsheet exports it."""
+    """Rows below a line of column names, as a spreadsheet exports them."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator=end)
     writer.writerow(columns)
@@ -66,10 +66,14 @@ def write_folder(
     recording; every second person's last recording is seizure-free and has one background row. The table
     names a file by its path, its name or its stem. Quirks: a recording without a row, a row without a
     recording.
+
+    Raises:
+        ValueError: ``recording_s`` below 60.
     """
     if recording_s < SHORTEST_S:
         raise ValueError(f"recording_s={recording_s}: expected {SHORTEST_S} or more")
-    root, rows = Path(root), []
+    root = Path(root)
+    rows: list[tuple[object, ...]] = []
     numbers = [(k, n) for k in range(1, n_subjects + 1) for n in range(recordings_per_subject)]
     takes = [_draw_take(k, n, recordings_per_subject, recording_s, seed) for k, n in numbers]
     for place, take in enumerate(takes):

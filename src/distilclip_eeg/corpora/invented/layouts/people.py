@@ -1,4 +1,4 @@
-"""Invented EEG at the electrodes every layout needs, at any rate; the signals are ``synthetic_eeg``'s.
+"""Invented EEG at the electrodes every layout needs, at any rate; the signals are ``invented/eeg.py``'s.
 
 Each seizure type has a rhythm of its own (frequency, place, spike shape), so that types can be told apart.
 They are chosen, not physiology.
@@ -39,7 +39,9 @@ def potentials(
     """Microvolts by electrode in canonical spelling, A1 and A2 included, each (seconds * sfreq,).
 
     Args:
+        who: from :func:`person`.
         seizures: (onset, offset) in whole seconds.
+        sfreq: Hz.
         kind: which of ``TYPES`` the seizures are; None gives the person's own.
     """
     if kind is not None:

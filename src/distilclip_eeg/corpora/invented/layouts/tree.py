@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from distilclip_eeg.corpora.invented.layouts.aubmc import write_aubmc, write_aubmc_raw
@@ -13,7 +14,7 @@ from distilclip_eeg.corpora.invented.layouts.tusz import write_tusz
 from distilclip_eeg.corpora.invented.layouts.zenodo import write_zenodo
 from distilclip_eeg.schema import ConfigError, check_choice
 
-LAYOUTS = {
+LAYOUTS: dict[str, Callable[..., dict]] = {
     "tusz": write_tusz,
     "aubmc": write_aubmc,
     "aubmc_raw": write_aubmc_raw,

@@ -5,17 +5,18 @@ has which is chosen here); people and signals are ``people``'s. Every so many re
 that releases are: see ``QUIRKS``.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from distilclip_eeg.corpora.invented.layouts.edf import Signal, edf_bytes, signal_of
+from distilclip_eeg.corpora.invented.layouts.edf import Header, Signal, edf_bytes, signal_of
 from distilclip_eeg.corpora.invented.layouts.people import person, potentials
+from distilclip_eeg.corpora.invented.plan import Person
 from distilclip_eeg.corpora.tusz_files import NON_SPECIFIC, TERM, TYPES
-from distilclip_eeg.schema import BACKGROUND, Event
+from distilclip_eeg.schema import BACKGROUND, SEIZURE, Event
 
 TCP = (
     "FP1-F7", "F7-T3", "T3-T5", "T5-O1", "FP2-F8", "F8-T4", "T4-T6", "T6-O2", "A1-T3", "T3-C3", "C3-CZ",
@@ -41,6 +42,9 @@ EXTRAS = (
 )  # fmt: skip
 """What stands beside the electrodes; in montage 02 with ``LE`` for ``REF``."""
 LIMITS_UV = (4999.85, 5482.29, 29483.1)
+DIGITAL = (-32767, 32767)
+WIDE = (-4999850, 4999850)
+"""Physical range of the DC inputs."""
 
 QUIRKS = {4: "mysz", 7: "no_midline", 9: "past_end", 12: "short", 15: "overlap", 18: "differs", 21: "mixed"}
 """By number of the recording modulo ``QUIRK_PERIOD``: what is odd about it."""
@@ -87,7 +91,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """The file's stem."""
+        """Stem of its files: patient, session and token, as TUH names them."""
         return f"{self.patient}_{self.session[:4]}_t{self.token:03d}"
 
     @property
@@ -118,10 +122,12 @@ def write_recording(
     path.write_bytes(
         edf_bytes(
             signals_of(recipe, uv),
-            patient=f"{recipe.patient} {recipe.sex} 01-JAN-1960 {recipe.patient}{age}",
-            recording=f"Startdate 01-JAN-2009 {recipe.patient}_{recipe.session[:4]} 00 X",
-            date=recipe.date,
-            clock=recipe.clock,
+            header=Header(
+                patient=f"{recipe.patient} {recipe.sex} 01-JAN-1960 {recipe.patient}{age}",
+                recording=f"Startdate 01-JAN-2009 {recipe.patient}_{recipe.session[:4]} 00 X",
+                date=recipe.date,
+                clock=recipe.clock,
+            ),
         )
     )
     for suffix, rows in (
@@ -140,28 +146,28 @@ def signals_of(recipe: Recipe, uv: Mapping[str, np.ndarray] | None = None) -> li
     ears = recipe.montage.endswith("_a")
     left_out = ("A1", "A2") * ears + ("FZ", "PZ") * (not recipe.midline)
     names = [name for name in ELECTRODES if name not in left_out]
-    limits = (-recipe.limit_uv, recipe.limit_uv)
-    header = {"physical_range": limits, "digital_range": (-32767, 32767)}
+    limits: tuple[float, float] = (-recipe.limit_uv, recipe.limit_uv)
     reference = "LE" if recipe.montage.endswith("_le") else "REF"
     signals = [
         signal_of(
             f"EEG {name}-{reference}",
             rng.normal(0.0, 30.0, n) if uv is None else uv[name],
             recipe.sfreq,
-            **header,
+            physical_range=limits,
+            digital_range=DIGITAL,
         )
         for name in (names[::-1] if recipe.backwards else names)
     ]
     for label in recipe.extras:
         unit, rate = UNITS.get(label, "uV"), 1 if label in ONE_HZ else recipe.sfreq
-        wide = {"physical_range": (-4999850, 4999850)} if label.startswith("DC") else {}
         signals.append(
             signal_of(
                 label.replace("-REF", f"-{reference}"),
                 noise[: recipe.seconds * rate],
                 rate,
+                physical_range=WIDE if label.startswith("DC") else limits,
+                digital_range=DIGITAL,
                 unit=unit,
-                **{**header, **wide},
             )
         )
     return signals
@@ -211,7 +217,7 @@ def term_rows(recipe: Recipe) -> list[Row]:
             return [(TERM, 0.0, recipe.seconds, BACKGROUND)]
         return [(TERM, 0.0059, 1.0373, BACKGROUND)]
     cut_s = 5.0 if recipe.quirk == "differs" else 0.0
-    return [(TERM, e.onset_s, e.offset_s - cut_s, "seiz") for e in recipe.seizures]
+    return [(TERM, e.onset_s, e.offset_s - cut_s, SEIZURE) for e in recipe.seizures]
 
 
 def draw_seizures(rng: np.random.Generator, seconds: int) -> list[tuple[int, int]]:
@@ -243,11 +249,15 @@ def write_tusz(
     Returns:
         What a reader must find with ``missing_channels=skip`` and ``labels=types``; of the whole corpus also
         ``corpus_warnings``.
+
+    Raises:
+        ValueError: ``recording_s`` below 35.
     """
     if recording_s < SHORTEST_S:
         raise ValueError(f"recording_s={recording_s}: expected {SHORTEST_S} or more")
     total = n_recordings or n_subjects * recordings_per_subject
-    people, written = {}, []
+    people: dict[int, Person] = {}
+    written: list[Recipe] = []
     typed: Counter[str] = Counter()
     doubled = False
     for count in range(total):
@@ -320,7 +330,9 @@ def _draw(
 def _truth(written: Sequence[Recipe]) -> dict:
     """What the annotations of the recordings that can be used add up to."""
     used = [recipe for recipe in written if recipe.midline]
-    seizures, seizure_s, warnings = Counter(), Counter(), Counter()
+    seizures: Counter[str] = Counter()
+    seizure_s: dict[str, float] = defaultdict(float)
+    warnings: Counter[str] = Counter()
     for recipe in used:
         for event in recipe.seizures:
             seizures[event.label] += 1

@@ -11,6 +11,7 @@ from scipy.io import savemat
 from distilclip_eeg.corpora.edf.montage import STANDARD_19
 from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
 from distilclip_eeg.corpora.invented.layouts.people import person, potentials
+from distilclip_eeg.schema import SEIZURE
 
 SFREQ = 256
 SHORTEST_S, APART_S = 40, 3
@@ -58,7 +59,7 @@ def recording_bytes(
 
 
 def annotation_csv(
-    columns: Mapping[int, Sequence[int]],
+    columns: Mapping[int, Sequence[int] | np.ndarray],
     *,
     spelling: Sequence[str] = ("0", "1"),
     blank: str = "",
@@ -82,7 +83,9 @@ def annotation_csv(
     return out.getvalue()
 
 
-def annotation_mat(experts: Iterable[Sequence[Sequence[int]]], variable: str = "annotat_new") -> bytes:
+def annotation_mat(
+    experts: Iterable[Sequence[Sequence[int] | np.ndarray]], variable: str = "annotat_new"
+) -> bytes:
     """The one MATLAB file: a cell a neonate, each three rows of seconds."""
     tables = [np.asarray(three) for three in experts]
     cells = np.empty((1, len(tables)), object)
@@ -121,6 +124,9 @@ def write_zenodo(
     Args:
         recordings_per_subject: one, as in the corpus.
         recording_s: mean length, 40 or more; each is up to 5 s shorter or longer.
+
+    Raises:
+        ValueError: more than one recording a neonate, or too short ones.
     """
     if recordings_per_subject != 1:
         raise ValueError(f"recordings_per_subject={recordings_per_subject}: a neonate has one recording")
@@ -129,13 +135,7 @@ def write_zenodo(
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     experts: dict[int, list[np.ndarray]] = {}
-    truth = {
-        "seizures": {"seiz": 0},
-        "seizure_s": {"seiz": 0},
-        "excluded_s": 0,
-        "duration_s": 0,
-        "warnings": {},
-    }
+    count = seizure_s = excluded_s = duration_s = longer = 0
     for number in range(1, n_subjects + 1):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, 1)))
         seconds = recording_s + int(rng.integers(-5, 6))
@@ -147,14 +147,22 @@ def write_zenodo(
         experts[number] = three = _annotate(number, seconds, seizures)
         known = min(map(len, three))
         votes = np.sum([column[:known] for column in three], axis=0)
-        truth["seizures"]["seiz"] += len(seizures)
-        truth["seizure_s"]["seiz"] += int((votes == 3).sum())
-        truth["excluded_s"] += int(((votes > 0) & (votes < 3)).sum()) + seconds + spare - known
-        truth["duration_s"] += seconds + spare
-        if spare:
-            truth["warnings"]["duration_mismatch"] = truth["warnings"].get("duration_mismatch", 0) + 1
+        count += len(seizures)
+        seizure_s += int((votes == 3).sum())
+        excluded_s += int(((votes > 0) & (votes < 3)).sum()) + seconds + spare - known
+        duration_s += seconds + spare
+        longer += spare > 0
     _write_tables(root, experts, np.random.default_rng(seed))
-    return {"recordings": n_subjects, "skipped": {}, "subjects": n_subjects, **truth}
+    return {
+        "recordings": n_subjects,
+        "skipped": {},
+        "subjects": n_subjects,
+        "seizures": {SEIZURE: count},
+        "seizure_s": {SEIZURE: seizure_s},
+        "excluded_s": excluded_s,
+        "duration_s": duration_s,
+        "warnings": {"duration_mismatch": longer} if longer else {},
+    }
 
 
 def _draw_seizures(rng: np.random.Generator, number: int, seconds: int) -> list[tuple[int, int]]:

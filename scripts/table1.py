@@ -1,0 +1,6 @@
+"""``python scripts/table1.py key=value …``; see ``--help``."""
+
+from distilclip_eeg.commands.cli import run
+
+if __name__ == "__main__":
+    run("table1")

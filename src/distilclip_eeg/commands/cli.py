@@ -1,0 +1,226 @@
+"""Entry of the launchers, ``distilclip-eeg VERB key=value …``: errors are one line, sweeps are Hydra's."""
+
+import os
+import shutil
+import sys
+import tempfile
+import textwrap
+from importlib.metadata import version
+from pathlib import Path
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from distilclip_eeg.commands import COMMANDS, GROUPS
+from distilclip_eeg.commands.command import EXITS
+from distilclip_eeg.config.compose import CONFIG_DIR, is_plain, load, prepared, primary, register
+from distilclip_eeg.config.describe import Key, describe, groups_of
+from distilclip_eeg.schema import NOTE, ConfigError, UserError, nearest
+
+EXTRAS = {
+    **dict.fromkeys(("torch", "transformers", "tokenizers", "accelerate", "safetensors"), "train"),
+    **dict.fromkeys(("optuna", "filelock", "submitit"), "sweep"),
+    **{"onnx": "export", "onnxscript": "export", "onnxruntime": "edge"},
+}
+"""Which extra of the package brings what the core does without."""
+TELLING = {"-sc", "--shell-completion", "-c", "--cfg", "-i", "--info", "--hydra-help", "-p", "--package"}
+"""Flags of Hydra's that tell something and do nothing."""
+AT_TOP = ("train", "distill", "evaluate")
+"""Verbs whose launcher stands at the top of the checkout, others' in ``scripts``."""
+
+
+def main() -> None:
+    """``distilclip-eeg VERB key=value …``."""
+    argv = sys.argv[1:]
+    if argv[:1] == ["--version"]:
+        print(f"distilclip-eeg {version('distilclip-eeg')}")
+    elif not argv or argv[0] in ("--help", "-h"):
+        print(usage())
+    elif argv[0] not in COMMANDS:
+        print(f"error: {argv[0]}: there is no such verb.{nearest(argv[0], COMMANDS)}", file=sys.stderr)
+        sys.exit(ConfigError.exit_code)
+    else:
+        run(argv[0], argv[1:])
+
+
+def run(verb: str, argv: list[str] | None = None) -> None:
+    """Entry of the launchers; exits with the error's code."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if {"--help", "-h"} & set(argv):
+            print(help_of(verb))
+        elif flags := [a for a in argv if a.startswith("-")]:
+            with_flags(verb, argv, flags)
+        else:
+            act(verb, argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        extra = f"pip install 'distilclip-eeg[{EXTRAS[error.name]}]'"
+        print(f"error: {verb} needs {error.name}, which is not installed: {extra}", file=sys.stderr)
+        sys.exit(ConfigError.exit_code)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except KeyboardInterrupt:
+        usual = "stopped; the same command continues where this one ended"
+        print(COMMANDS[verb].exits.get(130, usual), file=sys.stderr)
+        sys.exit(130)
+
+
+def act(verb: str, words: list[str]) -> None:
+    """Compose a verb's settings and do it; an exit code other than 0 ends the process."""
+    command = COMMANDS[verb]
+    words = command.complete(words)
+    code = command.run(load(command.settings, words), words)
+    if code:
+        sys.exit(code)
+
+
+# ------------------------------------------------------------------------------------------ Hydra's flags
+
+
+def with_flags(verb: str, argv: list[str], flags: list[str]) -> None:
+    """``-m`` sweeps, ``--cfg job``, ``--config-dir DIR``, tab completion and Hydra's other flags."""
+    argv = searched(argv)
+    # Hydra wants its flags before the words; here they may stand anywhere.
+    said = [a for a in argv if not a.startswith("-") and ("=" in a or a.startswith("~"))]
+    rest = [a for a in argv if a not in said]
+    if not rest:
+        act(verb, said)
+        return
+    if not TELLING & {flag.partition("=")[0] for flag in rest}:
+        said = COMMANDS[verb].complete(said)
+        load(COMMANDS[verb].settings, first_of_sweep(said))  # one line, not Hydra's several
+    hydra_main(verb, rest, prepared(verb, said))
+
+
+def searched(argv: list[str]) -> list[str]:
+    """``--config-dir DIR`` as the search path that it stands for, in sweeps and single runs alike."""
+    folders, kept, words = [], [], iter(argv)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name in ("--config-dir", "-cd"):
+            folders.append(Path(value if equals else next(words, "")).absolute())
+        else:
+            kept.append(word)
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(f"--config-dir {folder}: no such folder.")
+    paths = ",".join(f"'file://{folder}'" for folder in folders)
+    return [f"hydra.searchpath=[{paths}]", *kept] if folders else kept
+
+
+def hydra_main(verb: str, flags: list[str], words: list[str]) -> None:
+    """Hand over to Hydra; each job of a sweep composes its own settings, as a single run does."""
+    register()
+    path = [word for word in words if word.startswith("hydra.searchpath=")]
+
+    folder = None if is_plain(verb) else str(CONFIG_DIR)
+
+    @hydra.main(config_path=folder, config_name=primary(verb), version_base="1.3")
+    def job(node: object) -> None:
+        overrides = [*path, *HydraConfig.get().overrides.task]
+        outer = GlobalHydra.instance()
+        held, outer.hydra = outer.hydra, None
+        try:
+            act(verb, overrides)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+        finally:
+            outer.hydra = held
+
+    with tempfile.TemporaryDirectory() as scratch:  # for Hydra's multirun.yaml, which holds machine paths
+        quiet = [
+            "hydra.output_subdir=null",
+            "hydra.run.dir=.",
+            f"hydra.sweep.dir={scratch}",
+            "hydra.sweep.subdir=.",
+            "hydra.job.chdir=false",
+            "hydra/job_logging=disabled",
+            "hydra/hydra_logging=disabled",
+        ]
+        sys.argv = [f"{verb}.py", *flags, *words, *quiet]
+        job()
+
+
+def first_of_sweep(words: list[str]) -> list[str]:
+    """``words`` with the first value of each sweep.
+
+    Raises:
+        ConfigError: a word that Hydra's grammar cannot read.
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(words)
+    except HydraException as error:
+        raise ConfigError(" ".join(str(error).split()), reason="bad_config") from None
+    return [
+        f"{o.get_key_element()}={next(o.sweep_string_iterator())}"
+        if o.is_sweep_override()
+        else str(o.input_line)
+        for o in parsed
+    ]
+
+
+# ------------------------------------------------------------------------------------------------- help
+
+
+def usage() -> str:
+    """What ``distilclip-eeg`` prints alone."""
+    lines = ["usage: distilclip-eeg VERB [key=value …]     distilclip-eeg VERB --help     --version", ""]
+    for group, commands in GROUPS.items():
+        lines.append(group)
+        lines += [line for name, one in commands.items() for line in columns(name, one.purpose, 14)]
+        lines.append("")
+    return "\n".join([*lines, NOTE])
+
+
+def help_of(verb: str) -> str:
+    """What ``VERB --help`` prints: purpose, examples, groups, every setting, exit codes."""
+    command = COMMANDS[verb]
+    script = f"python {verb}.py" if verb in AT_TOP else f"python scripts/{verb}.py"
+    lines = [f"distilclip-eeg {verb} [key=value …], or {script}", ""]
+    for paragraph in command.paragraphs:
+        lines += [*folded(paragraph, ""), ""]
+    lines += ["Examples", *(f"  {script} {words}".rstrip() for words in command.examples), ""]
+    if groups := groups_of(verb):
+        lines.append("Groups (NAME=CHOICE)")
+        lines += [line for name, there in groups.items() for line in columns(name, ", ".join(there), 14)]
+        lines.append("")
+    lines.append("Settings (key=value): type, default, meaning")
+    lines += [line for key in describe(verb) for line in setting_lines(key)]
+    lines += [
+        "",
+        "Hydra's own: -m KEY=A,B runs a sweep (hydra/launcher=NAME elsewhere); --cfg job prints the",
+    ]
+    lines += ["  settings; --config-dir DIR or hydra.searchpath=[file://DIR] adds configs of yours;"]
+    lines += [f'  -sc install=bash completes with the tab key (eval "$({script} -sc install=bash)")', ""]
+    lines.append("Exit codes")
+    lines += [f"  {code:<4d}{words}" for code, words in sorted((EXITS | command.exits).items())]
+    return "\n".join([*lines, "", NOTE])
+
+
+def setting_lines(key: Key) -> list[str]:
+    """A setting as the help shows it: name, type and default, then what it means."""
+    head = f"  {key.name}  ({key.kind})" if key.kind else f"  {key.name}"
+    head += f"  = {key.default}" if key.default else ""
+    return [*folded(head, "    ", first=""), *folded(key.meaning, "      ")]
+
+
+def columns(name: str, text: str, width: int) -> list[str]:
+    """A name and a text beside it that goes on below itself."""
+    return folded(text, " " * (width + 2), first=f"  {name:{width}s}")
+
+
+def folded(text: str, indent: str, first: str | None = None) -> list[str]:
+    """Lines no wider than the terminal, 100 columns at most."""
+    width = min(100, max(60, shutil.get_terminal_size((100, 24)).columns))
+    lead = indent if first is None else first
+    return textwrap.wrap(text, width, initial_indent=lead, subsequent_indent=indent, break_on_hyphens=False)

@@ -1,0 +1,96 @@
+"""Commands around an exported model: ``export``, ``detect``, ``search``, ``rehearse``, ``benchmark``."""
+
+from pathlib import Path
+
+from distilclip_eeg.commands.command import Command
+from distilclip_eeg.config.commands import (
+    BenchmarkSettings,
+    DetectSettings,
+    ExportSettings,
+    RehearseSettings,
+    SearchSettings,
+)
+from distilclip_eeg.schema import NOTE
+
+
+def export(settings: ExportSettings, words: list[str]) -> None:
+    """A run's model as one folder, for new recordings."""
+    from distilclip_eeg.commands.which_run import existing, keeps_weights, newest
+
+    if settings.run == "latest":
+        run = newest(Path("runs"), "run", "run of a network", keeps_weights)
+    else:
+        run = existing(Path(settings.run))
+    print(f"run={run.path}", flush=True)
+    from distilclip_eeg.deploy import export
+
+    output = Path(settings.output) if settings.output else None
+    folder = export.export(run, settings.weights, output, settings.places, onnx=settings.onnx)
+    print(export.page(folder))
+
+
+def detect(settings: DetectSettings, words: list[str]) -> int | None:
+    """EDF in, seizure events out; 1 where some files could not be used."""
+    from distilclip_eeg.deploy import screen
+
+    failed = screen.screen(settings)
+    print(NOTE)
+    return 1 if failed else None
+
+
+def search(settings: SearchSettings, words: list[str]) -> None:
+    """Recordings searched by words."""
+    from distilclip_eeg.deploy import search
+
+    search.search(settings)
+    print(NOTE)
+
+
+def rehearse(settings: RehearseSettings, words: list[str]) -> None:
+    """``detect`` on what each fold has not seen, scored."""
+    from distilclip_eeg.commands.which_run import whole_run
+
+    run = whole_run(settings.run)
+    print(f"run={run.path}", flush=True)
+    from distilclip_eeg.studies import rehearsal
+
+    text = rehearsal.rehearse(run, hop_s=settings.hop_s, places=settings.places)
+    print(f"{text}\nwritten: {run.path / rehearsal.FOLDER}\n{NOTE}")
+
+
+def benchmark(settings: BenchmarkSettings, words: list[str]) -> None:
+    """Time and memory on this machine."""
+    from distilclip_eeg.deploy.benchmark import benchmark
+
+    for line in benchmark(settings):
+        print(line, flush=True)
+
+
+COMMANDS = {
+    "export": Command(
+        ExportSettings, export, ("", "run=RUN weights=ensemble output=model", "run=RUN onnx=false")
+    ),
+    "detect": Command(
+        DetectSettings,
+        detect,
+        (
+            "weights=model input=night.edf output=events",
+            "weights=model input=FOLDER output=events channels=zero figure=false",
+            "weights=model input=FOLDER output=events engine=onnx precision=int8",
+        ),
+        exits={1: "some files could not be used", 3: "none could"},
+    ),
+    "search": Command(
+        SearchSettings,
+        search,
+        (
+            "weights=model input=FOLDER query='rhythmic theta over the left temporal region'",
+            "weights=model input=FOLDER query='[rhythmic delta,sharp transients]' top=5",
+            "weights=model input=FOLDER like=visit1/p01_a@312.5",
+        ),
+    ),
+    "rehearse": Command(RehearseSettings, rehearse, ("", "run=RUN", "run=RUN dataset.root=FOLDER hop_s=0.5")),
+    "benchmark": Command(
+        BenchmarkSettings, benchmark, ("", "minutes=30 rounds=5", "net=student hours=[1,24]")
+    ),
+}

@@ -1,0 +1,76 @@
+"""Refuse whatever can be refused before any file is read or written."""
+
+import torch
+
+from distilclip_eeg.config import registry
+from distilclip_eeg.config.data import DataSettings
+from distilclip_eeg.config.learning import Learning
+from distilclip_eeg.models.contract import build_network
+from distilclip_eeg.models.losses import check_classification, check_targets
+from distilclip_eeg.models.weights import check_start
+from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.signals.splits import table_of
+from distilclip_eeg.training.descriptions import check_text
+from distilclip_eeg.training.engine import make_accelerator
+
+PLAIN_HEAD = {"input": "eeg", "inference": "head"}
+
+
+def check(data: DataSettings, learning: Learning) -> None:
+    """Settings that are wrong or do not fit each other; every part is built once, without memory.
+
+    Raises:
+        ConfigError: the first that is found.
+    """
+    if data.split.name == "table":
+        table_of(data.split)
+    if data.split.name == "transfer" or learning.model.kind == "transfer":
+        raise ConfigError(
+            "transfer: evaluate dataset=OTHER makes these runs; choose another model and split."
+        )
+    if learning.augment != "none":
+        registry.find(learning.augment, "augmentation")
+    check_targets(learning.loss.targets)
+    check_classification(learning.loss.classification)
+    check_head(learning)
+    corpus = data.dataset.corpus.build("corpus")
+    check_text(learning.text, data.windows.length_s, tuple(corpus.classes))
+    model = learning.model
+    if model.kind == "floor":
+        model.net.build("network")
+        if learning.init_from:
+            raise ConfigError(f"init_from: {model.name} has no weights to start from.")
+        return
+    sizes = {
+        "n_chans": len(corpus.ch_names),
+        "n_times": round(data.windows.length_s * data.signals.sfreq),
+        "sfreq": data.signals.sfreq,
+        "n_outputs": len(corpus.classes),
+    }
+    if learning.init_from:
+        ours = {"ch_names": corpus.ch_names, "classes": corpus.classes}
+        check_start(learning.init_from, ours | {key: sizes[key] for key in ("n_times", "sfreq")})
+    make_accelerator(learning.trainer.precision, learning.device)
+    with torch.device("meta"):  # shapes without memory
+        build_network(model, sizes)
+    if learning.uses_text:
+        learning.text_encoder.build("text_encoder", sentences=["a window"])
+
+
+def check_head(learning: Learning) -> None:
+    """Refuse a head or an inference that needs text where there is none."""
+    head, source = learning.head, learning.text.source
+    asks = next(
+        (f"head.{k}={getattr(head, k)}" for k, v in PLAIN_HEAD.items() if getattr(head, k) != v), None
+    )
+    if asks and not learning.uses_text:
+        raise ConfigError(
+            f"{asks} needs a teacher trained with text: model.kind={learning.model.kind}, "
+            f"text.source={source}, loss.alpha={learning.loss.alpha}. Choose a teacher, another text.source, "
+            "or loss.alpha above 0."
+        )
+    if head.input != "eeg" and source == "class_template":
+        raise ConfigError(
+            f"head.input={head.input} reads a window's own text, and with text.source=class_template that "
+            "would be its label. Use text.source=descriptors or handcrafted."
+        )

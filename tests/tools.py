@@ -1,0 +1,45 @@
+"""What tests of corpora and files share: codes of warnings, and material that is not always there."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.experiment import RunSettings, TrainSettings
+from distilclip_eeg.config.rules import plain
+from distilclip_eeg.runs import write_yaml
+
+SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
+"""Folder of the shared material; None where it is not set."""
+needs_shared = pytest.mark.skipif(not SHARED, reason="DISTILCLIP_EEG_SHARED is not set")
+
+
+def one_run(words) -> RunSettings:
+    """The settings of the one run that ``train`` is told of."""
+    [settings] = load(TrainSettings, list(words)).each_seed()
+    return settings
+
+
+def write_config(folder: Path, words=(), **sections) -> None:
+    """A run's ``config.yaml``: whole, with ``sections`` changed; the split is by subject unless said."""
+    made = plain(one_run(["split=subject", *words]))
+    for name, change in sections.items():
+        made[name] = {**(made[name] or {}), **change} if isinstance(change, dict) else change
+    write_yaml(folder / "config.yaml", made)
+
+
+def codes(warnings):
+    """What stands before the colon of each warning."""
+    return [warning.partition(":")[0] for warning in warnings]
+
+
+def bad_module():
+    """The module that makes the shared corpus of bad files, fresh; None where it is absent."""
+    if not SHARED:
+        return None
+    path = Path(SHARED) / "spec" / "bad_inputs.py"
+    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("bad_inputs", path))
+    module.__spec__.loader.exec_module(module)
+    return module
