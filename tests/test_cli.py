@@ -305,7 +305,7 @@ def test_help_and_the_config_are_printed_and_nothing_is_done(verb, launch, as_sc
         ("signals.phase=minimum", ["signals.phase='minimum'", "causal"]),
         # Two settings that do not fit each other.
         ("signals.h_freq=200", ["signals.h_freq=200", "signals.sfreq=256.0"]),
-        ("model.net.heads=3", ["dim=8", "heads=3"]),
+        ("model.net.heads=3", ["model.net.dim=8", "model.net.heads=3"]),
         ("windows.length_s=0.1", ["windows.length_s", "too short"]),
         ("text_encoder.heads=3", ["text_encoder.dim=8", "text_encoder.heads=3"]),
         ("dataset.corpus.n_subjects=0", ["n_subjects=0", "expected 1 to 98"]),

@@ -278,9 +278,9 @@ def test_the_shortest_window_gives_one_token():
 
 
 def test_a_width_that_heads_cannot_share_is_refused():
-    with pytest.raises(ConfigError, match="model.dim=25 .*model.heads=4"):
+    with pytest.raises(ConfigError, match="model.net.dim=25 .*model.net.heads=4"):
         small(dim=25)
-    with pytest.raises(ConfigError, match="model.dim"):  # the reason reaches the user through build()
+    with pytest.raises(ConfigError, match="model.net.dim"):  # the reason reaches the user through build()
         Component("distilclip_eeg.models.conformer.Conformer", {"dim": 25, "depth": 1, "heads": 4}).build(
             n_chans=5, n_times=256, sfreq=256.0, n_outputs=2
         )

@@ -163,3 +163,15 @@ def test_a_network_without_features_cannot_teach_and_one_line_says_what_it_lacks
 def test_every_file_of_the_page_is_shown_whole():
     assert sorted(files()) == ["myconfigs/dataset/ward.yaml", "myconfigs/model/twoconv.yaml", "mylab.py"]
     compile(files()["mylab.py"], "mylab.py", "exec")
+
+
+@pytest.mark.slow
+def test_what_cannot_be_a_teacher_or_a_student_is_told_in_one_line(here):
+    done = start(here, "train.py", "model=random_forest", "model.kind=teacher", *SHORT, code=2)
+    assert "is no network" in done.stderr and done.stderr.count("\n") == 1
+    words = ["--config-dir", "myconfigs", "dataset=ward", "model=twoconv", "model.kind=teacher"]
+    start(here, "train.py", *words, "run.name=guide", *SHORT)
+    teacher = "teacher=runs/ward/guide"
+    for model, words in (("eegnet", "EEGNet lacks encode and dim"), ("random_forest", "cannot be a student")):
+        done = start(here, "distill.py", teacher, f"model={model}", "device=cpu", code=2)
+        assert words in done.stderr and done.stderr.count("\n") == 1

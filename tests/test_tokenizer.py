@@ -74,7 +74,7 @@ def test_a_batch_holds_ids_and_mask_only():
 
 @pytest.mark.parametrize("max_len", [0, 7, 60])
 def test_a_length_that_is_no_multiple_of_eight_is_refused(max_len):
-    with pytest.raises(ConfigError, match="multiple of 8"):
+    with pytest.raises(ValueError, match="multiple of 8"):
         tokenize(build_wordpiece(SENTENCES), SENTENCES, max_len=max_len)
 
 

@@ -168,7 +168,7 @@ class Conformer(EncoderWithHead):
     ):
         super().__init__()
         if dim % heads:
-            raise ConfigError(f"model.dim={dim} is not a multiple of model.heads={heads}.")
+            raise ConfigError(f"model.net.dim={dim} is not a multiple of model.net.heads={heads}.")
         self.stem = Stem(n_chans=n_chans, sfreq=sfreq, dim=dim, filters=filters, dropout=dropout)
         self.n_tokens = self.stem.n_tokens(n_times)
         if self.n_tokens < 1:

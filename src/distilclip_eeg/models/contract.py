@@ -6,10 +6,12 @@ of its own, one linear layer is put behind it. Nothing else is asked for: an enc
 and need not inherit from the classes here, which only write down what is asked.
 """
 
+import inspect
 from typing import cast
 
 from torch import Tensor, nn
 
+from distilclip_eeg.config import registry
 from distilclip_eeg.config.component import Component
 from distilclip_eeg.config.learning import ModelConfig
 from distilclip_eeg.schema import ConfigError
@@ -82,6 +84,12 @@ def with_classifier(component: Component, sizes: dict) -> nn.Module:
     Raises:
         ConfigError: no such network, or settings that it refuses.
     """
+    if "n_chans" not in inspect.signature(registry.find(component.target, "network")).parameters:
+        raise ConfigError(
+            f"model.net._target_={component.target} is no network: it is not built from n_chans, n_times, "
+            "sfreq and n_outputs. A floor has model.kind=floor.",
+            reason="no_network",
+        )
     net = component.build("network", **sizes)
     offers = all(hasattr(net, name) for name in NEEDED)
     return Headed(net, sizes["n_outputs"]) if offers and not hasattr(net, "classifier") else net

@@ -74,11 +74,11 @@ def tokenize(
     (64 fits the paper's FLOPs): short descriptions cost a quarter of a batch padded to 64.
 
     Raises:
-        ConfigError: ``max_len`` is no multiple of 8.
+        ValueError: ``max_len`` is no multiple of 8.
         ValueError: no sentence.
     """
     if max_len < PAD_MULTIPLE or max_len % PAD_MULTIPLE:
-        raise ConfigError(f"text_encoder.max_len={max_len} must be a multiple of {PAD_MULTIPLE}, such as 64.")
+        raise ValueError(f"max_len={max_len} must be a multiple of {PAD_MULTIPLE}, such as 64")
     if not len(sentences):
         raise ValueError("tokenize() needs at least one sentence")
     batch = tokenizer(

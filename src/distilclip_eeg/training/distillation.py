@@ -38,7 +38,7 @@ def distillation(settings: RunSettings, teacher: Run) -> CrossValidation:
         ConfigError: settings that are wrong or do not fit the teacher's, before any file is read.
         DataError: ``folds_differ``: the data give other folds than the teacher's.
     """
-    check(settings.data, settings.learning)
+    check(settings.data, with_kind(settings.learning))
     check_distill(settings.learning, teacher)
     data = load_data(settings.data)
     check_folds(data, teacher)
@@ -71,6 +71,18 @@ def with_teacher_data(settings: RunSettings, teacher: Run, root: str | None = No
         text_encoder=made.text_encoder,
         teacher=str(teacher.path),
     )
+
+
+def with_kind(learning: Learning) -> Learning:
+    """The same, its network held to what a student must offer, whatever else it may be.
+
+    Raises:
+        ConfigError: a floor or a teacher is no student.
+    """
+    model = learning.model
+    if model.kind not in ("student", "baseline"):
+        raise ConfigError(f"model={model.name}: model.kind={model.kind} cannot be a student; name a student.")
+    return replace(learning, model=replace(model, kind="student"))
 
 
 def wanted_of(learning: Learning) -> DistillConfig:
