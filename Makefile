@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 PY := .venv/bin/python
 STAMP := .venv/.ready
 
-.PHONY: setup demo test lint
+.PHONY: setup demo test lint torture
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -27,3 +27,10 @@ lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+# An hour of ended processes, damaged files, mutated input and crafted folders; see tests/torture.
+MINUTES ?= 60
+SEED ?= 0
+torture: export OMP_NUM_THREADS = 1
+torture: $(STAMP)
+	$(PY) -m tests.torture seed=$(SEED) minutes=$(MINUTES) results=results/torture.txt

@@ -3,6 +3,7 @@
 import io
 import os
 import runpy
+import socket
 import subprocess
 import sys
 import traceback
@@ -115,3 +116,27 @@ def as_script():
         return subprocess.CompletedProcess([name, *argv], code, out.getvalue(), err.getvalue())
 
     return start
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--block-sockets", action="store_true", help="refuse every connection beyond this machine"
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network(request):
+    """With ``--block-sockets``: neither tests nor the processes that they start reach another machine."""
+    if not request.config.getoption("--block-sockets"):
+        yield
+        return
+    from torture.guards import sitecustomize
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, getattr(socket.socket, name))  # put back afterwards
+        sitecustomize.block()
+        guards = str(Path(sitecustomize.__file__).parent)
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [guards, os.environ.get("PYTHONPATH", "")])))
+        patch.setenv("TORTURE_BLOCK_SOCKETS", "1")
+        yield

@@ -59,7 +59,7 @@ def make_run(root: Path, model: str, kind: str, split: str = "subject", **more) 
     audit = dict.fromkeys(("samples", "event", "recording", "subject", "future"), shared)
     write_json(run.path / "data.json", {"audit": audit, "leak_note": note, "windows": {"length_s": 1.0}})
     report = f"{dataset}: 4 of 4 recordings used, 2 subjects\n  windows of 1 s: bckg 12, seiz 8\n"
-    (run.path / "data_report.txt").write_text(report)
+    (run.path / "data_report.txt").write_text(f"{report}\n")
     made = {
         "commit": "abc1234",
         "python": "3.11.7",

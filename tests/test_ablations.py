@@ -158,7 +158,7 @@ def test_a_row_that_was_made_twice_counts_once():
         (["what=table3"], "what='table3' is not one of 'table2', 'targets', 'text', 'student'"),
         (["model=eegnet"], "model=eegnet: expected a teacher"),
         (["seed=a"], "seed='a' is str, expected int"),
-        (["jobs=0"], "jobs=0 must be 1 or more"),
+        (["jobs=0"], r"jobs=0 must be in \[1, 1024\]"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_read(words, says):

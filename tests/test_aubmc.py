@@ -24,8 +24,9 @@ from distilclip_eeg.corpora.invented.layouts.aubmc import (
     write_table,
 )
 from distilclip_eeg.schema import ConfigError, DataError, Event, SkipRecording
+from distilclip_eeg.signals.data_report import data_report
 from distilclip_eeg.signals.preprocess import preprocess
-from distilclip_eeg.signals.store import data_report, prepare
+from distilclip_eeg.signals.store import prepare
 from distilclip_eeg.signals.windows import cut, without
 
 AS_THEY_ARE = SignalConfig(l_freq=None, h_freq=None, clip_uv=None, sfreq=500.0, normalize="train")

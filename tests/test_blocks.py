@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from deploy_tools import CHANNELS, brain, with_gap, write_edf
 from scipy import signal
+from tools import codes
 
 from distilclip_eeg.config.data import SignalConfig
-from distilclip_eeg.corpora.edf.montage import CHBMIT_18, STANDARD_19, Montage
+from distilclip_eeg.corpora.edf.montage import CHBMIT_18, STANDARD_19, Montage, montage_of
 from distilclip_eeg.corpora.edf.reader import read_eeg
 from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
 from distilclip_eeg.deploy import blocks, filters
 from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource
 from distilclip_eeg.deploy.filters import Causal, Resampler, zero_phase_blocks
-from distilclip_eeg.schema import DataError, Recording, RecordingRef
+from distilclip_eeg.schema import DataError, Recording, RecordingRef, SkipRecording
 from distilclip_eeg.signals.preprocess import causal, preprocess, zero_phase
 
 SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
@@ -229,12 +230,18 @@ def test_what_training_refuses_is_refused_for_the_same_reason(tmp_path, change):
     assert refused(path, names=names) == change == caught.value.reason
 
 
-def test_signals_of_different_rates_are_refused(tmp_path):
-    uv = brain(20, 256)
-    signals = [signal_of("F3", uv[0], 256), signal_of("C3", uv[1, ::2], 128), signal_of("T3", uv[2], 256)]
+@pytest.mark.parametrize("rate, slower", [(256, 128), (250, 200), (256, 16)])
+def test_slower_signals_come_out_block_by_block_as_training_brings_them_to_one_rate(tmp_path, rate, slower):
+    uv, slow = brain(40, rate), brain(40, slower, seed=1)[1] + 300.0 + np.arange(40 * slower) / slower
+    signals = [signal_of("F3", uv[0], rate), signal_of("C3", slow, slower), signal_of("T3", uv[2], rate)]
     path = tmp_path / "a.edf"
     path.write_bytes(edf_bytes(signals))
-    assert refused(path) == "mixed_eeg_rates"
+    whole, source = read_eeg(path, montage()), EdfSource(path)
+    source.choose((0, 1, 2))
+    for start, stop in ((0, 40 * rate), (0, 700), (701, 702), (3333, 9000), (39 * rate + 1, 40 * rate)):
+        part = whole.pieces[0].eeg_CT[:, start:stop]
+        np.testing.assert_allclose(source.read(0, start, stop), part, rtol=0, atol=1e-12)
+    assert source.warnings == whole.warnings and codes(whole.warnings) == ["mixed_eeg_rates"]
 
 
 def test_an_mne_object_gives_what_its_file_gives(tmp_path, small_blocks):
@@ -257,6 +264,50 @@ def test_what_mne_marks_as_not_recorded_is_a_gap(dated):
     raw.set_annotations(mne.Annotations([20.0, 40.0], [10.0, 2.0], ["BAD_ACQ_SKIP", "seizure"]))
     raw.crop(5.0)
     assert RawSource(raw).pieces == ((0.0, 15 * 256), (25.0, 30 * 256))
+
+
+@pytest.mark.parametrize("part_s", [(30.0, 30.0), (10.0, 20.0, 30.0)])
+def test_recordings_that_mne_has_joined_are_not_filtered_across_the_joint(part_s):
+    info = mne.create_info(list(CHANNELS), 256.0, "eeg")
+    parts = [
+        mne.io.RawArray(brain(s, 256, seed=k) * 1e-6, info, verbose="error") for k, s in enumerate(part_s)
+    ]
+    alone = [list(Blocks(RawSource(part), montage(), PAPER)) for part in parts]
+    together = list(Blocks(RawSource(mne.concatenate_raws(parts, verbose="error")), montage(), PAPER))
+    assert [block.start_s for block in together] == [0.0, *np.cumsum(part_s)[:-1]]
+    for block, [other] in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(block.uv_CT, other.uv_CT)
+
+
+def test_a_joint_without_length_at_the_very_ends_changes_nothing():
+    raw = mne.io.RawArray(
+        brain(20, 256) * 1e-6, mne.create_info(list(CHANNELS), 256.0, "eeg"), verbose="error"
+    )
+    raw.set_annotations(mne.Annotations([0.0, 20.0], [0.0, 0.0], ["EDGE boundary", "BAD boundary"]))
+    assert RawSource(raw).pieces == ((0.0, 20 * 256),)
+
+
+def test_channels_that_mne_calls_bad_are_missing_channels():
+    raw = mne.io.RawArray(
+        brain(20, 256) * 1e-6, mne.create_info(list(CHANNELS), 256.0, "eeg"), verbose="error"
+    )
+    raw.info["bads"] = ["C3"]
+    with pytest.raises(SkipRecording, match=r"missing: C3; .* Its info\['bads'\] .*: C3\.") as caught:
+        Blocks(RawSource(raw), montage(), PAPER)
+    assert caught.value.reason == "missing_channels"
+    zero = Blocks(RawSource(raw), montage_of("native", CHANNELS, missing="zero"), PAPER)
+    assert zero.filled == ("C3",) and codes(zero.warnings) == ["bad_channels", "filled_channels"]
+    assert not any(block.uv_CT[1].any() for block in zero)
+    assert raw.info["bads"] == ["C3"]  # left as it is
+
+
+def test_a_bad_channel_outside_of_the_montage_is_told_and_costs_nothing():
+    names = [*CHANNELS, "EOG"]
+    raw = mne.io.RawArray(brain(20, 256, 4) * 1e-6, mne.create_info(names, 256.0, "eeg"), verbose="error")
+    raw.info["bads"] = ["EOG"]
+    assert Blocks(RawSource(raw), montage(), PAPER).warnings == (
+        "bad_channels: in info['bads'], taken as missing: EOG",
+    )
 
 
 def test_samples_that_are_no_number_are_refused():

@@ -29,7 +29,8 @@ from distilclip_eeg.corpora.invented.layouts.chbmit import (
     write_chbmit,
 )
 from distilclip_eeg.schema import ConfigError, DataError, Event, SkipRecording
-from distilclip_eeg.signals.store import data_report, prepare
+from distilclip_eeg.signals.data_report import data_report
+from distilclip_eeg.signals.store import prepare
 
 
 def summary_of(tmp_path, text):

@@ -10,7 +10,8 @@ from distilclip_eeg import __version__
 from distilclip_eeg.commands import COMMANDS, cli
 from distilclip_eeg.config.compose import SETTINGS, is_open, keys
 from distilclip_eeg.config.describe import describe
-from distilclip_eeg.config.rules import Range, bare, is_settings, marks
+from distilclip_eeg.config.ranges import Range
+from distilclip_eeg.config.rules import bare, is_settings, marks
 
 SCRIPTS = Path(__file__).parents[1]
 NEEDED = {
@@ -87,7 +88,7 @@ def test_a_wrong_type_and_a_value_out_of_range_are_one_line(verb, capsys, tmp_pa
     for name, limits in list(numbers(verb))[:3]:
         assert f"{name}='wrong'" in refused(verb, f"{name}=wrong", capsys=capsys)
         if limits:
-            bad = -1 if -1 not in limits[0] else 1e30
+            bad = next(value for value in (-1, 0, 1e30) if value not in limits[0])
             assert "must be" in refused(verb, f"{name}={bad}", capsys=capsys)
     assert list(tmp_path.iterdir()) == []
 

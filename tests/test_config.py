@@ -256,7 +256,7 @@ def test_the_data_folder_follows_the_environment(monkeypatch):
 
 @pytest.mark.parametrize(
     "path",
-    ["with space", "ü/ö", "a'b", "C:\\data\\eeg", "ends\\", "(1),[2]=3", "~/data", "a b\\'c", "1e5", "null "],
+    ["with space", "ü/ö", "a'b", "C:\\data\\eeg", "ends\\", "(1),[2]=3", "a b\\'c", "1e5", "null "],
 )
 def test_a_path_is_taken_as_typed(path):
     assert load(TrainSettings, [f"run.root={path}"]).run.root == path
@@ -439,7 +439,7 @@ def test_a_run_with_a_setting_that_is_not_there_says_so(tmp_path):
     with pytest.raises(DataError, match="model.net.pool_s is gone. It is a constant of the network now"):
         read_settings(values, tmp_path)
     (tmp_path / "config.yaml").write_text("[1, 2]")
-    with pytest.raises(DataError, match="no settings of a run"):
+    with pytest.raises(DataError, match="expected names and values"):
         print(Run(tmp_path).settings)
 
 

@@ -20,6 +20,8 @@ from distilclip_eeg.corpora.download import corpus, files, sources
 from distilclip_eeg.corpora.download.corpus import Download
 from distilclip_eeg.schema import ConfigError, DataError, UserError
 
+pytestmark = pytest.mark.loopback
+
 SCRIPT = Path(__file__).parents[1] / "scripts" / "download.py"
 BIG = bytes(range(256)) * 4096  # 1 MiB
 HALF = len(BIG) // 2

@@ -133,7 +133,7 @@ def test_values_agree_with_mne_and_edfio_to_a_tenth_of_a_nanovolt(tmp_path):
 
 def test_samples_at_either_rail_are_counted_and_others_are_not(tmp_path):
     data = np.zeros((12, 100), "<i2")
-    data[:, ::2] = 7
+    data[:, ::2] = 70
     data[0, :5] = [-2000, 2000, 2000, -1999, 1999]
     path = write(tmp_path / "a.edf", [signal(name, data) for name in ("O1", "O2", "C3")])
     assert read_pieces(path, read_header(path), [0, 1])[2].tolist() == [3, 3]

@@ -27,7 +27,8 @@ from distilclip_eeg.corpora.invented.layouts.folder import (
     write_folder,
 )
 from distilclip_eeg.schema import ConfigError, DataError, SkipRecording
-from distilclip_eeg.signals.store import data_report, prepare
+from distilclip_eeg.signals.data_report import data_report
+from distilclip_eeg.signals.store import prepare
 from distilclip_eeg.signals.windows import cut, without
 
 ROW = ("rec", 5, 3, "sz")

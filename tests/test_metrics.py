@@ -338,7 +338,9 @@ def test_rows_by_class_of_three_classes(tmp_path):
 def test_the_evaluation_is_written_as_printed(run, tmp_path):
     shown = write_evaluation([run], tmp_path / "runs")
     folder = tmp_path / "runs" / "evaluation"
-    assert sorted(p.name for p in folder.iterdir()) == ["hand.csv", "hand.txt", "hand_classes.csv"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        *(".written.json", "hand.csv", "hand.txt", "hand_classes.csv")
+    ]
     saved = pd.read_csv(folder / "hand.csv")
     assert saved["accuracy"].tolist() == pytest.approx([0.75, 0.5])
     assert set(COLUMNS) <= set(saved.columns)

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg.runs import Run, find_runs, read_json
+from distilclip_eeg.files import read_json
+from distilclip_eeg.runs import Run, find_runs
 
 OLDER = Path(__file__).parent / "older"
 NAME = "teacher_tiny-subject-s0-ea1f1afa"

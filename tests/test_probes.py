@@ -11,8 +11,10 @@ import pytest
 from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.data import Places
 from distilclip_eeg.config.experiment import TrainSettings
+from distilclip_eeg.config.older import digest_of, read_settings
 from distilclip_eeg.config.rules import plain
-from distilclip_eeg.runs import Run, read_json
+from distilclip_eeg.files import read_json
+from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.studies import probes, readers
 from distilclip_eeg.studies.probes import page
@@ -246,6 +248,8 @@ def altered(teacher: Run, folder, **text) -> Run:
     config = plain(teacher.settings)
     config["text"].update(text)
     (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+    noted = read_json(folder / "data.json") | {"digest": digest_of(read_settings(config, folder))}
+    (folder / "data.json").write_text(json.dumps(noted), encoding="utf-8")
     return Run(folder)
 
 

@@ -16,7 +16,8 @@ from distilclip_eeg.corpora.invented.layouts.aubmc import (
     write_table,
 )
 from distilclip_eeg.schema import Event, SkipRecording
-from distilclip_eeg.signals.store import data_report, prepare
+from distilclip_eeg.signals.data_report import data_report
+from distilclip_eeg.signals.store import prepare
 
 
 def only(corpus):

@@ -23,7 +23,8 @@ from distilclip_eeg.corpora.invented.layouts.chbmit import (
 )
 from distilclip_eeg.corpora.invented.plan import LABELS_28
 from distilclip_eeg.schema import DataError, Event, SkipRecording
-from distilclip_eeg.signals.store import data_report, prepare
+from distilclip_eeg.signals.data_report import data_report
+from distilclip_eeg.signals.store import prepare
 from distilclip_eeg.signals.windows import cut
 
 SEIZURE = (Event(5, 8, "seiz"),)

@@ -12,7 +12,8 @@ from distilclip_eeg.corpora.invented.layouts.people import person, potentials
 from distilclip_eeg.corpora.invented.layouts.tusz import EXTRAS, Recipe, signals_of, write_recording
 from distilclip_eeg.corpora.tusz import Tusz
 from distilclip_eeg.schema import DataError, Event, SkipRecording
-from distilclip_eeg.signals.store import data_report, prepare, store_digest
+from distilclip_eeg.signals.data_report import data_report
+from distilclip_eeg.signals.store import prepare, store_digest
 from distilclip_eeg.signals.windows import cut, without
 
 FNSZ = (Event(5, 9, "fnsz"),)

@@ -16,7 +16,8 @@ from distilclip_eeg.corpora.invented.layouts.zenodo import (
 from distilclip_eeg.corpora.zenodo import Zenodo
 from distilclip_eeg.corpora.zenodo_files import read_seconds
 from distilclip_eeg.schema import DataError, Event
-from distilclip_eeg.signals.store import data_report, prepare
+from distilclip_eeg.signals.data_report import data_report
+from distilclip_eeg.signals.store import prepare
 
 QUIET, ICTAL = [0] * 20, [0] * 5 + [1] * 6 + [0] * 9
 

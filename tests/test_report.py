@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from report_runs import add_events, add_explanation, make_run, small_world
 
+from distilclip_eeg.files import read_json
 from distilclip_eeg.report import cards, html
 from distilclip_eeg.report.build import write_report
 from distilclip_eeg.report.entries import choose
 from distilclip_eeg.report.html import Markup, tag
-from distilclip_eeg.runs import find_runs, read_json, write_json
+from distilclip_eeg.runs import WRITTEN, find_runs, write_json
 from distilclip_eeg.schema import NOTE
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
@@ -162,8 +163,8 @@ def test_each_file_has_a_line_and_each_line_a_file(made):
         first, *more = line.split(" .")
         said |= {first, *(re.sub(r"\.\w+$", f".{end}", first) for end in more)}
     report = root / "runs" / "report"
-    assert said == {str(path) for path in report.rglob("*") if path.is_file()}
-    assert {path.name for path in report.iterdir()} == {"index.html", "tables", "figures", "cards"}
+    assert said == {str(path) for path in report.rglob("*") if path.is_file() and path.name != WRITTEN}
+    assert {path.name for path in report.iterdir()} == {WRITTEN, "index.html", "tables", "figures", "cards"}
 
 
 def test_what_is_missing_is_named_with_the_command_that_makes_it(made):
@@ -240,7 +241,7 @@ def test_nothing_that_a_file_says_becomes_markup(tmp_path, unrendered):
     about["windows"][0]["nearest"][0]["text"] = HOSTILE
     write_json(folder / "examples.json", about)
     (run.path / "data_report.txt").write_text(f"{HOSTILE}\n")
-    (run.path / "continuous" / "events.txt").write_text(HOSTILE)
+    (run.path / "continuous" / "events.txt").write_text(f"{HOSTILE}\n")
     pd.DataFrame({HOSTILE: [HOSTILE]}).to_csv(run.path / "continuous" / "by_subject.csv", index=False)
     data = read_json(run.path / "data.json")
     write_json(run.path / "data.json", data | {"leak_note": HOSTILE})

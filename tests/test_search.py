@@ -14,6 +14,7 @@ from distilclip_eeg.deploy import search
 from distilclip_eeg.deploy.export import export
 from distilclip_eeg.deploy.index import FILE, Index
 from distilclip_eeg.deploy.screen import find
+from distilclip_eeg.runs import WRITTEN
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.training import pipeline
 
@@ -101,7 +102,7 @@ def test_the_command_writes_table_figure_and_index_and_says_where(words, capsys)
     asked = "Sharp waves, over the left: temporal (T7)?"
     cli.act("search", [*words, f"query={asked}", "class_texts=[rhythmic,flat]", "top=4"])
     said, out = capsys.readouterr().out, Path(words[2].partition("=")[2])
-    assert {p.name for p in out.iterdir()} == {FILE, search.TABLE, search.CLASSES, search.FIGURE}
+    assert {p.name for p in out.iterdir()} == {WRITTEN, FILE, search.TABLE, search.CLASSES, search.FIGURE}
     assert (out / search.FIGURE).read_bytes()[:4] == b"\x89PNG"
     assert pd.read_csv(out / search.TABLE)["query"].unique() == [asked]
     assert "windows of 3 recordings" in said and "not a medical device" in said

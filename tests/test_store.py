@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 
 from distilclip_eeg.config.data import SignalConfig, WindowConfig
-from distilclip_eeg.schema import DataError, Event, Piece, Recording, RecordingRef, SkipRecording
+from distilclip_eeg.schema import CorpusError, DataError, Event, Piece, Recording, RecordingRef, SkipRecording
 from distilclip_eeg.signals import store as store_module
+from distilclip_eeg.signals.data_report import data_report
 from distilclip_eeg.signals.preprocess import preprocess
-from distilclip_eeg.signals.store import data_report, fingerprint, open_store, prepare, store_digest
+from distilclip_eeg.signals.store import fingerprint, open_store, prepare, store_digest
 from distilclip_eeg.signals.windows import cut
 from distilclip_eeg.training.loaders import WindowSource, epoch_order
 
@@ -252,9 +253,7 @@ def test_a_change_at_either_end_of_a_file_is_noticed(tmp_path, size):
         assert fingerprint(path) != first
 
 
-@pytest.mark.parametrize(
-    "error", [ValueError("boom"), DataError("bad"), KeyboardInterrupt(), OSError("full")]
-)
+@pytest.mark.parametrize("error", [ValueError("boom"), CorpusError("bad"), KeyboardInterrupt()])
 def test_a_build_that_stops_half_way_leaves_nothing(corpus, root, error):
     read = corpus.read
 
@@ -264,7 +263,7 @@ def test_a_build_that_stops_half_way_leaves_nothing(corpus, root, error):
         return read(ref)
 
     corpus.read = broken
-    expected = DataError if isinstance(error, OSError) else type(error)
+    expected = type(error)
     with pytest.raises(expected):
         prepare(corpus, CONFIG, root, n_jobs=1)
     assert list(root.iterdir()) == []

@@ -16,7 +16,8 @@ from distilclip_eeg.corpora.invented.layouts.tusz import Recipe, csv_text, write
 from distilclip_eeg.corpora.tusz import Tusz
 from distilclip_eeg.corpora.tusz_files import LEFT_OUT, NON_SPECIFIC, TYPES, labels_of, read_csv
 from distilclip_eeg.schema import ConfigError, DataError, Event, SkipRecording
-from distilclip_eeg.signals.store import data_report, prepare
+from distilclip_eeg.signals.data_report import data_report
+from distilclip_eeg.signals.store import prepare
 
 HEAD = "# version = csv_v1.0.0\n# bname = aaaaaaaa_s001_t000\n# duration = 20.00 secs\n#\n"
 COLUMNS = "channel,start_time,stop_time,label,confidence\n"

@@ -25,7 +25,8 @@ from distilclip_eeg.corpora.invented.layouts.zenodo import (
 from distilclip_eeg.corpora.zenodo import Zenodo
 from distilclip_eeg.corpora.zenodo_files import read_annotations, read_mat, read_seconds, read_sexes
 from distilclip_eeg.schema import ConfigError, DataError, Event, SkipRecording
-from distilclip_eeg.signals.store import data_report, prepare, store_digest
+from distilclip_eeg.signals.data_report import data_report
+from distilclip_eeg.signals.store import prepare, store_digest
 
 NAMES = ("A_fixed", "B", "C")
 MARKED = [0] * 3 + [1] * 7 + [0] * 10

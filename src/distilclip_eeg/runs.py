@@ -5,8 +5,11 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,33 @@ import pandas as pd
 import yaml
 
 from distilclip_eeg.config.experiment import RunSettings
-from distilclip_eeg.config.older import read_settings
-from distilclip_eeg.schema import DataError
+from distilclip_eeg.config.older import differences, digest_of, read_settings, rests_on_files
+from distilclip_eeg.files import check_file, damaged, read_json, read_npz, read_yaml, texts
+from distilclip_eeg.schema import ConfigError, DataError, guarded
+
+CONFIG, DATA = "config.yaml", "data.json"
+"""What a run was told and what it was made from; where either is of ours, the folder is."""
+OURS = re.compile(
+    r"config\.yaml|data\.json|data_report\.txt|folds\.parquet|provenance\.json|timing\.json|metrics\.json|"
+    r"events\.tsv|recorded\.tsv|continuous(\.json)?|rehearsal|probes\.csv|export|fold\d+|final-\d+epochs|"
+    r"\..+\.(tmp|old)\.\d+|.+\.lock"
+)
+"""Names that commands give to what they put into a run folder."""
+CHECKED = (
+    *("*.json", "*.yaml", "data_report.txt", "folds.parquet", "*.tsv", "probes.csv", "continuous/*"),
+    *(
+        "rehearsal/events.txt",
+        "fold*/*.json",
+        "fold*/*.npz",
+        "fold*/*.csv",
+        "fold*/*.parquet",
+        "fold*/explain/*",
+    ),
+)
+"""Small files of a run that tables and the report read."""
+MOST_DIFFERENCES = 6
+WRITTEN = ".written.json"
+"""In a folder of outputs: which files of it are ours."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -47,7 +75,12 @@ def write_json(path: Path, content: object) -> None:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """A table without its index, in the one form that every CSV of this package has."""
-    write_atomic(path, table.to_csv(index=False).encode())
+    write_atomic(path, csv_bytes(table))
+
+
+def csv_bytes(table: pd.DataFrame, sep: str = ",") -> bytes:
+    """A table as CSV whose texts no spreadsheet runs (:func:`~distilclip_eeg.schema.guarded`)."""
+    return texts(table, guarded).to_csv(index=False, sep=sep).encode(errors="backslashreplace")
 
 
 def write_yaml(path: Path, content: dict) -> None:
@@ -60,15 +93,6 @@ def write_npz(path: Path, **arrays: Any) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_atomic(path, buffer.getvalue())
-
-
-def read_json(path: Path) -> dict:
-    """What ``write_json`` wrote.
-
-    Raises:
-        OSError, ValueError: there is no such file, or no JSON in it.
-    """
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 class Run:
@@ -84,7 +108,7 @@ class Run:
     def fold_done(self, k: int, epochs: int | None = None) -> bool:
         """Whether fold ``k`` is finished, for at least ``epochs`` epochs where that is given."""
         path = self.fold(k) / "metrics.json"
-        return path.exists() and (epochs is None or read_json(path).get("epochs", epochs) >= epochs)
+        return path.exists() and (epochs is None or self.metrics(k).get("epochs", epochs) >= epochs)
 
     def forget(self, k: int) -> None:
         """Delete what says something of the network of fold ``k``, which is to be trained (again)."""
@@ -105,20 +129,19 @@ class Run:
 
         Raises:
             DataError: ``bad_config``: it is no run's, or of a version that knew other settings.
+                ``damaged_file``: it is not what the run was made with.
         """
-        path = self.path / "config.yaml"
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise DataError(
-                f"{path}: cannot be read ({type(error).__name__}).", reason="bad_config"
-            ) from None
-        return read_settings(values, self.path)
+        path = self.path / CONFIG
+        settings = read_settings(read_yaml(path), self.path)
+        noted = self.data.get("digest") if (self.path / DATA).exists() else None
+        if noted is not None and not rests_on_files(settings) and digest_of(settings) != noted:
+            raise damaged(path, f"holds other settings than the run was made with ({DATA}: {noted})")
+        return settings
 
     @property
     def data(self) -> dict[str, Any]:
         """``data.json``: which folds and which store it was made from, and what the audit said."""
-        return read_json(self.path / "data.json")
+        return read_json(self.path / DATA, "leak_note")
 
     def metrics(self, k: int) -> dict[str, Any]:
         """``metrics.json`` of fold ``k``, which is finished."""
@@ -133,12 +156,89 @@ class Run:
 
     def predictions(self, k: int) -> dict[str, np.ndarray]:
         """What ``write_predictions`` wrote for fold ``k``: its arrays by name."""
-        with np.load(self.fold(k) / "predictions.npz", allow_pickle=False) as file:
-            return dict(file)
+        return read_npz(self.fold(k) / "predictions.npz", "part", "label", "probability_NK", "classes")
 
     def folds_done(self) -> list[int]:
         """Numbers of the finished folds, ascending."""
-        return sorted(int(p.parent.name[4:]) for p in self.path.glob("fold*/metrics.json"))
+        names = (p.parent.name for p in self.path.glob("fold*/metrics.json"))
+        return sorted(int(name[4:]) for name in names if re.fullmatch(r"fold\d+", name, re.ASCII))
+
+    @property
+    def ours(self) -> bool:
+        """Whether the folder was written by this package: by what its config or its data say."""
+        for name, read, keys in (
+            (CONFIG, read_yaml, ("dataset", "model", "trainer", "split")),
+            (DATA, read_json, ("leak_note", "audit")),
+        ):
+            with suppress(DataError):
+                read(self.path / name, *keys)
+                return True
+        return False
+
+    def check(self) -> None:
+        """Refuse a run of which any small file is no more what was written.
+
+        Raises:
+            DataError: the first that is found.
+        """
+        for name in (CONFIG, DATA):
+            if not (self.path / name).is_file():
+                raise DataError(f"{self.path}: no run of ours (it has no {name}).", reason="no_run")
+        _ = self.settings, self.data
+        for pattern in CHECKED:
+            for path in sorted(self.path.glob(pattern)):
+                if path.is_file() and not path.name.startswith("."):
+                    check_file(path)
+        for fold in self.folds_done():
+            self.metrics(fold)
+
+    def begin(self, digest: str, settings: RunSettings) -> None:
+        """Take the folder for a run of these settings: it is empty, or theirs; ``run.fresh`` empties it.
+
+        Args:
+            digest: of ``settings``, whose split is as the data gave it.
+
+        Raises:
+            ConfigError: ``not_ours``, or ``other_settings`` with each setting that differs.
+            DataError: ``damaged_file``.
+        """
+        if not self.path.is_symlink() and not self.path.exists():
+            return
+        names = [] if not self.path.is_dir() else [p.name for p in self.path.iterdir()]
+        kept = sorted(name for name in names if not OURS.fullmatch(name))
+        elsewhere = self.path.is_symlink() or not self.path.is_dir()
+        if elsewhere or (names and not self.ours) or (settings.run.fresh and kept):
+            what = "is no folder of its own" if elsewhere else f"holds {(kept or sorted(names))[0]}"
+            raise ConfigError(
+                f"{self.path}: {what}, which no run of ours wrote; nothing was changed. Give another "
+                "run.name or run.root, or move it away.",
+                reason="not_ours",
+            )
+        if settings.run.fresh:
+            shutil.rmtree(self.path)
+        elif names:
+            self._check_same(digest, settings)
+
+    def _check_same(self, digest: str, settings: RunSettings) -> None:
+        """Refuse to go on with a run of other settings.
+
+        Raises:
+            ConfigError: ``other_settings``.
+        """
+        made = self.settings if (self.path / CONFIG).exists() else None
+        noted = self.data.get("digest") if (self.path / DATA).exists() else None
+        if noted is None:  # of 0.1.0, whose name may tell, or stopped before it was noted
+            noted = digest if made is None or self.path.name.endswith(digest) else digest_of(made)
+        if noted == digest:
+            return
+        said = differences(made, settings) if made else []
+        more = [f"and {len(said) - MOST_DIFFERENCES} more"] if len(said) > MOST_DIFFERENCES else []
+        words = "; ".join([*said[:MOST_DIFFERENCES], *more])
+        raise ConfigError(
+            f"{self.path}: a run of other settings ({words or 'a file that they name has changed since'}). "
+            "Give another run.name, or run.fresh=true to delete that run and start anew.",
+            reason="other_settings",
+        )
 
     def add_time(self, what: str, seconds: float) -> None:
         """Wall times live in this one file, so that everything else is the same twice."""
@@ -218,8 +318,56 @@ def commit() -> str:
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "") if head.returncode == 0 else ""
 
 
+def claim(folder: Path, names: Iterable[str], before: Callable[[], object]) -> None:
+    """Say in an output folder which of its files are ours, before any is written or replaced.
+
+    Args:
+        names: what is to be written, relative to the folder.
+        before: reads what a version without this marker wrote there; a ``DataError`` means that none did.
+
+    Raises:
+        ConfigError: ``not_ours``: another's file has one of the names; nothing was changed.
+    """
+    wanted, ours = list(names), set[str]()
+    there = {name for name in wanted if (folder / name).exists() or (folder / name).is_symlink()}
+    with suppress(DataError, TypeError):
+        ours = set(map(str, read_json(folder / WRITTEN, "files")["files"]))
+    if there and not ours:
+        with suppress(DataError):
+            before()
+            ours = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    if foreign := sorted(there - ours):
+        raise ConfigError(
+            f"{folder / foreign[0]}: is there already, and none of our commands wrote it. Move it away, or "
+            "write to another folder; nothing was changed.",
+            reason="not_ours",
+        )
+    if not ours.issuperset(wanted) or not (folder / WRITTEN).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / WRITTEN, {"by": "distilclip-eeg", "files": sorted(ours.union(wanted))})
+
+
 def find_runs(root: Path, *, finished: bool = True) -> list[Run]:
-    """Runs below ``root``, newest last."""
-    name = "metrics.json" if finished else "config.yaml"
-    found = [Run(p.parent) for p in root.glob(f"*/*/{name}")]
+    """Runs below ``root``, newest last; what else lies there is passed over with a line."""
+    name = "metrics.json" if finished else CONFIG
+    found = []
+    for path in sorted(root.glob(f"*/*/{name}")):
+        run = Run(path.parent)
+        if all((run.path / file).is_file() for file in (CONFIG, DATA)):
+            found.append(run)
+        else:
+            print(f"passed over: {run.path}: no run of ours (it lacks {CONFIG} or {DATA})", flush=True)
     return sorted(found, key=lambda run: ((run.path / name).stat().st_mtime, str(run.path)))
+
+
+def sound(runs: Iterable[Run]) -> list[Run]:
+    """The runs whose files are whole; each other is passed over with a line that names the file."""
+    kept = []
+    for run in runs:
+        try:
+            run.check()
+        except DataError as problem:
+            print(f"passed over: {problem}", flush=True)
+        else:
+            kept.append(run)
+    return kept

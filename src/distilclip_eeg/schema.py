@@ -6,8 +6,10 @@ from the start of the recording, intervals are half open. Signals are volts unti
 """
 
 import difflib
+import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,20 +26,63 @@ PROTOCOLS = ("window", "event", "recording", "time", "subject", "leave_one_subje
 """Ways of splitting a corpus, the article's first; see ``signals.splitters``."""
 
 
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+"""What a terminal obeys, hides or cannot write: controls, marks of direction and width, undecoded bytes."""
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n].", re.DOTALL)
+
+
+def visible(text: object) -> str:
+    """Text of a file or its name for one line of a terminal, page or table: letters of all scripts stay.
+
+    What cannot be seen is escaped: a line end is ``\\n``, ESC ``\\x1b``, a byte of a name that is not UTF-8
+    (as Python decodes names of files) ``\\xfc``.
+    """
+    return _UNSEEN.sub(_escaped, str(text))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    undecoded = 0xDC80 <= code <= 0xDCFF
+    return f"\\x{code - 0xDC00:02x}" if undecoded else match[0].encode("unicode_escape").decode()
+
+
+def guarded(cell: object) -> object:
+    """A cell of a CSV that a spreadsheet takes for text, never for a formula; :func:`unguarded` undoes it.
+
+    A text that begins with ``= + - @``, a tab or a line end, and is no number, gets an apostrophe before it.
+    """
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) and not _is_number(cell) else cell
+
+
+def unguarded(cell: object) -> object:
+    """A cell as it was before :func:`guarded`."""
+    return cell[1:] if isinstance(cell, str) and cell[:1] == "'" and _FORMULA.match(cell) else cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 class UserError(Exception):
     """A problem the user can mend; printed as one line, without a traceback.
 
     The message says where, what was found, what was expected and what to do.
 
     Args:
-        message: one line.
+        message: one line; whatever names and texts of files put into it stays one (:func:`visible`).
         reason: stable short code, for reports and tests.
     """
 
     exit_code = 2
 
     def __init__(self, message: str, *, reason: str = "user_error"):
-        super().__init__(message)
+        super().__init__(visible(message))
         self.reason = reason
         """Stable short code, for reports and tests."""
 
@@ -47,9 +92,13 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A file cannot be used; nothing of it is."""
+    """A file cannot be used; nothing of it is. Of a corpus the other recordings still are."""
 
     exit_code = 3
+
+
+class CorpusError(DataError):
+    """A listing of many recordings contradicts itself, so that nothing of the corpus is trusted."""
 
 
 class SkipRecording(DataError):
@@ -214,6 +263,60 @@ class Corpus(Protocol):
 
         Raises:
             SkipRecording: this recording cannot be used; the others are.
-            DataError: a file contradicts itself or another, so that nothing of the corpus is trusted.
+            DataError: a file contradicts itself or another; it is left out like a skipped one.
+            CorpusError: a listing contradicts itself, so that nothing of the corpus is trusted.
         """
         ...
+
+
+def unreadable(path: Path, problem: DataError | OSError) -> DataError:
+    """The problem of one file as an error of ours that names it, whatever the system calls it."""
+    if isinstance(problem, DataError):
+        return problem
+    words = problem.strerror or type(problem).__name__
+    return DataError(
+        f"{path}: cannot be read ({words}); expected a readable file. Check disk and permissions.",
+        reason="unreadable",
+    )
+
+
+def person_key(name: str) -> str:
+    """What a person's name is compared by: Unicode form, case, blanks and zeros before a number are none.
+
+    ``P01``, ``p1`` and ``P01 `` are one person; ``P-01`` is another.
+    """
+    text = "".join(unicodedata.normalize("NFKC", name).casefold().split())
+    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
+
+
+def recordings_of(corpus: Corpus) -> tuple[list[RecordingRef], tuple[str, ...]]:
+    """All recordings of a corpus under names that can be written, each person under one, and what was joined.
+
+    Spellings that differ in nothing that tells people apart (:func:`person_key`) are taken for one person:
+    were they two, nothing is lost; were they one, no fold has the same person on both sides.
+
+    Raises:
+        DataError: see :meth:`Corpus.recordings`.
+    """
+    refs = corpus.recordings()
+    first: dict[str, str] = {}
+    joined: dict[str, list[str]] = {}
+    for name in dict.fromkeys(ref.subject for ref in refs):
+        known = first.setdefault(person_key(name), name)
+        if known != name:
+            joined.setdefault(known, []).append(name)
+    told = tuple(
+        f"persons_joined: {visible(known)!r} is also spelt {', '.join(repr(visible(n)) for n in names)}; "
+        "taken for one person. If they are different people, rename one"
+        for known, names in joined.items()
+    )
+    named = [
+        replace(
+            ref,
+            recording=visible(ref.recording),
+            subject=visible(first[person_key(ref.subject)]),
+            session=visible(ref.session),
+        )
+        for ref in refs
+    ]
+    return named, told

@@ -1,6 +1,9 @@
-"""The same work on many items: local processes, or a SLURM cluster through submitit."""
+"""The same work on many items: threads, local processes, or a SLURM cluster through submitit."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,57 @@ CLUSTERS = ("slurm", "local", "debug")
 
 MINUTES, CORES = 24 * 60, 4
 """Of a job on a cluster, unless its settings say otherwise."""
+
+
+@dataclass
+class _Crew:
+    """Who is at work, shared by threads; another process has its own."""
+
+    stopped: bool = False
+    busy: set[int] = field(default_factory=set)
+
+
+def threaded(work: Callable[..., Any], items: Iterable[tuple[Any, ...]], *, jobs: int) -> Iterator[Any]:
+    """``work(*item)`` of every item in order, by threads or what ``joblib.parallel_config`` chooses instead.
+
+    However it ends, no thread is at work any more then: an interpreter that exits while native code of a
+    thread runs is aborted (exit code 134), whatever the error was.
+
+    Args:
+        work: a function of a module, so that another process can import it.
+        items: arguments of each call.
+        jobs: threads; -1: one a core.
+    """
+    crew = _Crew()
+    results = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
+        joblib.delayed(_attempt)(crew, work, item) for item in items
+    )
+    try:
+        for value, error in results:
+            if error is not None:
+                raise error
+            yield value
+    finally:
+        crew.stopped = True
+        for _ in results:  # what was handed out already comes back at once
+            pass
+        while crew.busy:
+            time.sleep(0.01)
+
+
+def _attempt(
+    crew: _Crew, work: Callable[..., Any], item: tuple[Any, ...]
+) -> tuple[Any, BaseException | None]:
+    """One call; an error is a result, so that it meets the caller's thread and no other."""
+    if crew.stopped:
+        return None, None
+    crew.busy.add(me := threading.get_ident())
+    try:
+        return work(*item), None
+    except BaseException as error:  # the caller raises it
+        return None, error
+    finally:
+        crew.busy.discard(me)
 
 
 def spread(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from distilclip_eeg.artefact.recipe import Recipe
 from distilclip_eeg.config import registry
+from distilclip_eeg.files import read_bytes, read_json
 from distilclip_eeg.runs import write_atomic, write_json
 from distilclip_eeg.schema import ConfigError, DataError
 
@@ -121,7 +122,7 @@ def load_folder(path: Path | str) -> Folder:
             reason="no_folder",
         )
     try:
-        about = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        about = json.loads(read_bytes(path / CONFIG, AGAIN).decode())
     except (ValueError, RecursionError) as error:
         raise damaged(path, f"not JSON ({error})") from None
     check_about(path, about)
@@ -240,8 +241,25 @@ def check_output(path: Path) -> None:
     Raises:
         ConfigError: something else is there.
     """
-    if path.exists() and not (path / CONFIG).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(f"output={path}: something else is there. Give a folder that does not exist yet.")
+    strange = sorted({p.name for p in path.iterdir()} - written(path)) if path.is_dir() else []
+    elsewhere = path.is_symlink() or (path.exists() and not path.is_dir()) or path.resolve() == Path.cwd()
+    if strange or elsewhere:
+        first = f" ({strange[0]}, which no export wrote)" if strange else ""
+        raise ConfigError(
+            f"output={path}: something else is there{first}. Give a folder that does not exist yet.",
+            reason="not_ours",
+        )
+
+
+def written(path: Path) -> set[str]:
+    """Names of the files that an export put into its folder; none where it is no export of ours."""
+    try:
+        about = read_json(path / CONFIG, *KEYS)
+        text = about["text"] or {}
+        files = [*about["weights"], *about["onnx"], *(text[k] for k in ("weights", "tokenizer") if k in text)]
+        return {CONFIG, CARD, TABLE, *(str(named["file"]) for named in files)}
+    except (DataError, TypeError, KeyError):
+        return set()
 
 
 def write_folder(path: Path, about: dict, files: dict[str, bytes], card: str) -> Folder:

@@ -1,6 +1,8 @@
 """Entry of the launchers, ``distilclip-eeg VERB key=value …``: errors are one line, sweeps are Hydra's."""
 
+import io
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -12,12 +14,12 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 
 from distilclip_eeg.commands import COMMANDS, GROUPS
 from distilclip_eeg.commands.command import EXITS
-from distilclip_eeg.config.compose import CONFIG_DIR, is_plain, load, prepared, primary, register
+from distilclip_eeg.config.compose import CONFIG_DIR, as_typed, is_plain, load, prepared, primary, register
 from distilclip_eeg.config.describe import Key, describe, groups_of
+from distilclip_eeg.config.words import in_quotes
 from distilclip_eeg.schema import NOTE, ConfigError, UserError, nearest
 
 EXTRAS = {
@@ -28,6 +30,7 @@ EXTRAS = {
 """Which extra of the package brings what the core does without."""
 TELLING = {"-sc", "--shell-completion", "-c", "--cfg", "-i", "--info", "--hydra-help", "-p", "--package"}
 """Flags of Hydra's that tell something and do nothing."""
+QUOTES = "'\""
 AT_TOP = ("train", "distill", "evaluate")
 """Verbs whose launcher stands at the top of the checkout, others' in ``scripts``."""
 
@@ -49,6 +52,9 @@ def main() -> None:
 def run(verb: str, argv: list[str] | None = None) -> None:
     """Entry of the launchers; exits with the error's code."""
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold bytes that no encoding knows
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if {"--help", "-h"} & set(argv):
             print(help_of(verb))
@@ -77,7 +83,7 @@ def run(verb: str, argv: list[str] | None = None) -> None:
 def act(verb: str, words: list[str]) -> None:
     """Compose a verb's settings and do it; an exit code other than 0 ends the process."""
     command = COMMANDS[verb]
-    words = command.complete(words)
+    words = command.complete(as_typed(verb, words))
     code = command.run(load(command.settings, words), words)
     if code:
         sys.exit(code)
@@ -96,9 +102,34 @@ def with_flags(verb: str, argv: list[str], flags: list[str]) -> None:
         act(verb, said)
         return
     if not TELLING & {flag.partition("=")[0] for flag in rest}:
-        said = COMMANDS[verb].complete(said)
-        load(COMMANDS[verb].settings, first_of_sweep(said))  # one line, not Hydra's several
+        no_stray(verb, rest)
+        said = COMMANDS[verb].complete(as_typed(verb, said))
+        load(COMMANDS[verb].settings, first_of_sweep(prepared(verb, said)))  # one line, not Hydra's several
+    if {"-m", "--multirun"} & set(rest):
+        said = [apart(word) for word in said]
     hydra_main(verb, rest, prepared(verb, said))
+
+
+def apart(word: str) -> str:
+    """``run.name=NAME`` of a sweep, whose runs each need a folder: their digest behind the name."""
+    key, _, name = word.partition("=")
+    swept = re.search(r"[,(\[]", name) or "{digest}" in name  # several names, or told apart already
+    if key != "run.name" or swept or name in ("", "null"):
+        return word
+    return f"run.name='{name.strip(QUOTES)}-{{digest}}'"
+
+
+WITH_VALUE = ("-cp", "--config-path", "-cn", "--config-name", "--experimental-rerun")
+"""Hydra's flags, beside those that tell, that a word follows."""
+
+
+def no_stray(verb: str, rest: list[str]) -> None:
+    """Refuse a word that is neither ``key=value`` nor a flag or what belongs to one."""
+    before = ""
+    for word in rest:
+        if not word.startswith("-") and before not in WITH_VALUE:
+            prepared(verb, [word])
+        before = word
 
 
 def searched(argv: list[str]) -> list[str]:
@@ -107,13 +138,13 @@ def searched(argv: list[str]) -> list[str]:
     for word in words:
         name, equals, value = word.partition("=")
         if name in ("--config-dir", "-cd"):
-            folders.append(Path(value if equals else next(words, "")).absolute())
+            folders.append(Path(value if equals else next(words, "")).expanduser().absolute())
         else:
             kept.append(word)
     for folder in folders:
         if not folder.is_dir():
             raise ConfigError(f"--config-dir {folder}: no such folder.")
-    paths = ",".join(f"'file://{folder}'" for folder in folders)
+    paths = ",".join(in_quotes(f"file://{folder}") for folder in folders)
     return [f"hydra.searchpath=[{paths}]", *kept] if folders else kept
 
 
@@ -152,15 +183,8 @@ def hydra_main(verb: str, flags: list[str], words: list[str]) -> None:
 
 
 def first_of_sweep(words: list[str]) -> list[str]:
-    """``words`` with the first value of each sweep.
-
-    Raises:
-        ConfigError: a word that Hydra's grammar cannot read.
-    """
-    try:
-        parsed = OverridesParser.create().parse_overrides(words)
-    except HydraException as error:
-        raise ConfigError(" ".join(str(error).split()), reason="bad_config") from None
+    """Words of Hydra's grammar with the first value of each sweep."""
+    parsed = OverridesParser.create().parse_overrides(words)
     return [
         f"{o.get_key_element()}={next(o.sweep_string_iterator())}"
         if o.is_sweep_override()

@@ -21,6 +21,7 @@ def prepare(settings: PrepareSettings, words: list[str]) -> None:
     from distilclip_eeg.progress import track
     from distilclip_eeg.runs import write_csv
     from distilclip_eeg.signals import store
+    from distilclip_eeg.signals.data_report import data_report
 
     corpus, root = settings.dataset.corpus.build("corpus"), Path(settings.store.root)
     backend = settings.backend
@@ -28,7 +29,7 @@ def prepare(settings: PrepareSettings, words: list[str]) -> None:
         made = store.prepare(corpus, settings.signals, root, n_jobs=settings.n_jobs, progress=track)
     table = made.path / "recordings.csv"
     write_csv(table, made.recordings)
-    print(f"{store.data_report(made)}\nstore: {made.path}\nevery recording: {table}")
+    print(f"{data_report(made)}\nstore: {made.path}\nevery recording: {table}")
 
 
 def describe(settings: DescribeSettings, words: list[str]) -> None:
@@ -45,7 +46,7 @@ def check(settings: CheckSettings, words: list[str]) -> None:
     from distilclip_eeg.corpora import filecheck
 
     recording = Path(settings.recording) if settings.recording else None
-    for line in filecheck.check(Path(settings.path), recording):
+    for line in filecheck.check(Path(settings.path), recording, settings.signals, settings.links):
         print(json.dumps(line), flush=True)
 
 

@@ -22,7 +22,7 @@ def evaluate(settings: EvaluateSettings, words: list[str]) -> None:
     """Metric tables from saved predictions, of one run, all runs, or a run's models on another corpus."""
     from distilclip_eeg.commands.which_run import open_finished
     from distilclip_eeg.report.tables import write_evaluation
-    from distilclip_eeg.runs import find_runs
+    from distilclip_eeg.runs import find_runs, sound
     from distilclip_eeg.scoring.answers import Reading
 
     root = Path(settings.root)
@@ -30,11 +30,12 @@ def evaluate(settings: EvaluateSettings, words: list[str]) -> None:
     if settings.dataset is not None:
         runs = [transfer(settings, words)]
     elif settings.run == "all":
-        runs = find_runs(root)
+        runs = sound(find_runs(root))
         if not runs:
             raise no_runs(str(root))
     else:
         runs = [open_finished(Path(settings.run))]
+        runs[0].check()
     print(write_evaluation(runs, root, reading))
 
 
@@ -78,12 +79,14 @@ def report(settings: ReportSettings, words: list[str]) -> None:
     from distilclip_eeg.commands.which_run import open_finished
     from distilclip_eeg.report.build import write_report
     from distilclip_eeg.report.entries import choose
-    from distilclip_eeg.runs import find_runs
+    from distilclip_eeg.runs import find_runs, sound
 
     root, dataset = Path(settings.root), settings.dataset.name if settings.dataset else None
-    runs = find_runs(root, finished=False)
-    if settings.run != "all":
+    if settings.run == "all":
+        runs = sound(find_runs(root, finished=False))
+    else:
         runs = [open_finished(Path(settings.run))]
+        runs[0].check()
     entries = choose(runs, dataset)
     if not entries:
         raise no_runs(f"{root}, dataset={dataset}" if dataset else str(root))

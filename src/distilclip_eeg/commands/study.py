@@ -38,7 +38,9 @@ def layouts(settings: LayoutsSettings, words: list[str]) -> None:
 
 def parameters(settings: ParametersSettings, words: list[str]) -> None:
     """Sizes of every pair, or of one model by layer."""
+    from distilclip_eeg.files import read_csv
     from distilclip_eeg.models import cost
+    from distilclip_eeg.runs import write_csv
     from distilclip_eeg.studies.parameters import pairs
 
     if settings.model is None:
@@ -49,7 +51,10 @@ def parameters(settings: ParametersSettings, words: list[str]) -> None:
     work = cost.Workload(settings.batch, settings.texts, settings.tokens)
     table = cost.model_cost(settings.model, sizes, work)
     if settings.csv:
-        table.to_csv(Path(settings.csv), index=False)
+        path = Path(settings.csv)
+        if path.exists():  # replaced only where it is such a table
+            read_csv(path, *table.columns, again="Give another csv=.")
+        write_csv(path, table)
     print(cost.page(table, settings.model, sizes, work))
 
 

@@ -76,7 +76,14 @@ def keeps_weights(run: Run) -> bool:
 def find_teacher(named: str, root: Path) -> Run:
     """``teacher=``: a finished run, or the newest one of a teacher."""
     if named != "latest":
-        return open_finished(Path(named))
+        run = open_finished(Path(named))
+        if not keeps_weights(run):
+            raise ConfigError(
+                f"teacher={named}: {run.settings.model.name} ({run.settings.model.kind}) has no network "
+                "that could teach. Give the run of a teacher.",
+                reason="no_teacher",
+            )
+        return run
     return newest(root, "teacher", "teacher run", is_teacher)
 
 

@@ -5,11 +5,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from distilclip_eeg.config.data import DatasetConfig, Device, Places, SignalConfig, StoreConfig, WindowConfig
+from distilclip_eeg.config.data import (
+    DatasetConfig,
+    Device,
+    Links,
+    Places,
+    SignalConfig,
+    StoreConfig,
+    WindowConfig,
+)
 from distilclip_eeg.config.detection import DetectChanges, EventConfig, Probability
-from distilclip_eeg.config.rules import AsTyped, Count, Positive, Range, Settings, Text
-
-Jobs = int
+from distilclip_eeg.config.ranges import (
+    AsTyped,
+    Batch,
+    Count,
+    Fold,
+    Jobs,
+    NotNegative,
+    Range,
+    Seconds,
+    Seed,
+    Text,
+)
+from distilclip_eeg.config.rules import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +126,7 @@ class ProbeSettings(OfRun):
 class RehearseSettings(OfRun):
     """Detection on the recordings that each fold of a run has not seen, scored."""
 
-    hop_s: Positive = 1.0
+    hop_s: Seconds = 1.0
     """Seconds from one window to the next."""
 
 
@@ -116,7 +134,7 @@ class RehearseSettings(OfRun):
 class ContinuousSettings(OfRun):
     """Whole recordings scored every second, and what comes of them as seizure events."""
 
-    hop_s: Positive = 1.0
+    hop_s: Seconds = 1.0
     """One window every so many seconds."""
     threshold: Literal["validation"] | Probability = "validation"
     """validation: highest macro F1 over the seconds of each fold's validation recordings, smoothed; or a
@@ -132,7 +150,7 @@ class ExplainSettings(OfRun):
     """The newest finished run of a network below root; all of them; or a folder."""
     root: Text = "runs"
     """Folder of all runs."""
-    fold: Annotated[int, Range(least=0)] = 0
+    fold: Fold = 0
     """The fold whose network is looked at."""
     method: Literal["hires", "gradcam", "ig", "occlusion"] = "hires"
     """Of the maps."""
@@ -150,13 +168,13 @@ class BenchmarkSettings(Settings):
     """A recording from file to events, beside the network alone and beside a longer recording."""
     net: str = "student_lean"
     """A preset; its weights are random: they change no time."""
-    minutes: Count = 5
+    minutes: Annotated[int, Range(least=1, most=1440)] = 5
     """Minutes of the recording whose time is measured."""
-    rounds: Count = 3
+    rounds: Annotated[int, Range(least=1, most=1000)] = 3
     """Detector and bare network take turns."""
-    hours: tuple[int, ...] = (1, 6)
+    hours: tuple[Annotated[int, Range(least=1, most=168)], ...] = (1, 6)
     """Hours of the recordings whose peak memory is measured, with a network that does nothing."""
-    batch_size: Count = 128
+    batch_size: Batch = 128
     """Windows at a time."""
 
 
@@ -164,7 +182,7 @@ class BenchmarkSettings(Settings):
 class ExportSettings(OfRun):
     """A run's model as one folder that needs nothing else of the run."""
 
-    weights: Literal["final", "ensemble"] | int = "final"
+    weights: Literal["final", "ensemble"] | Fold = "final"
     """final: trained on all data; ensemble: the networks of all folds; or the number of a fold."""
     output: Text | None = None
     """The folder to write; null: export in the run's folder."""
@@ -184,7 +202,10 @@ class OnFiles(Settings):
     """The folder that export wrote."""
     input: Text
     """An EDF or BDF, or a folder (a BIDS tree, too) that is searched to its depth."""
-    hop_s: Positive = 1.0
+    links: Links = "inside"
+    """Links in a folder: inside of it they are followed, those that lead out are named and left; follow: all
+    are followed."""
+    hop_s: Seconds = 1.0
     """Seconds from one window to the next."""
     channels: Channels = "strict"
     """Of the model, where a file lacks some: strict (refuse it), zero or interpolate."""
@@ -192,7 +213,7 @@ class OnFiles(Settings):
     """Age group recorded, where files do not say; any: do not compare."""
     device: Device = "auto"
     """Of torch; auto takes a CUDA GPU where there is one."""
-    batch_size: Count = 128
+    batch_size: Batch = 128
     """Windows at a time."""
     figure: bool = True
     """Draw what was found."""
@@ -227,7 +248,7 @@ class SearchSettings(OnFiles):
     """Your own texts for the classes: each window gets the nearest one."""
     top: Count = 10
     """Moments of each query."""
-    margin: Annotated[float, Range(least=0)] = 0.05
+    margin: NotNegative = 0.05
     """A moment takes in neighbours whose similarity is this near to its best one's."""
 
 
@@ -264,6 +285,9 @@ class CheckSettings(Settings):
     """A file or a folder."""
     recording: Text | None = None
     """The EDF of annotation files that have none beside them and name none below path."""
+    signals: SignalConfig = field(default_factory=SignalConfig)
+    links: Links = "inside"
+    """Links below path: inside of it they are followed, those that lead out are named; follow: all are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,13 +298,13 @@ class SynthesizeSettings(Settings):
     """tusz, aubmc, aubmc_raw, chbmit, zenodo, bids or folder."""
     root: Text
     """An empty or new folder."""
-    n_subjects: Count = 12
+    n_subjects: Annotated[int, Range(least=1, most=10_000)] = 12
     """People."""
-    recordings_per_subject: Count | None = None
+    recordings_per_subject: Annotated[int, Range(least=1, most=10_000)] | None = None
     """Recordings of each; null: what the layout is written with by default."""
-    recording_s: Count | None = None
+    recording_s: Annotated[int, Range(least=1, most=86_400)] | None = None
     """Seconds of each recording; null: what the layout is written with by default."""
-    seed: Annotated[int, Range(least=0)] = 0
+    seed: Seed = 0
     """Of everything random."""
 
 
@@ -322,17 +346,17 @@ class ParametersSettings(Settings):
 
     model: str | None = None
     """One model by layer, text included, cumulative; null: the EEG encoders of every pair, three montages."""
-    batch: Count = 32
+    batch: Batch = 32
     """Windows in the batch."""
-    texts: Count = 32
+    texts: Batch = 32
     """Distinct texts in the batch."""
-    tokens: Count = 64
+    tokens: Annotated[int, Range(least=1, most=512)] = 64
     """Tokens of each text, prompts included."""
-    channels: Count = 19
+    channels: Annotated[int, Range(least=1, most=4096)] = 19
     """Channels."""
-    sfreq: Count = 256
+    sfreq: Annotated[int, Range(least=1, most=100_000)] = 256
     """Samples a second; a window is one second."""
-    classes: Count = 8
+    classes: Annotated[int, Range(least=1, most=4096)] = 8
     """Classes."""
     csv: Text | None = None
     """Also write the layers as CSV to this file."""

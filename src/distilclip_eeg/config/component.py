@@ -1,17 +1,34 @@
 """A corpus, a network or a text encoder in a config: the name of a registered part, and its arguments."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, UnionType
-from typing import Any, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from distilclip_eeg.config import registry
+from distilclip_eeg.config.ranges import Range
 from distilclip_eeg.schema import ConfigError, nearest
 
 TARGET = "_target_"
 IGNORED = ("_convert_", "_recursive_")
 """Of Hydra's ``instantiate``, in configs of before; lists and dicts are plain here anyway."""
+
+SIZES = Range(least=1, most=16_384)
+"""Of a whole number among a part's arguments: a width, a depth, a count."""
+AMOUNTS = Range(above=0, most=100_000)
+"""Of a fraction: seconds, Hz, a temperature."""
+SHARES = Range(least=0, most=1)
+RANGES = {
+    **dict.fromkeys(("difficulty", "focality"), SHARES),
+    **dict.fromkeys(("n_prompts", "high_hz"), Range(least=0, most=16_384)),
+    "depth": Range(least=1, most=1024),
+    "seed": Range(least=0, most=2**63 - 1),
+    "recording_s": Range(least=1, most=86_400),
+}
+"""Of arguments that need another; any that ends in ``dropout`` is a share. ``Annotated`` in a constructor
+wins over all of these, and is all that counts for parts of others."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +81,16 @@ class Component:
         """Refuse what the part's constructor would not take: unknown names, and plain types that do not fit.
 
         Raises:
-            ConfigError: ``unknown_target``, ``unknown_key`` or ``wrong_type``.
+            ConfigError: ``unknown_target``, ``unknown_key``, ``wrong_type`` or ``out_of_range``.
         """
-        accepted = inspect.signature(registry.find(self.target, kind)).parameters
+        part = registry.find(self.target, kind)
+        accepted = inspect.signature(part).parameters
         open_ended = any(p.kind is p.VAR_KEYWORD for p in accepted.values())
         for key, value in self.arguments.items():
             if key in accepted:
-                _check_plain(f"{where}.{key}", value, accepted[key].annotation)
+                expected, limits = _unannotated(accepted[key].annotation)
+                _check_plain(f"{where}.{key}", value, expected)
+                _check_range(f"{where}.{key}", value, limits or _usual(part, key, value, expected))
             elif key not in IGNORED and not open_ended:
                 hint = nearest(f"{where}.{key}", [f"{where}.{name}" for name in accepted])
                 raise ConfigError(f"{where}.{key}: there is no such setting.{hint}", reason="unknown_key")
@@ -94,7 +114,7 @@ class Component:
             if "unexpected keyword" in str(error):  # handed on to another constructor, which knows no such
                 raise ConfigError(f"{what}.{name}: there is no such setting.", reason="unknown_key") from None
             raise ConfigError(f"{self.target}: {error}", reason="missing_key") from error
-        except ValueError as error:  # such as a dropout above 1
+        except (ValueError, ArithmeticError, RuntimeError, IndexError) as error:  # sizes that do not fit
             raise ConfigError(f"{self.target}: {' '.join(str(error).split())}") from error
 
 
@@ -108,6 +128,32 @@ def _copied(tree: Any) -> Any:
     if isinstance(tree, Mapping):
         return {key: _copied(value) for key, value in tree.items()}
     return [_copied(item) for item in tree] if isinstance(tree, list | tuple) else tree
+
+
+def _unannotated(expected: Any) -> tuple[Any, Range | None]:
+    """A parameter's type, and the bounds that its ``Annotated`` names."""
+    if get_origin(expected) is not Annotated:
+        return expected, None
+    kind, *others = get_args(expected)
+    return kind, next((mark for mark in others if isinstance(mark, Range)), None)
+
+
+def _usual(part: Any, key: str, value: object, expected: Any) -> Range | None:
+    """Bounds of an argument of one of the package's own parts; of others' parts only that it is finite."""
+    if not str(part.__module__).startswith(f"{registry.OWN}."):
+        return Range(most=math.inf) if isinstance(value, float) else None
+    if key.endswith("dropout"):
+        return SHARES
+    whole = expected is int or (isinstance(expected, UnionType) and int in get_args(expected))
+    if key in RANGES or whole:
+        return RANGES.get(key, SIZES)
+    return AMOUNTS if expected is float else None
+
+
+def _check_range(name: str, value: object, limits: Range | None) -> None:
+    if limits is not None and isinstance(value, int | float) and not isinstance(value, bool):
+        if value not in limits:
+            raise ConfigError(f"{name}={value} {limits.refusal(value)}", reason="out_of_range")
 
 
 def _check_plain(name: str, value: object, expected: Any) -> None:

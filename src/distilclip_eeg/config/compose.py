@@ -8,6 +8,7 @@ import functools
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -21,16 +22,16 @@ from omegaconf.errors import OmegaConfBaseException
 from distilclip_eeg.config import commands, studies
 from distilclip_eeg.config.component import Component
 from distilclip_eeg.config.experiment import DistillSettings, TrainSettings
-from distilclip_eeg.config.rules import (
-    AsTyped,
-    Settings,
-    bare,
-    check,
-    freeze,
-    hints,
-    is_settings,
-    marks,
-    schema,
+from distilclip_eeg.config.ranges import AsTyped, PathAsTyped
+from distilclip_eeg.config.rules import Settings, bare, check, freeze, hints, is_settings, marks, schema
+from distilclip_eeg.config.words import (
+    PATHS_OF_PARTS,
+    at_home,
+    home_word,
+    quoted,
+    readable,
+    spoken,
+    unquoted,
 )
 from distilclip_eeg.schema import ConfigError, nearest
 
@@ -106,6 +107,7 @@ def composed(command: str, words: list[str]) -> dict[str, Any]:
         with opened_folder(command):
             node = compose(primary(command), overrides=prepared(command, words))
             values = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+            at_home(values, path_keys(command))
     except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
         raise explained(error, command, words) from None
     assert isinstance(values, dict)
@@ -145,11 +147,48 @@ def defaults(command: str, words: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def prepared(command: str, words: list[str]) -> list[str]:
-    """The command line as Hydra's grammar wants it."""
+    """The command line as Hydra's grammar wants it.
+
+    Raises:
+        ConfigError: a word that is no ``key=value``, or whose value cannot be read.
+    """
     known = keys(SETTINGS[command])
-    typed = {name for name, hint in known if any(isinstance(m, AsTyped) for m in marks(hint))}
     open_ended = tuple(f"{name}." for name, hint in known if is_open(hint))
-    return [opened(quoted(word, typed), open_ended) for word in words]
+    names = [*(name for name, _ in known), *(folder.name for folder in group_folders())]
+    typed, first = typed_keys(command), told_paths(command)
+    right = [quoted(spoken(word, names, first), typed) for word in words]
+    return [readable(opened(word, open_ended)) for word in right]
+
+
+def as_typed(command: str, words: list[str]) -> list[str]:
+    """Words without the quotes of Hydra's grammar, the home folder in its place: as a person means them."""
+    typed, paths = typed_keys(command), path_keys(command)
+    return [home_word(unquoted(word, typed), paths) for word in words]
+
+
+@functools.cache
+def typed_keys(command: str) -> dict[str, bool]:
+    """Keys that are taken as typed, and whether a list will do, too."""
+    found = {path: False for path in path_keys(command)}
+    for name, hint in keys(SETTINGS[command]):
+        if any(isinstance(mark, AsTyped) for mark in marks(hint)):
+            found[name] = bare(hint) is Any
+    return found
+
+
+@functools.cache
+def path_keys(command: str) -> tuple[str, ...]:
+    """Keys that are paths, those of parts included."""
+    known = keys(SETTINGS[command])
+    own = [name for name, hint in known if any(isinstance(mark, PathAsTyped) for mark in marks(hint))]
+    parts = [name for name, hint in known if bare(hint) is Component]
+    return (*own, *(f"{part}.{name}" for part in parts for name in PATHS_OF_PARTS))
+
+
+def told_paths(command: str) -> list[str]:
+    """The paths that a person most likely means: those without a default, then the corpus's folder."""
+    required = [f.name for f in fields(SETTINGS[command]) if f.default is f.default_factory is MISSING]
+    return [key for key in (*required, "run", "dataset.root") if key in path_keys(command)]
 
 
 def keys(cls: type[Settings], prefix: str = "") -> list[tuple[str, Any]]:
@@ -183,16 +222,6 @@ def parts(settings: Settings, prefix: str = "") -> Iterator[tuple[str, Component
             yield from parts(value, f"{prefix}{name}.")
 
 
-def quoted(word: str, typed: set[str]) -> str:
-    """A path or a text as typed, in the quotes of Hydra's grammar; null, lists and quotes as they are."""
-    left, _, value = word.partition("=")
-    if left.lstrip("+") not in typed or value in ("", "null", "???") or value[0] in "'\"[" or "${" in value:
-        return word
-    # A backslash means itself but before a quote, the closing one included.
-    body = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
-    return f"{left}='{body}'"
-
-
 def opened(word: str, open_ended: tuple[str, ...]) -> str:
     """An argument of a part, allowed although the yaml does not list it.
 
@@ -220,6 +249,12 @@ def explained(error: Exception, command: str, words: list[str]) -> ConfigError:
         there = ", ".join(sorted(p.stem for p in (CONFIG_DIR / group).glob("*.yaml")))
         return ConfigError(f"{option[1]}: there is no such config. {group or 'configs'} has: {there}.")
     groups = {folder.name for folder in group_folders()}
+    if "Config group override must be" in text:
+        for group, value in said_values(words):
+            if group in groups and not isinstance(value, str | list):
+                there = ", ".join(sorted(p.stem for p in (CONFIG_DIR / group).glob("*.yaml")))
+                shown = "null" if value is None else value
+                return ConfigError(f"{group}={shown}: expected one of {there}.", reason="wrong_type")
     if isinstance(error, AssertionError):  # OmegaConf's, of a value below a section that is null
         said = next((w for w in words if w.partition(".")[0].lstrip("+~") in groups), " ".join(words))
         group = said.partition(".")[0].lstrip("+~")

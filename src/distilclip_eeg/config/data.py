@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from distilclip_eeg.config.component import Component
-from distilclip_eeg.config.rules import NotNegative, Positive, Range, Settings, Text
+from distilclip_eeg.config.ranges import Jobs, NotNegative, Positive, Range, Rate, Seconds, Seed, Text, Words
+from distilclip_eeg.config.rules import Settings, check_name
 from distilclip_eeg.schema import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
 Missing = Literal["skip", "zero", "interpolate"]
+Links = Literal["inside", "follow"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,9 @@ class DatasetConfig(Settings):
     """Where its files lie; by default DATASET in $DISTILCLIP_EEG_DATA, or in ./data."""
     missing_channels: Missing = "skip"
     """A recording that lacks channels of the montage: skip it, zero or interpolate them."""
+    links: Links | None = None
+    """Links among its files: inside of root they are followed, those that lead out are told by name; follow:
+    all are followed."""
     labels: str | None = None
     """TUSZ: types (seven seizure types) or binary (seizure of any type)."""
     unit: str | None = None
@@ -39,22 +44,20 @@ class DatasetConfig(Settings):
     """Own recordings: the labels to tell apart, in the order of the classes; null: as the corpus says."""
     table: Text | None = None
     """Own recordings: the table of labels; null: the only .csv or .tsv in root."""
-    label_column: str | None = None
+    label_column: Text | None = None
     """Own recordings: the table's column with the label."""
     unlabelled: str | None = None
     """Own recordings: time that no row covers is background, or exclude it."""
     background: Any = None
     """Own recordings: the label of time without seizure, or a list of them."""
+    label_map: Words | None = None
+    """Own recordings: what the table's words count as: {ictal: seiz, spikes: bckg}; null: as they are."""
     corpus: Component
     """Class of the corpus and its arguments; dataset.corpus.NAME=VALUE sets any of them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.name or Path(self.name).name != self.name or self.name in (".", ".."):
-            raise ConfigError(
-                f"dataset.name={self.name!r} must be a plain folder name, without a path.",
-                reason="unsafe_path",
-            )
+        check_name("dataset.name", self.name)
         for name in SHORT_NAMES:
             if getattr(self, name) is not None and name not in self.corpus.arguments:
                 raise ConfigError(
@@ -72,7 +75,7 @@ class DatasetConfig(Settings):
 
 SHORT_NAMES = (
     *("labels", "unit", "consensus", "channels", "classes", "table", "label_column", "unlabelled"),
-    "background",
+    *("background", "links", "label_map"),
 )
 """Settings of ``dataset`` that only some corpora know."""
 
@@ -83,13 +86,13 @@ class SignalConfig(Settings):
 
     where: ClassVar[str] = "signals"
 
-    l_freq: float | None = 0.1
+    l_freq: NotNegative | None = 0.1
     """High-pass edge in Hz; null: none."""
-    h_freq: float | None = 70.0
+    h_freq: NotNegative | None = 70.0
     """Low-pass edge in Hz; null: none."""
-    notch_hz: float | None = None
+    notch_hz: NotNegative | None = None
     """Mains frequency in Hz to remove (1 Hz wide), or null."""
-    sfreq: Positive = 256.0
+    sfreq: Rate = 256.0
     """Sampling rate in Hz after resampling."""
     phase: Literal["zero", "causal"] = "zero"
     """zero: FIR, looks 16 s ahead at 0.1 Hz. causal: Butterworth of order 4, for live use."""
@@ -126,7 +129,7 @@ class WindowConfig(Settings):
 
     where: ClassVar[str] = "windows"
 
-    length_s: Positive = 1.0
+    length_s: Seconds = 1.0
     """Seconds of a window."""
     background_overlap: Overlap = 0.0
     """Fraction shared by neighbouring background windows; the paper uses none."""
@@ -157,7 +160,7 @@ class SplitConfig(Settings):
 
     name: SplitName = "auto"
     """The protocol; auto: subject where there are at least five subjects, else recording."""
-    n_folds: int | None = 5
+    n_folds: Annotated[int, Range(least=1, most=100_000)] | None = 5
     """None where the data tell: one a subject (leave_one_subject_out), the table's own (table)."""
     val_share: Annotated[float, Range(above=0, below=0.5)] = 0.15
     """Share of the training side set apart, by the same grouping, to choose the epoch."""
@@ -201,8 +204,39 @@ class DataSettings(Settings):
     windows: WindowConfig = field(default_factory=WindowConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
-    seed: int = 0
-    n_jobs: int = -1
+    seed: Seed = 0
+    n_jobs: Jobs = -1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_window(self.windows, self.signals)
+
+
+SAMPLES = Range(least=2, most=2**20)
+"""Of a window."""
+
+
+def check_window(windows: WindowConfig, signals: SignalConfig) -> None:
+    """Refuse windows of no sample, or of more than any memory holds a batch of.
+
+    Raises:
+        ConfigError: ``out_of_range``.
+    """
+    samples = round(windows.length_s * signals.sfreq)
+    if samples not in SAMPLES:
+        raise ConfigError(
+            f"windows.length_s={windows.length_s} at signals.sfreq={signals.sfreq} is {samples} samples; "
+            f"expected {SAMPLES}. Change one of them.",
+            reason="out_of_range",
+        )
+
+
+def small_seed(seed: int, fold: int | None = None) -> int:
+    """A seed as numpy, torch and scikit-learn all take it: below 2**32; of one fold, where it is named.
+
+    Dates and times in digits are larger and are folded; smaller ones are what they are.
+    """
+    return (seed if fold is None else seed * 1000 + fold) % 2**32
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from distilclip_eeg.config.compose import CONFIG_DIR, SETTINGS, defaults, group_folders, is_open, keys
-from distilclip_eeg.config.rules import Range, Settings, bare, hints, is_settings, marks, said
+from distilclip_eeg.config.ranges import Range
+from distilclip_eeg.config.rules import Settings, bare, hints, is_settings, marks, said
 
 ROOT = Path(__file__).parents[1]
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from distilclip_eeg.config.rules import NotNegative, Range, Settings
+from distilclip_eeg.config.ranges import NotNegative, Range
+from distilclip_eeg.config.rules import Settings
 
 Probability = Annotated[float, Range(above=0, most=1, infinite=True)]
 

@@ -1,12 +1,12 @@
 """Settings of a run: what train and distill are told, and what a run's ``config.yaml`` holds."""
 
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from distilclip_eeg.config.data import DataSettings, Device, Places
 from distilclip_eeg.config.learning import DistillConfig, Learning
-from distilclip_eeg.config.rules import Settings, Text, check
+from distilclip_eeg.config.ranges import Fold, Jobs, Seed, Text
+from distilclip_eeg.config.rules import Settings, check, check_name
 from distilclip_eeg.schema import ConfigError, check_choice
 
 S = TypeVar("S", bound=Settings)
@@ -21,27 +21,30 @@ class RunConfig(Settings):
     root: Text = "runs"
     """Folder of all runs."""
     name: str | None = None
-    """Another name for the run's folder; null: model, split, seed and digest of the settings."""
+    """Another name for the run's folder; null: model, split, seed and digest of the settings. It belongs to
+    these settings; {digest} in it stands for them, and sweeps and several seeds add what tells them apart."""
     fresh: bool = False
-    """true: delete this run's folder and start anew."""
+    """true: delete this run's folder and start anew; nothing but a run is deleted."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.name is not None and (Path(self.name).name != self.name or self.name in ("", ".", "..")):
-            raise ConfigError(
-                f"run.name={self.name!r} must be a plain folder name, without a path.", reason="unsafe_path"
-            )
+        if self.name is not None:
+            check_name("run.name", self.name)
+
+    def apart(self, what: str) -> "RunConfig":
+        """The same with ``what`` behind the name, where one is given."""
+        return self if self.name is None else replace(self, name=f"{self.name}-{what}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings(DataSettings, Learning):
     """Every setting of one run; functions below the command's edge take ``data``, ``learning`` or less."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Of everything random; a list: one run each."""
     fold: Any = None
     """The folds to train: one, or a list; null: all of split.n_folds."""
-    n_jobs: int = -1
+    n_jobs: Jobs = -1
     """Threads that prepare recordings; -1: as many as there are cores. Never changes a number."""
     device: Device = "auto"
     """auto takes a CUDA GPU where there is one."""
@@ -58,8 +61,9 @@ class RunSettings(DataSettings, Learning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _not_empty("fold", self.fold)
         for k in _several(self.fold):
-            check("fold", int | None, k)
+            check("fold", Fold | None, k)
 
     @property
     def data(self) -> DataSettings:
@@ -103,12 +107,18 @@ class TrainSettings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _not_empty("seed", self.seed)
         for seed in _several(self.seed):
-            check("seed", int, seed)
+            check("seed", Seed, seed)
 
     def each_seed(self) -> list[RunSettings]:
-        """The settings of one run a seed."""
-        return [narrowed(RunSettings, replace(self, seed=seed)) for seed in _several(self.seed)]
+        """The settings of one run a seed, each in a folder of its own."""
+        seeds = _several(self.seed)
+        runs = [self.run.apart(f"s{seed}") if len(seeds) > 1 else self.run for seed in seeds]
+        return [
+            narrowed(RunSettings, replace(self, seed=seed, run=run))
+            for seed, run in zip(seeds, runs, strict=True)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +132,11 @@ class DistillSettings(RunSettings):
 def narrowed(cls: type[S], settings: Settings) -> S:
     """Only the fields of ``cls``."""
     return cls(**{f.name: getattr(settings, f.name) for f in fields(cls)})
+
+
+def _not_empty(name: str, value: Any) -> None:
+    if isinstance(value, list | tuple) and not value:
+        raise ConfigError(f"{name}=[]: nothing to do; expected one number, or several.")
 
 
 def _several(value: Any) -> tuple:

@@ -5,7 +5,18 @@ from typing import Annotated, ClassVar, Literal
 
 from distilclip_eeg.config.component import Component
 from distilclip_eeg.config.data import Device
-from distilclip_eeg.config.rules import Count, NotNegative, Positive, Range, Settings, Share, Text
+from distilclip_eeg.config.ranges import (
+    Batch,
+    Count,
+    LearningRate,
+    NotNegative,
+    Range,
+    Seed,
+    Share,
+    Text,
+    Weight,
+)
+from distilclip_eeg.config.rules import Settings, check_name
 from distilclip_eeg.schema import ConfigError
 
 Kind = Literal["teacher", "student", "baseline", "floor", "transfer"]
@@ -26,8 +37,14 @@ class ModelConfig(Settings):
     """Class of the network and its arguments; model.net.NAME=VALUE sets any of them."""
     student: str | None = None
     """Of a teacher: the preset that distill takes where none is named."""
-    meta_lr: Positive | None = None
+    meta_lr: LearningRate | None = None
     """A number: first-order meta-learning over subjects with this inner step; null: plain training."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_name("model.name", self.name)
+        if self.student is not None:
+            check_name("model.student", self.student)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +111,7 @@ class TrainerConfig(Settings):
     """Passes over the training windows."""
     max_steps: Count | None = None
     """Stop after this many steps in all, whatever epochs says."""
-    batch_size: Count = 32
+    batch_size: Batch = 32
     """Windows a step."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """fp32, bf16 (CPU too) or fp16 (CUDA only)."""
@@ -110,11 +127,11 @@ class OptimConfig(Settings):
 
     name: Literal["adam", "adamw"] = "adam"
     """Kind of optimiser."""
-    lr: Positive = 1e-3
+    lr: LearningRate = 1e-3
     """Learning rate, reached after warmup_steps."""
-    text_lr: Positive | None = None
+    text_lr: LearningRate | None = None
     """Rate of the text encoder; null: lr."""
-    weight_decay: NotNegative = 1e-4
+    weight_decay: Weight = 1e-4
     """L2 penalty of adam, decoupled decay of adamw."""
     grad_clip: NotNegative | None = 1.0
     """Largest norm of the gradient; null or 0: not clipped."""
@@ -133,7 +150,7 @@ class DistillConfig(Settings):
 
     alpha: Share = 0.5
     """Weight of cross-entropy against KL."""
-    temperature: Positive = 1.0
+    temperature: Annotated[float, Range(least=1e-3, most=1e4)] = 1.0
     """Both sides' logits are divided by it in KL."""
     direction: Literal["forward", "reverse", "jeffreys"] = "forward"
     """forward: KL(teacher || student) as Eq. (2) is written."""
@@ -141,11 +158,11 @@ class DistillConfig(Settings):
     """similarity: to the teacher's class prompts, as CLIP classifies."""
     init: Literal["random", "teacher"] = "random"
     """teacher: from every other of the teacher's layers, where the widths agree."""
-    cosine: NotNegative = 0.0
+    cosine: Weight = 0.0
     """Weight of one less the cosine to the teacher's features."""
-    mse: NotNegative = 0.0
+    mse: Weight = 0.0
     """Weight of the squared difference from the teacher's features."""
-    contrast: NotNegative = 0.0
+    contrast: Weight = 0.0
     """Weight of aligning student features with the teacher's cached text features."""
     teacher_sha256: str | None = None
     """Written by distill, for the run's identity: stands for the teacher's weights."""
@@ -166,7 +183,7 @@ class Learning(Settings):
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     distill: DistillConfig | None = None
-    seed: int = 0
+    seed: Seed = 0
     device: Device = "auto"
 
     def __post_init__(self) -> None:

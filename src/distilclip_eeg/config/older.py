@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ ADDED_LATER: dict[str, Any] = {
     "dataset.corpus.montage": "native",
     "dataset.corpus.missing_channels": "skip",
     "dataset.corpus.rebuild_bipolar": False,
+    "dataset.corpus.links": "inside",
+    "dataset.corpus.label_map": None,
     "text.context_s": None,
     "text.class_prompts": None,
     "loss.class_weights": "none",
@@ -98,6 +101,34 @@ def digest_of(settings: RunSettings) -> str:
     A pinned table of folds counts by its bytes, an exported model to start from by its weights, wherever they
     lie; a corpus by its class and arguments, not by where its files are.
     """
+    body = counted(settings)
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def rests_on_files(settings: RunSettings) -> bool:
+    """Whether the digest depends on files beside the settings, which may have moved or changed since."""
+    return bool(settings.split.table or settings.init_from)
+
+
+def differences(made: RunSettings, asked: RunSettings) -> list[str]:
+    """The settings that can change a number and are not the same, each with both values."""
+    before, now = (_flat(counted(settings)) for settings in (made, asked))
+    there, here = (_flat(plain(settings)) for settings in (made, asked))
+    changed = sorted(k for k in before.keys() | now.keys() if before.get(k, _flat) != now.get(k, _flat))
+    return [f"{key}={there.get(key)} there, {here.get(key)} asked" for key in changed]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves by their dotted names."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        deeper = isinstance(value, Mapping) and value
+        leaves |= _flat(value, f"{prefix}{key}.") if deeper else {prefix + key: value}
+    return leaves
+
+
+def counted(settings: RunSettings) -> dict[str, Any]:
+    """What the digest stands for: every setting that can change a number, defaults of before left out."""
     content = plain(settings)
     body = {k: v for k, v in content.items() if k not in NOT_IN_DIGEST}
     corpus = {k: v for k, v in body["dataset"]["corpus"].items() if k != "root"}
@@ -108,9 +139,10 @@ def digest_of(settings: RunSettings) -> str:
     if table := settings.split.table:
         if Path(table).is_file():
             body["split"]["table"] = hashlib.sha256(Path(table).read_bytes()).hexdigest()
-    if settings.init_from and (Path(settings.init_from) / "config.json").is_file():
-        about = json.loads((Path(settings.init_from) / "config.json").read_text(encoding="utf-8"))
-        body["init_from"] = [about["weights"], about["text"]]
+    if settings.init_from:
+        with suppress(OSError, ValueError, KeyError, TypeError):  # no export there: told where it is opened
+            about = json.loads((Path(settings.init_from) / "config.json").read_text(encoding="utf-8"))
+            body["init_from"] = [about["weights"], about["text"]]
     if settings.model.kind == "floor":  # which has neither epochs nor an optimiser
         body["trainer"] = body["optim"] = {}
     body["trainer"] = {k: v for k, v in body["trainer"].items() if k != "epochs"}
@@ -120,4 +152,4 @@ def digest_of(settings: RunSettings) -> str:
         section = functools.reduce(lambda tree, part: tree.get(part) or {}, path, body)
         if key in section and section[key] == default:
             del section[key]
-    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    return body

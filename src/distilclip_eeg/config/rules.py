@@ -8,7 +8,6 @@ choices, ``Annotated[float, Range(...)]`` bounds a number, a string under a fiel
 
 import dataclasses
 import functools
-import math
 import operator
 import types
 from collections.abc import Mapping
@@ -27,47 +26,8 @@ from typing import (
 )
 
 from distilclip_eeg.config.component import Component
+from distilclip_eeg.config.ranges import Range, Words
 from distilclip_eeg.schema import ConfigError, check_choice, nearest
-
-
-@dataclass(frozen=True)
-class Range:
-    """Bounds of a number; NaN is never inside, infinity only where ``infinite``."""
-
-    least: float = -math.inf
-    most: float = math.inf
-    above: float = -math.inf
-    below: float = math.inf
-    infinite: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        inside = self.least <= value <= self.most and self.above < value < self.below
-        return (self.infinite and value == math.inf) or (inside and math.isfinite(value))
-
-    def __str__(self) -> str:
-        parts = []
-        if self.least > -math.inf and self.most == math.inf == self.below:
-            parts.append(f"{self.least:g} or more")
-        elif self.above > -math.inf and self.most == math.inf == self.below:
-            parts.append(f"above {self.above:g}")
-        else:
-            low = f"[{self.least:g}" if self.least > -math.inf else f"({self.above:g}"
-            high = f"{self.most:g}]" if self.most < math.inf else f"{self.below:g})"
-            parts.append(f"in {low}, {high}")
-        return " or ".join([*parts, "inf"] if self.infinite else parts)
-
-
-class AsTyped:
-    """Marks a path or a free text: taken as typed, whatever Hydra's grammar would make of its characters."""
-
-
-Count = Annotated[int, Range(least=1)]
-"""A whole number, 1 or more."""
-NotNegative = Annotated[float, Range(least=0)]
-Positive = Annotated[float, Range(above=0)]
-Share = Annotated[float, Range(least=0, most=1)]
-Text = Annotated[str, AsTyped()]
-"""A path or free text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +91,34 @@ def check(name: str, hint: Any, value: object) -> None:
     elif get_origin(plain_hint) in (Union, types.UnionType):
         _check_union(name, plain_hint, value)
     elif not fits(plain_hint, value):
+        if is_settings(plain_hint) or plain_hint is Component:
+            shown = "null" if value is None else repr(value)
+            raise ConfigError(
+                f"{name}={shown}: it is a section; set its own keys, {name}.KEY=VALUE.", reason="wrong_type"
+            )
         raise ConfigError(
             f"{name}={value!r} is {type(value).__name__}, expected {said(plain_hint)}.", reason="wrong_type"
         )
+    elif get_origin(plain_hint) is tuple:
+        for item in cast(tuple, value):
+            check(name, get_args(plain_hint)[0], item)
     if get_origin(hint) is Annotated:
         for mark in get_args(hint)[1:]:
             if isinstance(mark, Range) and isinstance(value, int | float) and value not in mark:
-                raise ConfigError(f"{name}={value} must be {mark}.", reason="out_of_range")
+                raise ConfigError(f"{name}={value} {mark.refusal(value)}", reason="out_of_range")
+
+
+def check_name(name: str, value: str) -> None:
+    """Refuse a setting that names a folder or a part of its name, and would lead elsewhere.
+
+    Raises:
+        ConfigError: ``unsafe_path``.
+    """
+    plain_name = value not in ("", ".", "..") and not {"/", "\\"} & set(value) and value.isprintable()
+    if not plain_name:
+        raise ConfigError(
+            f"{name}={value!r} must be a plain folder name, without a path.", reason="unsafe_path"
+        )
 
 
 def _check_union(name: str, union: Any, value: object) -> None:
@@ -163,6 +144,9 @@ def fits(hint: Any, value: object) -> bool:
         return any(fits(member, value) for member in get_args(hint))
     if origin is tuple:
         return isinstance(value, tuple) and all(fits(get_args(hint)[0], item) for item in value)
+    if origin is dict:
+        key, held = get_args(hint)
+        return isinstance(value, Mapping) and all(fits(key, k) and fits(held, v) for k, v in value.items())
     if isinstance(value, bool):
         return hint is bool
     if hint is float:
@@ -179,6 +163,8 @@ def said(hint: Any) -> str:
         return " or ".join("null" if m is type(None) else said(m) for m in get_args(hint))
     if get_origin(hint) is tuple:
         return f"a list of {said(get_args(hint)[0])}"
+    if get_origin(hint) is dict:
+        return f"a mapping of {' to '.join(map(said, get_args(hint)))}"
     return getattr(hint, "__name__", str(hint))
 
 
@@ -220,6 +206,8 @@ def _frozen(name: str, hint: Any, value: Any) -> Any:
             return freeze(member, value, f"{name}.")
         if get_origin(member) is tuple and isinstance(value, list | tuple):
             return tuple(value)
+        if member == Words and isinstance(value, Mapping):  # yaml takes 1 for a number
+            return {str(k): v if v is None or isinstance(v, bool) else str(v) for k, v in value.items()}
     return value
 
 
@@ -233,6 +221,8 @@ def _plain(value: Any) -> Any:
         return plain(value)
     if isinstance(value, Component):
         return value.plain()
+    if isinstance(value, dict):
+        return dict(value)
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
@@ -279,6 +269,8 @@ def _omega(hint: Any) -> Any:
         return schema(hint)
     if hint is Component:
         return dict[str, Any]
+    if hint == Words:
+        return Any
     if get_origin(hint) is Literal:
         kinds = {type(value) for value in get_args(hint)}
         return kinds.pop() if len(kinds) == 1 else Any
@@ -287,6 +279,8 @@ def _omega(hint: Any) -> Any:
     if get_origin(hint) in (Union, types.UnionType):
         members = [_omega(m) for m in get_args(hint) if m is not type(None)]
         optional = type(None) in get_args(hint)
+        if Any in members:
+            return Any
         if len(members) > 1 and not all(m in (int, float, str, bool) for m in members):
             return Any
         union: Any = functools.reduce(operator.or_, members)

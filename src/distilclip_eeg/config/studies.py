@@ -6,11 +6,11 @@ A study is told in the words of ``train``, beside a few of its own. ``words`` re
 
 import re
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from distilclip_eeg.config.data import SplitName
 from distilclip_eeg.config.experiment import DistillSettings, TrainSettings
-from distilclip_eeg.config.rules import Count, Text
+from distilclip_eeg.config.ranges import Range, Text, Workers
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, check_choice
 
 Cluster = Literal["slurm", "local", "debug"]
@@ -43,7 +43,7 @@ class GridSettings(TrainSettings):
     placed: ClassVar[tuple[str, ...]] = ("seed",)
     """Train's words that each cell says for itself."""
 
-    jobs: Count = 1
+    jobs: Workers = 1
     """Cells at a time: processes here, or jobs of the queue."""
     cluster: Cluster | None = None
     """slurm, through submitit (extra sweep); local: its processes on this machine; null: none."""
@@ -184,13 +184,13 @@ class TuneSettings(DistillSettings):
     """A run folder: its student's distillation is tuned instead of a training."""
     space: dict[str, Any] = field(default_factory=dict)
     """What is searched; space=article, student or training, or space.KEY=[...]."""
-    trials: Count = 12
+    trials: Annotated[int, Range(least=1, most=10**6)] = 12
     """Settings to try, those of earlier starts of the same search included."""
-    startup: Count = 5
+    startup: Annotated[int, Range(least=1, most=10**6)] = 5
     """Of these, drawn at random before the search learns and before any trial is pruned."""
     pruner: Literal["median", "none"] = "median"
     """median: a trial worse than the median of the others at the same epoch stops."""
-    jobs: Count = 1
+    jobs: Workers = 1
     """Processes side by side on one search, here or on the cluster."""
     cluster: Cluster | None = None
     """slurm, through submitit (extra sweep); local: its processes on this machine."""

@@ -7,19 +7,24 @@ Data: Nasreddine (2021), Epileptic EEG Dataset, Mendeley Data, V1, DOI 10.17632/
 """
 
 import ast
-import math
 import re
+import warnings
 from pathlib import Path
 
+from distilclip_eeg.config.data import Links
 from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import AUBMC_19, montage_of
 from distilclip_eeg.corpora.edf.stretches import settle
 from distilclip_eeg.corpora.edf_corpus import EdfCorpus, is_edf, list_folder, root_hint
+from distilclip_eeg.corpora.small_files import read_small
+from distilclip_eeg.corpora.walk import Walk
 from distilclip_eeg.schema import BACKGROUND, SEIZURE, DataError, Event, Labels, RecordingRef, SkipRecording
 
 FOLDER, TABLE = "raw_edf_files", "seizure_times.py"
 DAY_S = 86400
+MOST_TABLE = 2**20
+"""Bytes of the time table, which Python's parser makes large trees of."""
 
 Clock = tuple[float, float]
 """A seizure's onset, seconds since midnight, and its length in seconds."""
@@ -43,6 +48,7 @@ class AubmcRaw(EdfCorpus):
         root: the release's folder, or its ``Raw_EDF_Files`` with the table inside or beside it.
         montage: ``native``, ``bipolar18`` or ``car19``.
         missing_channels: ``skip``, ``zero`` or ``interpolate``.
+        links: ``inside`` of the root, or ``follow`` those that lead out of it.
     """
 
     name = "aubmc_raw"
@@ -59,8 +65,16 @@ class AubmcRaw(EdfCorpus):
         "The article names four classes; the time table gives no type, so the recordings have two.",
     )
 
-    def __init__(self, *, root: str | Path, montage: str = "native", missing_channels: str = "skip"):
-        super().__init__(root=root, montage=montage_of(montage, AUBMC_19, missing=missing_channels))
+    def __init__(
+        self,
+        *,
+        root: str | Path,
+        montage: str = "native",
+        missing_channels: str = "skip",
+        links: Links = "inside",
+    ):
+        chosen = montage_of(montage, AUBMC_19, missing=missing_channels)
+        super().__init__(root=root, montage=chosen, links=links)
         self._tables: dict[Path, Table] = {}
 
     def recordings(self) -> list[RecordingRef]:
@@ -72,8 +86,8 @@ class AubmcRaw(EdfCorpus):
         """
         expected = "the folder of AUBMC that holds Raw_EDF_Files with files such as p10_Record1.edf"
         entries = list_folder(self.root, expected)
-        folder = next((p for p in entries if p.is_dir() and p.name.lower() == FOLDER), self.root)
-        edfs = sorted(path for path in folder.iterdir() if is_edf(path))
+        folder = next((p for p in self.inside(entries) if p.is_dir() and p.name.lower() == FOLDER), self.root)
+        edfs = self.inside(path for path in folder.iterdir() if is_edf(path))
         if not edfs:
             do = root_hint(self.root, lambda other: any(map(_numbers, other.iterdir())))
             raise DataError(
@@ -85,8 +99,9 @@ class AubmcRaw(EdfCorpus):
         listed = self._seizures(table)
         present = {_numbers(path) for path in edfs}
         self.missing = tuple(f"p{p}_Record{r}.edf" for p, r in sorted(listed) if (p, r) not in present)
-        self.warnings = tuple(
-            f"listed_file_missing: {name} is in {table.name}, not on disk" for name in self.missing
+        self.warnings = (
+            *self.outside,
+            *(f"listed_file_missing: {name} is in {table.name}, not on disk" for name in self.missing),
         )
         return sorted(
             (RecordingRef(path.stem, _subject(path), path, files=(path, table)) for path in edfs),
@@ -144,7 +159,7 @@ def _find_table(root: Path) -> Path:
     """The one ``Seizure_times.py`` below ``root``, or beside it where ``root`` is the folder of EDFs."""
     places = [root, root.absolute().parent] if root.name.lower() == FOLDER else [root]
     for place in places:
-        found = sorted(p for p in place.rglob("*.py") if p.name.lower() == TABLE and p.is_file())
+        found = [p for p in Walk(place).files() if p.name.lower() == TABLE and p.is_file()]
         if len(found) > 1:
             raise DataError(
                 f"{place}: {len(found)} time tables, {found[0]} and {found[1]}; expected one "
@@ -191,7 +206,9 @@ def read_table(path: Path) -> Table:
             ``no_rows``; the message names file and line.
     """
     try:
-        statements = ast.parse(path.read_bytes()).body
+        with warnings.catch_warnings():  # Python's own about odd literals, without a file's name
+            warnings.simplefilter("ignore", SyntaxWarning)
+            statements = ast.parse(read_small(path, MOST_TABLE)).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
         line = getattr(problem, "lineno", None) or 1
         raise _bad(path, line, "bad_row", "this is no Python", "dictionaries of literals") from None
@@ -254,7 +271,7 @@ def _clock(path: Path, line: int, patient: int, record: int, row: object) -> Clo
     where = f"{ascii(row)[:60]} of p{patient}, record {record}"
     if not isinstance(row, list | tuple) or len(row) != 4:
         raise _bad(path, line, "bad_row", where, "(hour, minute, second, seconds of seizure)")
-    if not all(type(part) in (int, float) and math.isfinite(part) for part in row):
+    if not all(type(part) in (int, float) and abs(part) < 1e9 for part in row):
         raise _bad(path, line, "bad_number", where, "four numbers")
     hour, minute, second, length = row
     if not (0 <= hour < 24 and 0 <= minute < 60 and 0 <= second < 60):

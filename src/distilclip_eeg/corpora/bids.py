@@ -5,31 +5,35 @@ silence is not seizure-free. Where things lie: ``corpora/bids_files.py``; the gr
 ``corpora/events_tsv.py``.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from distilclip_eeg.config.data import Links
 from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.bids_files import (
     EXPECTED,
     Sidecars,
-    eeg_folders,
+    eeg_files,
     entity,
     events_of,
-    is_pointer,
     read_participants,
 )
 from distilclip_eeg.corpora.edf.header import EdfHeader
+from distilclip_eeg.corpora.edf.montage import printable
 from distilclip_eeg.corpora.edf.stretches import complement, settle
 from distilclip_eeg.corpora.edf_corpus import EdfCorpus
 from distilclip_eeg.corpora.events_tsv import (
     LABEL_COLUMN,
     SZCORE,
     EventRow,
+    EventsFile,
     read_events,
     spell,
 )
-from distilclip_eeg.corpora.own import SUFFIXES, UNLABELLED, own_classes, own_montage
+from distilclip_eeg.corpora.own import SUFFIXES, UNLABELLED, own_classes, own_map, own_montage
+from distilclip_eeg.corpora.walk import link_outside
 from distilclip_eeg.schema import (
     ANY_SEIZURE,
     BACKGROUND,
@@ -44,6 +48,8 @@ from distilclip_eeg.schema import (
 )
 
 OTHER_FORMATS = (".vhdr", ".set", ".fif", ".cnt", ".mefd", ".nwb")
+MOST_TYPES = 8
+"""That are named in a warning; the others are counted."""
 OTHER_TYPE = "other_type"
 """Why a seizure of none of the listed classes is excluded."""
 LENGTH_TOLERANCE_S = 1.0
@@ -68,6 +74,9 @@ class Bids(EdfCorpus):
             that is its ancestor, or is excluded as ``other_type``. None: every seizure is ``seiz``.
         label_column: of events.tsv. Labels other than SzCORE's must stand in events.json.
         unlabelled: time that no row covers is ``background``, or ``exclude`` it.
+        links: ``inside`` of the root, or ``follow`` those that lead out of it.
+        label_map: what words of the label column count as: a level of a seizure, a class, or ``bckg``; each
+            word that stands here is known, whatever events.json lists.
 
     Raises:
         ConfigError: a setting that is none of these.
@@ -87,13 +96,26 @@ class Bids(EdfCorpus):
         classes: list | None = None,
         label_column: str = LABEL_COLUMN,
         unlabelled: str = "background",
+        links: Links = "inside",
+        label_map: dict | None = None,
     ):
-        super().__init__(root=root, montage=own_montage(montage, channels, missing_channels))
+        chosen = own_montage(montage, channels, missing_channels)
+        super().__init__(root=root, montage=chosen, links=links)
         check_choice("dataset.unlabelled", unlabelled, UNLABELLED)
         self.levels = () if classes is None else own_classes(spell(str(level)) for level in classes)
         self.classes = (BACKGROUND, *(self.levels or (SEIZURE,)))
         self.label_column, self.unlabelled = label_column, unlabelled
         self.options |= {"label_column": label_column, "unlabelled": unlabelled}
+        self.words = own_map({spell(str(k)): v for k, v in (label_map or {}).items()})
+        if self.words:
+            self.options["label_map"] = self.words
+        allowed = {*self.classes, *SZCORE, SEIZURE}
+        if wrong := [meaning for meaning in self.words.values() if meaning not in allowed]:
+            raise ConfigError(
+                f"dataset.label_map: {', '.join(wrong)} is no class; expected {', '.join(self.classes)} or a "
+                "level of SzCORE (sz, sz_foc, ...). Mend the setting.",
+                reason="bad_map",
+            )
         self._sidecars = Sidecars(self.root, label_column)
         self._people: dict[str, dict[str, str]] | None = None
 
@@ -107,8 +129,7 @@ class Bids(EdfCorpus):
         """
         refs: dict[str, RecordingRef] = {}
         missing, unread, levels = [], [], {*SZCORE}
-        for folder in eeg_folders(self.root):
-            entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        for entries in eeg_files(self.root, self.files).values():
             signals = [path for path in entries if path.stem.endswith("_eeg")]
             unread += [path for path in signals if path.suffix.lower() in OTHER_FORMATS]
             signals = [path for path in signals if path.suffix.lower() in SUFFIXES]
@@ -144,8 +165,33 @@ class Bids(EdfCorpus):
         if people and (strangers := [name for name in subjects if name not in people]):
             words = f"{len(strangers)} of {len(subjects)} persons are not in participants.tsv, the first: "
             odd.append(f"unlisted_person: {words}{strangers[0]}")
-        self.warnings = (*warnings, *odd)
+        self.warnings = (*self.outside, *self._uncounted(refs.values()), *warnings, *odd)
         return [refs[name] for name in sorted(refs)]
+
+    def _uncounted(self, refs: Iterable[RecordingRef]) -> list[str]:
+        """A warning with every type that is neither seizure nor background, and how often it occurs."""
+        counts: Counter[str] = Counter()
+        for ref in refs:
+            try:
+                counts.update(row.label for row in self._read(ref).rows)
+            except DataError:  # told when the recording's turn comes
+                continue
+        others = {k: n for k, n in counts.most_common() if not _is_counted(self.words.get(k.casefold(), k))}
+        if not others:
+            return []
+        listed = ", ".join(f"{printable(label)} ({n})" for label, n in [*others.items()][:MOST_TYPES])
+        more = f" and {len(others) - MOST_TYPES} more types" if len(others) > MOST_TYPES else ""
+        words = (
+            f"{sum(others.values())} events are neither seizure nor background and excluded: {listed}{more}"
+        )
+        first = next(iter(others))
+        return [
+            f"uncounted_type: {words}; dataset.label_map={{{first}: seiz}} would make the first a seizure"
+        ]
+
+    def _read(self, ref: RecordingRef) -> EventsFile:
+        levels = [*self._sidecars.levels(ref.path), *self.words]
+        return read_events(events_of(ref.path), levels, self.label_column)
 
     def _ref(self, path: Path) -> RecordingRef:
         beside = [events_of(path), *self._sidecars.of(path)]
@@ -170,13 +216,15 @@ class Bids(EdfCorpus):
                 (``duration_mismatch``), or says two things of one moment (``conflicting_labels``).
         """
         path = events_of(ref.path)
+        if path.is_symlink() and not self.walk.allows(path):
+            raise link_outside(path, self.root, "dataset.links")
         if not path.is_file():
             raise SkipRecording(
                 f"{ref.path}: no events file; expected {path.name} beside it, with one {BACKGROUND} row "
                 "where there is no seizure. Write or fetch it.",
                 reason="missing_annotation",
             )
-        found = read_events(path, self._sidecars.levels(ref.path), self.label_column)
+        found = self._read(ref)
         warnings = list(found.warnings)
         spans: list[Event] = []
         others: dict[str, list[Event]] = {}
@@ -198,32 +246,20 @@ class Bids(EdfCorpus):
         warnings += _covered(seizures, apart)
         if self.unlabelled == "exclude":
             apart += complement([*marked, *apart], header.span_s, "unlabelled")
-        facts = self._person(ref.subject)
+        facts = self._person(entity(ref.path.relative_to(self.root), "sub-"))
         return Labels(seizures, excluded=_flat(apart), metadata=facts, warnings=tuple(warnings))
-
-    def header(self, ref: RecordingRef) -> EdfHeader:
-        """The file's header.
-
-        Raises:
-            SkipRecording: ``not_fetched`` where only a link or pointer to the file is here.
-            DataError: see :func:`~distilclip_eeg.corpora.edf.header.read_header`.
-        """
-        if is_pointer(ref.path):
-            raise SkipRecording(
-                f"{ref.path}: a link or pointer without the data; expected the recording itself. Fetch it "
-                "(datalad get, git annex get, git lfs pull, or the archive's own download).",
-                reason="not_fetched",
-            )
-        return super().header(ref)
 
     def _event(self, row: EventRow, end_s: float) -> Event:
         """A row with its class for a label, or with the reason why it is none."""
-        if row.label == BACKGROUND:  # written as long as the recording, up to its rounding
+        counts_as = self.words.get(row.label.casefold(), row.label)
+        if counts_as == BACKGROUND:  # written as long as the recording, up to its rounding
             rounded = end_s < row.offset_s <= end_s + LENGTH_TOLERANCE_S and row.onset_s < end_s
             return Event(row.onset_s, end_s if rounded else row.offset_s, BACKGROUND)
-        seizure = row.label == ANY_SEIZURE or row.label.startswith(f"{ANY_SEIZURE}_")
-        label = OTHER_TYPE if self.levels and seizure else SEIZURE if seizure else row.label
-        parts = row.label.split("_")
+        if counts_as in self.classes:
+            return Event(row.onset_s, row.offset_s, counts_as)
+        label = OTHER_TYPE if self.levels else SEIZURE
+        label = label if _is_counted(counts_as) else counts_as
+        parts = counts_as.split("_")
         ancestors = ("_".join(parts[:n]) for n in range(len(parts), 0, -1))
         return Event(row.onset_s, row.offset_s, next((a for a in ancestors if a in self.levels), label))
 
@@ -232,6 +268,11 @@ class Bids(EdfCorpus):
         if self._people is None:
             self._people = read_participants(self.root)[0]
         return self._people.get(subject, {})
+
+
+def _is_counted(label: str) -> bool:
+    """Whether a level is a seizure's or background."""
+    return label in (BACKGROUND, SEIZURE, ANY_SEIZURE) or label.startswith(f"{ANY_SEIZURE}_")
 
 
 def _check_length(path: Path, row: EventRow, header: EdfHeader) -> None:

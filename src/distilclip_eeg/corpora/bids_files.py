@@ -3,22 +3,23 @@
 Layout: Gorgolewski et al. (2016), Sci Data 3:160044; EEG: Pernet et al. (2019), Sci Data 6:103.
 """
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 
 from distilclip_eeg.corpora.edf_corpus import list_folder, root_hint
 from distilclip_eeg.corpora.events_tsv import read_levels
 from distilclip_eeg.corpora.own import person, read_table
+from distilclip_eeg.corpora.small_files import json_of, read_small
 from distilclip_eeg.schema import DataError
 
 EXPECTED = "a BIDS tree: sub-XX/[ses-YY/]eeg/*_eeg.edf with *_events.tsv beside them"
-POINTER_BYTES = 1024
-POINTERS = (b"annex/objects/", b"version https://git-lfs")
-"""What stands in a file whose content git-annex or Git LFS has not fetched."""
 
 
-def eeg_folders(root: Path) -> list[Path]:
-    """Every ``eeg`` folder of every person and session, sorted.
+def eeg_files(root: Path, find: Callable[..., list[Path]]) -> dict[Path, list[Path]]:
+    """What lies in every ``eeg`` folder of every person and session: files by folder, both sorted.
+
+    Args:
+        find: gives the files of the folders it is told to enter, as ``EdfCorpus.files`` does.
 
     Raises:
         DataError: ``missing_root``, ``empty_root``.
@@ -29,8 +30,16 @@ def eeg_folders(root: Path) -> list[Path]:
         do = root_hint(root, lambda folder: any(map(_is_person, folder.iterdir())))
         words = f"no sub-XX folder among {len(entries)} entries"
         raise DataError(f"{root}: {words}; expected {EXPECTED}. {do}", reason="empty_root")
-    found = [folder for one in people for pattern in ("eeg", "ses-*/eeg") for folder in one.glob(pattern)]
-    return sorted(folder for folder in found if folder.is_dir())
+    found: dict[Path, list[Path]] = {}
+    for path in find(enters=_is_person):
+        parts = path.parent.relative_to(root).parts
+        if (
+            len(parts) in (2, 3)
+            and parts[-1] == "eeg"
+            and all(part.startswith("ses-") for part in parts[1:-1])
+        ):
+            found.setdefault(path.parent, []).append(path)
+    return dict(sorted(found.items()))
 
 
 def _is_person(path: Path) -> bool:
@@ -45,15 +54,6 @@ def events_of(recording: Path) -> Path:
 def entity(inside: Path, prefix: str) -> str:
     """The folder that names a person (``sub-``) or session (``ses-``) in a path below the root, if any."""
     return next((part for part in inside.parts[:-1] if part.startswith(prefix)), "")
-
-
-def is_pointer(path: Path) -> bool:
-    """Whether only a link or pointer to the data is here, as in a clone that has not fetched them."""
-    if path.is_symlink() and not path.exists():
-        return True
-    if not path.is_file() or path.stat().st_size > POINTER_BYTES:
-        return False
-    return any(mark in path.read_bytes() for mark in POINTERS)
 
 
 class Sidecars:
@@ -102,7 +102,7 @@ def read_participants(root: Path) -> tuple[dict[str, dict[str, str]], list[str]]
     try:
         table = read_table(path, ["participant_id"])
         units = _age_units(about)
-    except (DataError, ValueError, AttributeError) as problem:
+    except (DataError, OSError, ValueError, AttributeError) as problem:
         return {}, [f"bad_participants: {' '.join(str(problem).split())} Sex and age are not used."]
     people: dict[str, dict[str, str]] = {}
     warnings = list(table.warnings)
@@ -121,5 +121,5 @@ def read_participants(root: Path) -> tuple[dict[str, dict[str, str]], list[str]]
 
 def _age_units(path: Path) -> str:
     """What ``participants.json`` says, lower case; years where it says nothing."""
-    tree = json.loads(path.read_bytes().decode("utf-8-sig")) if path.is_file() else {}
+    tree = json_of(read_small(path)) if path.is_file() else {}
     return str(tree.get("age", {}).get("Units") or "years").strip().casefold()

@@ -8,6 +8,7 @@ only check it, and the header of each EDF is the truth about its channels. What 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from distilclip_eeg.config.data import Links
 from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.chbmit_files import (
     CASE,
@@ -43,6 +44,7 @@ class ChbMit(EdfCorpus):
         missing_channels: ``skip`` or ``zero``.
         rebuild_bipolar: subtract electrodes where a file is referential. FT9 and FT10 were not recorded
             there, so the native montage needs ``missing_channels=zero``, too.
+        links: ``inside`` of the root, or ``follow`` those that lead out of it.
     """
 
     name = "chbmit"
@@ -71,9 +73,10 @@ class ChbMit(EdfCorpus):
         montage: str = "native",
         missing_channels: str = "skip",
         rebuild_bipolar: bool = False,
+        links: Links = "inside",
     ):
         chosen = montage_of(montage, CHBMIT_23, missing=missing_channels, derive=rebuild_bipolar)
-        super().__init__(root=root, montage=chosen)
+        super().__init__(root=root, montage=chosen, links=links)
         self._summaries: dict[Path, dict[str, list[Span]]] = {}
         self._people: dict[str, dict[str, str]] | None = None
 
@@ -87,10 +90,10 @@ class ChbMit(EdfCorpus):
         refs, present = [], set()
         spans: dict[str, list[Span]] = {}
         people = [path for path in (self.root / "SUBJECT-INFO",) if path.is_file()]
-        for folder in _case_folders(self.root):
+        for folder in self.inside(_case_folders(self.root)):
             summary = _summary_of(folder)
             # By suffix, not by chbNN_*: chb17 names its files chb17a_03.
-            edfs = sorted(path for path in folder.iterdir() if is_edf(path))
+            edfs = self.inside(path for path in folder.iterdir() if is_edf(path))
             if summary is None and edfs:
                 raise DataError(
                     f"{folder}: {len(edfs)} EDF files and no summary; expected {folder.name}-summary.txt, "
@@ -115,6 +118,7 @@ class ChbMit(EdfCorpus):
         self.missing = tuple(sorted(name for name in listed if name.lower() not in present))
         self.warnings = (
             *_check_list(read_list(self.root / "RECORDS-WITH-SEIZURES"), spans),
+            *self.outside,
             *(f"listed_file_missing: {name} is listed, not on disk" for name in self.missing),
         )
         return sorted(refs, key=lambda ref: ref.recording)

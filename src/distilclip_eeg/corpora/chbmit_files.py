@@ -12,6 +12,7 @@ import struct
 from pathlib import Path
 
 from distilclip_eeg.corpora.edf.header import age_band
+from distilclip_eeg.corpora.small_files import read_small, text_of
 from distilclip_eeg.schema import DataError
 
 CASE = re.compile(r"chb\d+", re.IGNORECASE)
@@ -19,8 +20,9 @@ CASE = re.compile(r"chb\d+", re.IGNORECASE)
 ONSET_CODE, OFFSET_CODE = 32, 33
 
 _FILE = re.compile(r"File Name:\s*(.*?)\s*$", re.IGNORECASE)
-_COUNT = re.compile(r"Number of Seizures in File:\s*(\d+)\s*$", re.IGNORECASE)
-_BOUND = re.compile(r"Seizure\s*\d*\s*(Start|End)\s*Time:\s*(\d+(?:\.\d+)?)\s*seconds?\s*$", re.IGNORECASE)
+_COUNT = re.compile(r"Number of Seizures in File:\s*(\d{1,9})\s*$", re.IGNORECASE)
+_SECONDS = r"(\d{1,9}(?:\.\d{1,20})?)"
+_BOUND = re.compile(rf"Seizure\s*\d*\s*(Start|End)\s*Time:\s*{_SECONDS}\s*seconds?\s*$", re.IGNORECASE)
 _MUST_PARSE = re.compile(r"(Seizure|Number of Seizures)", re.IGNORECASE)
 
 Span = tuple[float, float]
@@ -40,7 +42,7 @@ def read_summary(path: Path) -> dict[str, list[Span]]:
     spans: dict[str, list[Span]] = {}
     claimed: dict[str, int] = {}
     name, start = None, None
-    lines = path.read_bytes().decode("utf-8-sig", "replace").splitlines()
+    lines = text_of(read_small(path)).splitlines()
     for number, line in enumerate(map(str.strip, lines), start=1):
         where = f"{path}, line {number}"
         if match := _FILE.match(line):
@@ -105,7 +107,7 @@ def read_seizure_file(path: Path) -> list[Span]:
     Raises:
         ValueError: the bytes do not follow the format.
     """
-    raw, place, tick, rate = path.read_bytes(), 0, 0, 256.0
+    raw, place, tick, rate = read_small(path), 0, 0, 256.0
     spans, start = [], None
     while True:
         if place + 2 > len(raw):
@@ -116,7 +118,7 @@ def read_seizure_file(path: Path) -> list[Span]:
             break
         if code == 63:
             text = raw[place : place + interval].decode("latin-1")
-            if match := re.match(r"## time resolution: (\d+(?:\.\d+)?)", text):
+            if match := re.match(r"## time resolution: (\d{1,9}(?:\.\d{1,9})?)", text):
                 rate = float(match[1])
             place += interval + interval % 2
         elif code == 59:
@@ -140,14 +142,14 @@ def read_seizure_file(path: Path) -> list[Span]:
 
 def read_list(path: Path) -> list[str]:
     """File names, without folders, of ``RECORDS`` or ``RECORDS-WITH-SEIZURES``; none where it is absent."""
-    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    text = text_of(read_small(path)) if path.is_file() else ""
     return [line.strip().rpartition("/")[2] for line in text.splitlines() if line.strip()]
 
 
 def read_subject_info(path: Path) -> dict[str, dict[str, str]]:
     """Sex and age band by case, from the tab-separated ``SUBJECT-INFO``; empty where it is absent."""
     people = {}
-    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    text = text_of(read_small(path)) if path.is_file() else ""
     for row in (line.split("\t") for line in text.splitlines()):
         if len(row) < 3 or not CASE.fullmatch(row[0].strip()):
             continue

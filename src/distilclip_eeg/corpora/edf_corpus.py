@@ -1,15 +1,26 @@
 """What corpora of EDF or BDF files have in common: one way from a file and its annotations to a recording."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import get_args
 
+from distilclip_eeg.config.data import Links
 from distilclip_eeg.corpora.edf.header import EdfHeader, read_header
 from distilclip_eeg.corpora.edf.montage import Montage
 from distilclip_eeg.corpora.edf.reader import read_eeg
-from distilclip_eeg.schema import DataError, Labels, Recording, RecordingRef
+from distilclip_eeg.corpora.walk import Walk, hidden, told
+from distilclip_eeg.schema import (
+    DataError,
+    Labels,
+    Recording,
+    RecordingRef,
+    SkipRecording,
+    check_choice,
+)
 
-RELATED = (".edf", ".bdf", ".gdf", ".rec")
-"""Endings of EDF and its near relations, which the reader takes or refuses in words."""
+POINTER_BYTES = 1024
+POINTERS = (b"annex/objects/", b"version https://git-lfs")
+"""What stands in a file whose content git-annex or Git LFS has not fetched."""
 LEVELS, MOST_FOLDERS = 4, 2000
 """How far above and below a wrong root the right one is looked for, and in how many folders."""
 
@@ -23,13 +34,18 @@ class EdfCorpus:
     Args:
         root: the corpus's folder.
         montage: the channels every recording is given in.
+        links: ``inside`` of the root, or ``follow`` those that lead out of it; see
+            :mod:`~distilclip_eeg.corpora.walk`.
     """
 
     name: str
     identified = True
 
-    def __init__(self, *, root: str | Path, montage: Montage):
+    def __init__(self, *, root: str | Path, montage: Montage, links: Links = "inside"):
+        check_choice("dataset.links", links, get_args(Links))
         self.root = Path(root)
+        self.walk = Walk(self.root, links)
+        self._outside: dict[Path, None] = {}
         self.montage = montage
         self.options: dict[str, object] = {"missing_channels": montage.missing, "derive": montage.derive}
         """Settings that change what is read from the same files; a subclass adds its own."""
@@ -43,6 +59,27 @@ class EdfCorpus:
         """The montage's channels, the rows of every signal."""
         return self.montage.ch_names
 
+    def files(self, suffixes: tuple[str, ...] = (), *, enters: Callable[[Path], bool] = bool) -> list[Path]:
+        """Files below the root, as every walk here finds them; with ``suffixes``, those alone."""
+        found = self.walk.files(enters)
+        self._outside |= dict.fromkeys(self.walk.refused)
+        return [path for path in found if not suffixes or path.suffix.lower() in suffixes]
+
+    def inside(self, paths: Iterable[Path]) -> list[Path]:
+        """Those that do not lead out of the root, sorted; the others are remembered and told."""
+        kept = []
+        for path in sorted(paths):
+            if path.is_symlink() and not self.walk.allows(path):
+                self._outside[path] = None
+            else:
+                kept.append(path)
+        return kept
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """A warning about links that lead out of the root, where any were met."""
+        return told(sorted(self._outside), self.root, "dataset.links")
+
     def recordings(self) -> list[RecordingRef]:
         """All recordings, sorted by name.
 
@@ -52,11 +89,18 @@ class EdfCorpus:
         raise NotImplementedError
 
     def header(self, ref: RecordingRef) -> EdfHeader:
-        """What the file says about itself; a corpus may know better why there is none.
+        """What the file says about itself.
 
         Raises:
-            SkipRecording, DataError: see :func:`~distilclip_eeg.corpora.edf.header.read_header`.
+            SkipRecording: ``not_fetched`` where only a link or pointer to the file is here.
+            DataError: see :func:`~distilclip_eeg.corpora.edf.header.read_header`.
         """
+        if is_pointer(ref.path):
+            raise SkipRecording(
+                f"{ref.path}: a link or pointer without the data; expected the recording itself. Fetch it "
+                "(datalad get, git annex get, git lfs pull, or the archive's own download).",
+                reason="not_fetched",
+            )
         return read_header(ref.path)
 
     def labels(self, ref: RecordingRef, header: EdfHeader) -> Labels:
@@ -102,7 +146,7 @@ def list_folder(root: Path, expected: str) -> list[Path]:
         found = "not a folder" if root.exists() else "no such folder"
         do = "Set dataset.root=... or fetch the corpus."
         raise DataError(f"{root}: {found}; expected {expected}. {do}", reason="missing_root")
-    entries = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    entries = sorted(path for path in root.iterdir() if not hidden(path.name))
     if not entries:
         raise DataError(
             f"{root}: an empty folder; expected {expected}. Set dataset.root=... to it.", reason="empty_root"
@@ -128,7 +172,7 @@ def root_hint(root: Path, fits: Callable[[Path], bool]) -> str:
 
 def _folders_in(folder: Path) -> list[Path]:
     try:
-        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not hidden(p.name))
     except OSError:
         return []
 
@@ -138,18 +182,10 @@ def is_edf(path: Path, suffixes: tuple[str, ...] = (".edf",)) -> bool:
     return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
 
 
-def looks_like_edf(path: Path) -> bool:
-    """Whether a file or folder has one of the endings in ``RELATED``; its name alone is looked at."""
-    return path.suffix.lower() in RELATED
-
-
-def find_edfs(root: Path, suffixes: tuple[str, ...] = (".edf",)) -> Iterator[Path]:
-    """Every EDF below ``root``, in no order; see :func:`is_edf`."""
-    return (path for path in root.rglob("*") if is_edf(path, suffixes))
-
-
-def walk(folder: Path) -> Iterator[Path]:
-    """Files below ``folder``, and folders that call themselves recordings; hidden ones left out."""
-    for path in folder.rglob("*"):
-        if not path.name.startswith(".") and (path.is_file() or looks_like_edf(path)):
-            yield path
+def is_pointer(path: Path) -> bool:
+    """Whether only a link or pointer to the data is here, as in a clone that has not fetched them."""
+    if path.is_symlink() and not path.exists():
+        return True
+    if not path.is_file() or path.stat().st_size > POINTER_BYTES:
+        return False
+    return any(mark in path.read_bytes() for mark in POINTERS)

@@ -6,7 +6,6 @@ Epilepsia 66(S3):14-24, and the seizure types of Fisher et al. (2017), Epilepsia
 """
 
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from pathlib import Path
 from distilclip_eeg.corpora.edf.fields import number
 from distilclip_eeg.corpora.edf.montage import printable
 from distilclip_eeg.corpora.own import DECIMALS
+from distilclip_eeg.corpora.small_files import json_of, read_small
 from distilclip_eeg.schema import ANY_SEIZURE, BACKGROUND, SEIZURE, DataError, Event
 
 COLUMNS = ("onset", "duration", "eventType", "confidence", "channels", "dateTime", "recordingDuration")
@@ -155,7 +155,7 @@ def read_events(
     """
     path = Path(path)
     try:
-        table = parse(path.read_bytes())
+        table = parse(read_small(path))
     except OSError as problem:
         raise _bad(
             path, "missing_annotation", f"unreadable ({problem.strerror})", "a file of events"
@@ -263,7 +263,7 @@ def read_levels(path: str | Path, column: str = LABEL_COLUMN) -> tuple[str, ...]
     """
     path = Path(path)
     try:
-        tree = json.loads(path.read_bytes().decode("utf-8-sig"))
+        tree = json_of(read_small(path))
         about = tree.get(column, {})
     except (OSError, ValueError, AttributeError) as problem:
         words = f"not readable as JSON ({' '.join(str(problem).split())})"

@@ -5,12 +5,13 @@ An *outcome* is ``tolerate`` (used as it is), ``warn`` (used, and the data repor
 stable codes that reports and exceptions carry.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from distilclip_eeg.config.data import Links, SignalConfig
 from distilclip_eeg.corpora.aubmc import open_array
 from distilclip_eeg.corpora.aubmc_raw import read_table
 from distilclip_eeg.corpora.chbmit_files import read_seizure_file, read_summary
@@ -26,11 +27,20 @@ from distilclip_eeg.corpora.edf.montage import (
 )
 from distilclip_eeg.corpora.edf.reader import read_eeg
 from distilclip_eeg.corpora.edf.stretches import settle
-from distilclip_eeg.corpora.edf_corpus import looks_like_edf, walk
 from distilclip_eeg.corpora.events_tsv import read_events, read_levels
 from distilclip_eeg.corpora.tusz_files import TYPES, TuszFile, labels_of, read_csv
+from distilclip_eeg.corpora.walk import Walk, link_outside, looks_like_edf
 from distilclip_eeg.corpora.zenodo_files import read_mat, read_seconds
-from distilclip_eeg.schema import ANY_SEIZURE, SEIZURE, DataError, Event, SkipRecording
+from distilclip_eeg.plausible import check_rate
+from distilclip_eeg.schema import (
+    ANY_SEIZURE,
+    SEIZURE,
+    DataError,
+    Event,
+    SkipRecording,
+    unreadable,
+    visible,
+)
 
 NATIVES = (STANDARD_19, CHBMIT_23, AUBMC_19, BIPOLAR_18)
 """Channel lists of the corpora; a recording is read as the first it has, or the one it comes nearest to."""
@@ -45,14 +55,23 @@ class Recordings:
     by_name: Mapping[str, Path]
     """By name in lower case; what an annotation says is looked up here and never becomes a path."""
     default: Path | None = None
+    signals: SignalConfig = SignalConfig()
+    """What the recordings are to become: the band and rate that they must hold."""
 
 
-def check(path: Path, recording: Path | None = None) -> Iterator[dict]:
+def check(
+    path: Path,
+    recording: Path | None = None,
+    signals: SignalConfig | None = None,
+    links: Links = "inside",
+) -> Iterator[dict]:
     """One line for each recording and annotation file at ``path``, sorted; other files give none.
 
     Args:
         path: a file, or a folder that is searched to its depth.
         recording: the EDF of annotation files that have none beside them and name none below ``path``.
+        signals: what recordings are to become; the article's by default.
+        links: below ``path``; those that lead out of it are skipped by name unless ``follow``.
 
     Yields:
         ``path``, ``kind``, ``outcome``, ``reasons`` and ``messages``.
@@ -63,14 +82,20 @@ def check(path: Path, recording: Path | None = None) -> Iterator[dict]:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; give path=FILE or FOLDER.", reason="missing_file")
     alone = path.is_file() or looks_like_edf(path)
-    files = [path] if alone else sorted(walk(path))
+    walk = Walk(path, links)
+    files = [path] if alone else walk.files()
     edfs = [file for file in (*files, *([recording] if recording else ())) if looks_like_edf(file)]
-    around = Recordings({edf.name.lower(): edf for edf in edfs if edf.is_file()}, recording)
+    around = Recordings(
+        {edf.name.lower(): edf for edf in edfs if edf.is_file()}, recording, signals or SignalConfig()
+    )
     for file in files:
         kind = kind_of(file)
         if kind is None and not alone:
             continue
-        yield {"path": str(file), "kind": kind or "unknown", **judge(file, kind, around)}
+        yield {"path": visible(file), "kind": kind or "unknown", **judge(file, kind, around)}
+    for link in walk.refused:
+        words = link_outside(link, path, "links")
+        yield {"path": visible(link), "kind": "link", **verdict("skip", [words.reason], [str(words)])}
 
 
 def kind_of(path: Path) -> str | None:
@@ -114,11 +139,12 @@ def judge(path: Path, kind: str | None, around: Recordings) -> dict:
         warnings = CHECKS[kind](path, around)
     except SkipRecording as problem:
         return verdict("skip", [problem.reason], [str(problem)])
-    except DataError as problem:
+    except (DataError, OSError) as problem:
+        problem = unreadable(path, problem)
         return verdict("error", [problem.reason], [str(problem)])
     codes = list(dict.fromkeys(warning.partition(":")[0] for warning in warnings))
     outcome = "skip" if set(codes) & set(EVENTS_SKIPPED) else "warn" if codes else "tolerate"
-    return verdict(outcome, codes, [f"{path}: {warning}" for warning in warnings])
+    return verdict(outcome, codes, [visible(f"{path}: {warning}") for warning in warnings])
 
 
 def verdict(outcome: str, reasons: list[str], messages: list[str]) -> dict:
@@ -126,23 +152,32 @@ def verdict(outcome: str, reasons: list[str], messages: list[str]) -> dict:
     return {"outcome": outcome, "reasons": reasons, "messages": messages}
 
 
-def check_recording(path: Path, _: Recordings) -> Iterable[str]:
+def check_recording(path: Path, around: Recordings) -> Iterable[str]:
     """Header, channels, scaling and signal, decoded as for training.
 
     Raises:
-        SkipRecording, DataError: see :func:`~distilclip_eeg.corpora.edf.reader.read_eeg`.
+        SkipRecording, DataError: see :func:`~distilclip_eeg.corpora.edf.reader.read_eeg` and
+            :func:`~distilclip_eeg.plausible.check_rate`.
     """
     header = read_header(path)
-    there = {canonical(label) for label in header.labels}
-    lacking = [sum(canonical(c) not in there for c in names) / len(names) for names in NATIVES]
-    montage = Montage("native", NATIVES[int(np.argmin(lacking))])
+    montage = nearest(header.labels)
     plan_channels(header.labels, montage, str(path))
-    return read_eeg(path, montage, header).warnings
+    eeg = read_eeg(path, montage, header)
+    band = around.signals
+    check_rate(str(path), eeg.sfreq, band.h_freq, band.sfreq)
+    return eeg.warnings
+
+
+def nearest(labels: Sequence[str]) -> Montage:
+    """The corpora's own montage that a file's signals have whole, or lack least of."""
+    there = {canonical(label) for label in labels}
+    lacking = [sum(canonical(c) not in there for c in names) / len(names) for names in NATIVES]
+    return Montage("native", NATIVES[int(np.argmin(lacking))])
 
 
 def partner_of(path: Path, file: TuszFile, around: Recordings) -> EdfHeader | None:
     """Header of an annotation's recording: beside it, else the one it names, else as long as it says."""
-    beside = [p for p in path.parent.glob("*") if p.stem == path.stem and looks_like_edf(p) and p.is_file()]
+    beside = [p for p in path.parent.iterdir() if p.stem == path.stem and looks_like_edf(p) and p.is_file()]
     partner = beside[0] if beside else around.by_name.get(f"{file.name.lower()}.edf", around.default)
     if partner:
         return read_header(partner)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from distilclip_eeg.config.data import Links
 from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.edf.fields import number
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import printable
 from distilclip_eeg.corpora.edf.stretches import complement, settle
-from distilclip_eeg.corpora.edf_corpus import EdfCorpus, find_edfs, list_folder
+from distilclip_eeg.corpora.edf_corpus import EdfCorpus, list_folder
 from distilclip_eeg.corpora.own import (
     DECIMALS,
     DELIMITERS,
@@ -23,20 +24,24 @@ from distilclip_eeg.corpora.own import (
     UNLABELLED,
     TextTable,
     own_classes,
+    own_map,
     own_montage,
     person,
     read_table,
     table_error,
 )
+from distilclip_eeg.corpora.walk import spelt
 from distilclip_eeg.schema import (
     BACKGROUND,
     ConfigError,
+    CorpusError,
     DataError,
     Event,
     Labels,
     RecordingRef,
     SkipRecording,
     check_choice,
+    visible,
 )
 
 EXPECTED = "EDF or BDF files and a table (.csv or .tsv) of labelled stretches"
@@ -65,11 +70,13 @@ class Folder(EdfCorpus):
         label_column: of the table.
         background: the label, or labels, of time without seizure.
         classes: the other labels in the order of the classes; None: all there are, sorted.
+        label_map: what words of the label column count as: a class, or background; others count as they are.
         unlabelled: time that no row covers is ``background``, or ``exclude`` it.
         channels: the native montage, by default the 19 electrodes of 10-20. ``A-B`` is taken where a file
             has it, else computed from A and B.
         montage: ``native``, ``bipolar18`` or ``car19``.
         missing_channels: ``skip``, ``zero`` or ``interpolate``.
+        links: ``inside`` of the root, or ``follow`` those that lead out of it.
 
     Raises:
         ConfigError: a setting that is none of these; ``bad_classes``, a label that is class and background.
@@ -91,8 +98,11 @@ class Folder(EdfCorpus):
         channels: list | None = None,
         montage: str = "native",
         missing_channels: str = "skip",
+        links: Links = "inside",
+        label_map: dict | None = None,
     ):
-        super().__init__(root=root, montage=own_montage(montage, channels, missing_channels))
+        chosen = own_montage(montage, channels, missing_channels)
+        super().__init__(root=root, montage=chosen, links=links)
         check_choice("dataset.unlabelled", unlabelled, UNLABELLED)
         self.table, self.label_column, self.unlabelled = table, label_column, unlabelled
         names = [background] if isinstance(background, str | int | float) else list(background)
@@ -106,6 +116,9 @@ class Folder(EdfCorpus):
             )
         self.options |= {"label_column": label_column, "unlabelled": unlabelled}
         self.options |= {"background": sorted(self.background)}
+        self.words = own_map(label_map)
+        if self.words:
+            self.options["label_map"] = self.words
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -150,7 +163,10 @@ class Folder(EdfCorpus):
             names, labels = ", ".join(sorted(self.background)), ", ".join(map(printable, self.classes[1:]))
             words = f"no row is labelled {names}, so all time outside the rows is background; if one of "
             warnings.append(f"no_background_label: {words}{labels} means it, set dataset.background")
-        self.warnings = (*self._table.warnings, *warnings)
+        if unused := [w for w in self.words if w not in {c.casefold() for c in self._written}]:
+            words = f"dataset.label_map names {', '.join(map(printable, unused))}, which no row has"
+            warnings.append(f"unused_map: {words}")
+        self.warnings = (*self.outside, *self._table.warnings, *warnings)
         return sorted(refs, key=lambda ref: ref.recording)
 
     def labels(self, ref: RecordingRef, header: EdfHeader) -> Labels:
@@ -159,7 +175,7 @@ class Folder(EdfCorpus):
         Raises:
             SkipRecording: ``unlabelled_recording``, or ``annotation_outside`` where a row lies wholly past an
                 undamaged file.
-            DataError: ``conflicting_labels``.
+            CorpusError: ``conflicting_labels``.
         """
         rows = self._rows_of.get(ref.path)
         if not rows:
@@ -168,7 +184,12 @@ class Folder(EdfCorpus):
                 "if it is free of seizures.",
                 reason="unlabelled_recording",
             )
-        marked, warnings = settle(ref.path, [row.event for row in rows], header, "row")
+        try:
+            marked, warnings = settle(ref.path, [row.event for row in rows], header, "row")
+        except SkipRecording:
+            raise
+        except DataError as problem:  # of the one table of the whole corpus
+            raise CorpusError(str(problem), reason=problem.reason) from None
         events = tuple(event for event in marked if event.label != BACKGROUND)
         apart = complement(marked, header.span_s, "unlabelled") if self.unlabelled == "exclude" else ()
         known = {"sex": header.sex, "age_band": header.age_band} | person(self._facts(rows))
@@ -179,8 +200,7 @@ class Folder(EdfCorpus):
     def _files(self) -> list[Path]:
         """Every recording below the root, sorted."""
         list_folder(self.root, EXPECTED)
-        found = sorted(find_edfs(self.root, SUFFIXES))
-        files = [p for p in found if not any(q.startswith(".") for q in p.relative_to(self.root).parts)]
+        files = self.files(SUFFIXES)
         if not files:
             do = "Set dataset.root=... to the folder that has them."
             raise DataError(
@@ -224,6 +244,11 @@ class Folder(EdfCorpus):
             raise table_error(self._table.path, "no_background", found, expected)
         return rows
 
+    @property
+    def _written(self) -> set[str]:
+        """Labels as they stand in the table."""
+        return {cells[self.label_column.casefold()] for _, cells in self._table.rows}
+
     def _row(self, where: str, cells: dict[str, str]) -> Row:
         times = []
         for name in ("onset", "duration"):
@@ -234,13 +259,15 @@ class Folder(EdfCorpus):
         onset, duration = times
         if duration < 0:
             raise table_error(where, "bad_interval", f"duration {duration:g} s", "an end after its onset")
-        text = cells[self.label_column.casefold()]
+        written = cells[self.label_column.casefold()]
+        text = self.words.get(written.casefold(), written)
+        meant = text in self.background or written.casefold() in self.words
         label = BACKGROUND if text in self.background else text
         allowed = self.listed is None or label in (BACKGROUND, *self.listed)
-        if not text or not allowed or (label == BACKGROUND and text not in self.background):
+        if not text or not allowed or (label == BACKGROUND and not meant):
             expected = f"background ({', '.join(sorted(self.background))})"
             expected += " or a seizure's label" if self.listed is None else f" or {', '.join(self.listed)}"
-            do = "Mend the table, dataset.background or dataset.classes."
+            do = "Mend the table, dataset.label_map, dataset.background or dataset.classes."
             raise table_error(where, "unknown_label", f"label {printable(text)}", expected, do)
         place = PurePosixPath(cells["recording"].replace("\\", "/"))
         if not place.parts or ".." in place.parts:
@@ -257,7 +284,9 @@ class Folder(EdfCorpus):
             inside = path.relative_to(self.root)
             spellings: tuple[str | Path, ...] = (inside, inside.with_suffix(""), path.name, path.stem)
             for known, name in zip(names, spellings, strict=True):
-                known.setdefault(PurePosixPath(name).as_posix(), []).append(path)
+                plain = PurePosixPath(name).as_posix()
+                for spelling in {plain, spelt(plain)}:
+                    known.setdefault(spelling, []).append(path)
         return names
 
     def _find(self, row: Row) -> Path | None:
@@ -282,7 +311,7 @@ class Folder(EdfCorpus):
         """The path below the root, without suffix unless two files differ in nothing else."""
         inside = path.relative_to(self.root)
         short = inside.with_suffix("").as_posix()
-        return short if self._by_name[1][short] == [path] else inside.as_posix()
+        return visible(short if self._by_name[1][short] == [path] else inside.as_posix())
 
     def _facts(self, rows: Sequence[Row]) -> dict[str, str]:
         """What the rows of one recording say of it; cells may be blank."""

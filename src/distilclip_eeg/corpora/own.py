@@ -4,14 +4,14 @@ Tables are read as a laboratory keeps them: comma, tab or semicolon, any spreads
 """
 
 import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from distilclip_eeg.corpora.edf.fields import number
 from distilclip_eeg.corpora.edf.header import age_band
 from distilclip_eeg.corpora.edf.montage import STANDARD_19, Montage, canonical, montage_of, printable
+from distilclip_eeg.corpora.small_files import csv_rows, read_small
 from distilclip_eeg.schema import BACKGROUND, ConfigError, DataError
 
 SUFFIXES = (".edf", ".bdf")
@@ -60,6 +60,22 @@ def own_classes(labels: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
+def own_map(words: Mapping[str, str] | None) -> dict[str, str]:
+    """``dataset.label_map`` by words in lower case, as they are looked up.
+
+    Raises:
+        ConfigError: ``bad_map``: an empty word, or two that differ in upper and lower case alone.
+    """
+    found = {str(word).strip().casefold(): str(meaning).strip() for word, meaning in (words or {}).items()}
+    if len(found) < len(words or {}) or not all(found) or not all(found.values()):
+        raise ConfigError(
+            f"dataset.label_map={dict(words or {})}: expected each word of the table once, upper and lower "
+            "case alike, and what it counts as, such as {ictal: seiz, spikes: bckg}.",
+            reason="bad_map",
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class TextTable:
     """A table's cells as text, blanks around them taken off."""
@@ -87,7 +103,7 @@ def read_table(path: Path, required: Sequence[str], do: str = MEND) -> TextTable
         DataError: ``missing_table``, ``empty_annotation``, ``missing_column``, ``no_rows``, ``bad_row``.
     """
     try:
-        raw, warnings = path.read_bytes(), []
+        raw, warnings = read_small(path), []
     except OSError as problem:
         found, do_name = f"cannot be read ({problem.strerror})", "Set dataset.table=... to its name."
         raise table_error(path, "missing_table", found, "a .csv or .tsv file", do_name) from None
@@ -120,11 +136,14 @@ def _cells(path: Path, text: str) -> list[tuple[int, list[str]]]:
     """Line number and cells of every line that is not blank."""
     header = text.lstrip("\r\n").splitlines()[0]
     delimiter = max(DELIMITERS.get(path.suffix.lower(), ",;\t"), key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    line = 0
     try:
-        return [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+        for line, cells in csv_rows(text, delimiter=delimiter, strict=True):
+            rows += [(line, cells)] if any(map(str.strip, cells)) else []
+        return rows
     except csv.Error as problem:
-        found = f"after line {reader.line_num}, {problem}"
+        found = f"after line {line}, {problem}"
         raise table_error(path, "bad_row", found, "quotes in pairs") from None
 
 

@@ -6,7 +6,6 @@ told with its reason.
 
 from collections import Counter
 
-import joblib
 import pandas as pd
 
 from distilclip_eeg.corpora.edf.fields import ANNOTATION_LABELS
@@ -14,7 +13,18 @@ from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import canonical, plan_channels
 from distilclip_eeg.corpora.edf_corpus import EdfCorpus
 from distilclip_eeg.progress import Tracker
-from distilclip_eeg.schema import Corpus, DataError, Event, RecordingRef, SkipRecording, short
+from distilclip_eeg.schema import (
+    Corpus,
+    CorpusError,
+    DataError,
+    Event,
+    RecordingRef,
+    recordings_of,
+    short,
+    unreadable,
+    visible,
+)
+from distilclip_eeg.workers import threaded
 
 TOLERANCE = {"hours": 0.05, "seizure_s": 1.0}
 """Published totals are rounded; smaller differences are none."""
@@ -36,17 +46,17 @@ def survey(corpus: Corpus, *, n_jobs: int = -1, progress: Tracker | None = None)
     Raises:
         DataError: the corpus has no recording.
     """
-    refs = corpus.recordings()
+    refs, told = recordings_of(corpus)
     look = look_at_header if isinstance(corpus, EdfCorpus) else look_at_signal
-    found = joblib.Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
-        joblib.delayed(look)(corpus, ref) for ref in refs
-    )
+    found = threaded(look, [(corpus, ref) for ref in refs], jobs=n_jobs)
     items = progress(found, len(refs), "reading headers") if progress else found
     rows = []
     for ref, row in zip(refs, items, strict=True):
         about = {"recording": ref.recording, "subject": ref.subject, "session": ref.session, "part": ref.part}
         rows.append({**about, **BLANK, **row})
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    table.attrs["told"] = told
+    return table
 
 
 BLANK = {"duration_s": 0.0, "sfreq": 0.0, "signals": 0, "lacking": "", "events": (), "excluded": ()}
@@ -67,7 +77,10 @@ def look_at_header(corpus: EdfCorpus, ref: RecordingRef) -> dict:
         row |= {"lacking": ", ".join(c for c in corpus.ch_names if canonical(c) not in there)}
         plan = plan_channels(header.labels, corpus.montage, str(ref.path))
         row |= {"sfreq": max(header.sfreqs[k] for k in plan.picks)}
-    except DataError as problem:
+    except CorpusError:
+        raise
+    except (DataError, OSError) as problem:
+        problem = unreadable(ref.path, problem)
         row |= {"problem": problem.reason, "detail": str(problem)}
     return row
 
@@ -76,7 +89,10 @@ def look_at_signal(corpus: Corpus, ref: RecordingRef) -> dict:
     """A recording of any other corpus: it has no header to look at."""
     try:
         recording = corpus.read(ref)
-    except SkipRecording as problem:
+    except CorpusError:
+        raise
+    except (DataError, OSError) as problem:
+        problem = unreadable(ref.path, problem)
         return {"problem": problem.reason, "detail": str(problem)}
     return {
         "duration_s": recording.duration_s,
@@ -135,7 +151,8 @@ def describe(corpus: Corpus, table: pd.DataFrame) -> str:
     if corpus.missing:
         names = ", ".join(corpus.missing[:MOST_SETS]) + (" …" if len(corpus.missing) > MOST_SETS else "")
         lines.append(f"listed but not on disk: {len(corpus.missing)} ({names})")
-    lines += [f"corpus: {warning}" for warning in corpus.warnings[:MOST_SETS]]
+    told = (*table.attrs.get("told", ()), *corpus.warnings)
+    lines += [f"corpus: {warning}" for warning in told[:MOST_SETS]]
     for reason, group in table[table["problem"] != ""].groupby("problem"):
         lines.append(f"cannot be used: {len(group)} ({reason}), the first: {short(group['detail'].iloc[0])}")
     odd: dict[str, dict[str, str]] = {}
@@ -145,7 +162,7 @@ def describe(corpus: Corpus, table: pd.DataFrame) -> str:
     for kind, group in sorted(odd.items()):
         name, words = next(iter(group.items()))
         lines.append(f"odd but usable: {len(group)} with {kind}, the first: {name}: {short(words)}")
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def compare(corpus: Corpus, table: pd.DataFrame) -> list[str]:

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from distilclip_eeg.config.data import Links
 from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import STANDARD_19, montage_of
 from distilclip_eeg.corpora.edf.stretches import union
-from distilclip_eeg.corpora.edf_corpus import EdfCorpus, find_edfs, list_folder, root_hint
+from distilclip_eeg.corpora.edf_corpus import EdfCorpus, list_folder, root_hint
 from distilclip_eeg.corpora.tusz_files import TYPES, labels_of, read_csv, seconds
 from distilclip_eeg.schema import (
     BACKGROUND,
@@ -52,6 +53,7 @@ class Tusz(EdfCorpus):
         missing_channels: ``skip``, ``zero`` or ``interpolate``.
         labels: ``types``: seven seizure types by the ``.csv``, checked against the ``.csv_bi``; myoclonic
             seizures are excluded. ``binary``: seizures of any type by the ``.csv_bi``.
+        links: ``inside`` of the root, or ``follow`` those that lead out of it.
 
     Raises:
         ConfigError: a setting that is none of these.
@@ -82,9 +84,11 @@ class Tusz(EdfCorpus):
         montage: str = "native",
         missing_channels: str = "skip",
         labels: str = "types",
+        links: Links = "inside",
     ):
         check_choice("dataset.labels", labels, LABELS)
-        super().__init__(root=root, montage=montage_of(montage, STANDARD_19, missing=missing_channels))
+        chosen = montage_of(montage, STANDARD_19, missing=missing_channels)
+        super().__init__(root=root, montage=chosen, links=links)
         self.typed = labels == "types"
         self.classes = (BACKGROUND, *TYPES) if self.typed else (BACKGROUND, SEIZURE)
         self.options["labels"] = labels
@@ -99,7 +103,8 @@ class Tusz(EdfCorpus):
         list_folder(self.root, EXPECTED)
         found: dict[str, list[RecordingRef]] = defaultdict(list)
         strange = []
-        for path in sorted(find_edfs(self.root)):
+        files = self.files()
+        for path in (file for file in files if file.suffix.lower() == ".edf"):
             _check_release(path)
             if _STEM.fullmatch(path.stem):
                 found[path.stem].append(self._ref(path))
@@ -114,8 +119,8 @@ class Tusz(EdfCorpus):
             )
         _check_parts([ref for copies in found.values() for ref in copies])
         refs = [_chosen(found[stem]) for stem in sorted(found)]
-        self.missing = _without_edf(self.root, found)
-        self.warnings = tuple(_oddities(found, strange))
+        self.missing = _without_edf(files, found)
+        self.warnings = (*self.outside, *_oddities(found, strange))
         return refs
 
     def labels(self, ref: RecordingRef, header: EdfHeader) -> Labels:
@@ -174,9 +179,9 @@ def _check_release(path: Path) -> None:
         )
 
 
-def _without_edf(root: Path, found: Mapping[str, object]) -> tuple[str, ...]:
+def _without_edf(files: Sequence[Path], found: Mapping[str, object]) -> tuple[str, ...]:
     """EDF files that must have been there: their annotations are."""
-    stems = {path.stem for path in root.rglob("*.csv_bi") if not path.name.startswith(".")}
+    stems = {path.stem for path in files if path.suffix == ".csv_bi"}
     return tuple(f"{stem}.edf" for stem in sorted(stems - set(found)) if _STEM.fullmatch(stem))
 
 

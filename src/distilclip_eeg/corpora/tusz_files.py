@@ -18,6 +18,7 @@ from distilclip_eeg.corpora.edf.fields import number
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import printable
 from distilclip_eeg.corpora.edf.stretches import settle, union
+from distilclip_eeg.corpora.small_files import read_small
 from distilclip_eeg.schema import BACKGROUND, SEIZURE, DataError, Event, Labels
 
 TYPES = ("absz", "cpsz", "fnsz", "gnsz", "spsz", "tcsz", "tnsz")
@@ -102,7 +103,7 @@ def read_csv(path: str | Path) -> TuszFile:
 def _decoded(path: Path) -> tuple[str, list[str]]:
     """The text of a file, and what is odd about its bytes."""
     try:
-        raw = path.read_bytes()
+        raw = read_small(path)
     except OSError as problem:
         raise _bad(str(path), "unreadable", f"{problem.strerror}", "a readable file") from None
     if not raw.strip():

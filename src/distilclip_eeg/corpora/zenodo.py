@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from distilclip_eeg.config.data import Links
 from distilclip_eeg.config.registry import component
 from distilclip_eeg.corpora.edf.header import EdfHeader
 from distilclip_eeg.corpora.edf.montage import STANDARD_19, montage_of
 from distilclip_eeg.corpora.edf.stretches import settle
 from distilclip_eeg.corpora.edf_corpus import EdfCorpus, list_folder, root_hint
+from distilclip_eeg.corpora.small_files import read_small
 from distilclip_eeg.corpora.zenodo_files import EXPERTS, Annotations, read_annotations, read_sexes
 from distilclip_eeg.schema import (
     BACKGROUND,
@@ -53,6 +55,7 @@ class Zenodo(EdfCorpus):
         missing_channels: ``skip``, ``zero`` or ``interpolate``.
         consensus: ``unanimous`` leaves out the seconds on which the experts disagree; ``majority`` (two of
             three) and ``any`` decide every second.
+        links: ``inside`` of the root, or ``follow`` those that lead out of it.
 
     Raises:
         ConfigError: a setting that is none of these.
@@ -77,9 +80,11 @@ class Zenodo(EdfCorpus):
         montage: str = "native",
         missing_channels: str = "skip",
         consensus: str = "unanimous",
+        links: Links = "inside",
     ):
         check_choice("dataset.consensus", consensus, tuple(VOTES))
-        super().__init__(root=root, montage=montage_of(montage, STANDARD_19, missing=missing_channels))
+        chosen = montage_of(montage, STANDARD_19, missing=missing_channels)
+        super().__init__(root=root, montage=chosen, links=links)
         self.consensus = consensus
         self.options["consensus"] = consensus
 
@@ -93,11 +98,11 @@ class Zenodo(EdfCorpus):
         edfs, warnings = self._edfs()
         found = self._annotations
         # The store looks at the ends of large files only, and a mended second lies anywhere in these.
-        content = b"".join(path.read_bytes() for path in found.files)
+        content = b"".join(read_small(path) for path in found.files)
         self.options["annotations"] = hashlib.sha256(content).hexdigest()
         self.missing = tuple(f"eeg{number}.edf" for number in found.experts if number not in edfs)
         absent = (f"listed_file_missing: {name} is annotated, not on disk" for name in self.missing)
-        self.warnings = (*found.warnings, *warnings, *absent)
+        self.warnings = (*self.outside, *found.warnings, *warnings, *absent)
         tables = (*found.files, *self._clinical)
         return [
             RecordingRef(f"eeg{number}", f"eeg{number}", path, files=(path, *tables))
@@ -135,7 +140,7 @@ class Zenodo(EdfCorpus):
         """EDF files by number, and a warning for each whose name gives none."""
         edfs: dict[int, Path] = {}
         warnings = []
-        for path in list_folder(self.root, EXPECTED):
+        for path in self.inside(list_folder(self.root, EXPECTED)):
             if path.suffix.lower() != ".edf" or not path.is_file():
                 continue
             if not _NAME.fullmatch(path.name):

@@ -5,7 +5,6 @@ Scientific Data 6:190039, DOI 10.1038/sdata.2019.39; data: DOI 10.5281/zenodo.49
 """
 
 import csv
-import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
+from distilclip_eeg.corpora.small_files import check_matlab, csv_rows, read_small, text_of
 from distilclip_eeg.schema import DataError
 
 EXPERTS = ("A", "B", "C")
@@ -98,7 +98,7 @@ def read_seconds(path: Path) -> Seconds:
         DataError: ``no_rows``, ``bad_row`` (more or fewer cells than neonates), ``bad_value`` (neither 0, 1
             nor blank), ``duplicate_neonate``, ``hole_in_column`` (a blank with seconds after it).
     """
-    lines = path.read_bytes().decode("utf-8-sig", "replace").rstrip("\r\n").splitlines()
+    lines = text_of(_body(path)).rstrip("\r\n").splitlines()
     try:
         rows = [row or [""] for row in csv.reader(lines)]
     except csv.Error as problem:
@@ -126,7 +126,10 @@ def read_mat(path: Path) -> dict[int, tuple[np.ndarray, ...]]:
     """
     expected = f"a MATLAB 5 file with {VARIABLE}, a cell a neonate, each 3 rows of seconds"
     try:
+        check_matlab(path)
         cells = loadmat(path, variable_names=[VARIABLE])[VARIABLE].ravel()
+    except DataError:
+        raise
     except Exception as problem:  # scipy meets a damaged file with whatever its parts raise
         found = f"cannot be read ({type(problem).__name__})"
         raise _bad(str(path), "bad_annotations", found, expected) from problem
@@ -152,8 +155,10 @@ def read_sexes(path: Path) -> dict[str, str]:
     Raises:
         DataError: ``missing_column``.
     """
-    text = path.read_bytes().decode("utf-8-sig", "replace")
-    rows = list(csv.reader(io.StringIO(text, newline="")))  # free text in quotes may hold line ends
+    try:  # free text in quotes may hold line ends
+        rows = [cells for _, cells in csv_rows(text_of(_body(path)))]
+    except csv.Error as problem:
+        raise _bad(str(path), "bad_row", str(problem), "cells with commas between them") from None
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     if "eeg file" not in header or "gender" not in header:
         raise _bad(str(path), "missing_column", "no 'EEG file' or no 'Gender'", "both among the columns")
@@ -164,6 +169,13 @@ def read_sexes(path: Path) -> dict[str, str]:
         if len(row) > max(file, gender)
     }
     return {name: sex for name, sex in found.items() if sex in ("F", "M")}
+
+
+def _body(path: Path) -> bytes:
+    try:
+        return read_small(path)
+    except OSError as problem:
+        raise _bad(str(path), "unreadable", f"{problem.strerror}", "a readable file") from None
 
 
 class _Values(dict):

@@ -16,19 +16,20 @@ import numpy as np
 from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.corpora.edf.fields import edf_error
 from distilclip_eeg.corpora.edf.header import map_records, read_header
-from distilclip_eeg.corpora.edf.montage import Montage, montage_warnings, plan_channels, printable
+from distilclip_eeg.corpora.edf.montage import Montage, Plan, montage_warnings, plan_channels, printable
 from distilclip_eeg.corpora.edf.quality import Quality
-from distilclip_eeg.corpora.edf.reader import compare_copies, decode, scaling
+from distilclip_eeg.corpora.edf.reader import compare_copies, decode, decode_slow, scaling
 from distilclip_eeg.corpora.edf.rereference import arrange
 from distilclip_eeg.deploy.filters import BLOCK_S, Causal, zero_phase_blocks
-from distilclip_eeg.schema import ConfigError, Piece, SkipRecording
-from distilclip_eeg.signals.preprocess import clip, ratio, zero_phase
+from distilclip_eeg.plausible import check_rate
+from distilclip_eeg.schema import Piece, SkipRecording
+from distilclip_eeg.signals.preprocess import clip, zero_phase
 
 MICRO = np.float32(1e6)
 EDGE_S = 20.0
 """Beside an excerpt, so that the filter's edges lie outside."""
-SKIPPED = "BAD_ACQ_SKIP"
-"""mne's annotation of time in which nothing was recorded."""
+GAPS = ("BAD_ACQ_SKIP", "BAD_BOUNDARY", "EDGE_BOUNDARY")
+"""mne's annotations of time in which nothing was recorded, and of joints between recordings."""
 
 
 class Source(Protocol):
@@ -36,7 +37,9 @@ class Source(Protocol):
 
     name: str
     labels: tuple[str, ...]
-    """Of the signals, as written."""
+    """Of the signals, as written; empty where a channel is marked bad."""
+    bads: tuple[str, ...]
+    """Channels marked bad by somebody; they count as missing."""
     sfreq: float
     pieces: tuple[tuple[float, int], ...]
     """Start in seconds and samples of each stretch without a gap."""
@@ -56,13 +59,30 @@ class Source(Protocol):
         ...
 
 
+def plan_of(source: Source, montage: Montage) -> Plan:
+    """How a source's signals become the montage's channels.
+
+    Raises:
+        SkipRecording: see :func:`~distilclip_eeg.corpora.edf.montage.plan_channels`.
+    """
+    try:
+        return plan_channels(source.labels, montage, source.name)
+    except SkipRecording as problem:
+        if not source.bads:
+            raise
+        names = ", ".join(map(printable, source.bads))
+        words = f"{problem} Its info['bads'] are taken as missing: {names}."
+        raise SkipRecording(words, reason=problem.reason) from None
+
+
 class EdfSource:
     """An EDF or BDF file.
 
     Raises:
-        DataError, SkipRecording: see :func:`~distilclip_eeg.corpora.edf.reader.read_eeg`; also
-            ``mixed_eeg_rates``.
+        DataError, SkipRecording: see :func:`~distilclip_eeg.corpora.edf.reader.read_eeg`.
     """
+
+    bads: tuple[str, ...] = ()
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -76,16 +96,11 @@ class EdfSource:
         """Which signals ``read`` gives; sets rate, pieces and warnings, which depend on them.
 
         Raises:
-            SkipRecording: ``mixed_eeg_rates``.
             DataError: a signal that cannot be scaled.
         """
         header, self.picks = self.header, picks
         self.table, self.sfreq, odd = scaling(self.path, header, picks)
-        if len(rates := sorted({header.sfreqs[index] for index in picks})) > 1:
-            found = f"EEG signals at {', '.join(f'{rate:g}' for rate in rates)} Hz"
-            do = "Export it at one rate."
-            raise edf_error(self.path, "mixed_eeg_rates", found, "one rate", do, SkipRecording)
-        self.per_record = header.signals[picks[0]].samples_per_record
+        self.per_record = max(header.signals[index].samples_per_record for index in picks)
         self.pieces = tuple(
             (float(header.onsets_s[first]), (last - first) * self.per_record)
             for first, last in header.stretches
@@ -94,11 +109,15 @@ class EdfSource:
 
     def read(self, piece: int, start: int, stop: int) -> np.ndarray:
         """Volts of the chosen signals, (S, stop - start) float32; whole records are read and cut."""
-        first = self.header.stretches[piece][0]
-        low, high = start // self.per_record, -(-stop // self.per_record)
-        raw = map_records(self.path, self.header)[first + low : first + high]
-        volts_ST, _ = decode(raw, self.header, self.picks, self.table)
-        return volts_ST[:, start - low * self.per_record : stop - low * self.per_record]
+        header, per_record = self.header, self.per_record
+        low, high = start // per_record, -(-stop // per_record)
+        raw = map_records(self.path, header)[slice(*header.stretches[piece])]
+        volts_ST, _ = decode(raw[low:high], header, self.picks, self.table)
+        volts_ST = volts_ST[:, start - low * per_record : stop - low * per_record]
+        for row, (index, scale) in enumerate(zip(self.picks, self.table, strict=True)):
+            if (signal := header.signals[index]).samples_per_record < per_record:
+                volts_ST[row] = decode_slow(raw, signal, scale, per_record, (start, stop))
+        return volts_ST
 
     def rails(self) -> np.ndarray:
         """Lowest and highest volts that each chosen signal can hold, (S, 2), by the header's digital ends."""
@@ -107,17 +126,25 @@ class EdfSource:
 
 
 class RawSource:
-    """An ``mne.io.Raw``; time that mne marks as ``BAD_ACQ_SKIP`` is a gap."""
+    """An ``mne.io.Raw``.
+
+    Time that mne marks as ``BAD_ACQ_SKIP`` is a gap, and so are the joints of ``mne.concatenate_raws``
+    (``BAD boundary``, ``EDGE boundary``): nothing is filtered across them. Channels in ``info["bads"]`` count
+    as missing.
+    """
 
     age_band = ""
 
     def __init__(self, raw: mne.io.BaseRaw):
         self.raw, self.name = raw, "mne.io.Raw"
-        self.labels, self.sfreq = tuple(raw.ch_names), float(raw.info["sfreq"])
-        self.warnings: tuple[str, ...] = ()
+        self.bads = tuple(name for name in raw.ch_names if name in raw.info["bads"])
+        self.labels = tuple("" if name in self.bads else name for name in raw.ch_names)
+        self.sfreq = float(raw.info["sfreq"])
+        said = f"bad_channels: in info['bads'], taken as missing: {', '.join(map(printable, self.bads))}"
+        self.warnings: tuple[str, ...] = (said,) if self.bads else ()
         edges = [0]
         for note in raw.annotations:
-            if note["description"] == SKIPPED:
+            if str(note["description"]).upper().replace(" ", "_") in GAPS:
                 onset_s = note["onset"] - raw.first_time
                 ends = (round(s * self.sfreq) for s in (onset_s, onset_s + note["duration"]))
                 edges += [min(max(end, edges[-1]), raw.n_times) for end in ends]
@@ -160,18 +187,18 @@ class Blocks:
 
     Raises:
         SkipRecording, DataError: see :func:`~distilclip_eeg.corpora.edf.reader.read_eeg`; also ``low_rate``,
-            ``bad_sampling_rate``, ``mixed_eeg_rates``, ``not_finite``.
+            ``bad_sampling_rate``, ``not_finite``.
     """
 
     def __init__(self, source: Source, montage: Montage, config: SignalConfig):
         self.source, self.montage, self.config = source, montage, config
-        self.plan = plan_channels(source.labels, montage, source.name)
+        self.plan = plan_of(source, montage)
         source.choose(self.plan.picks)
-        check_rate(source.name, source.sfreq, config)
         self.filled = self.plan.filled
         self.clipped = 0
         """Samples beyond ``clip_uv`` in the last iteration."""
         warnings, self.means_PC = self._survey()
+        check_rate(source.name, source.sfreq, config.h_freq, config.sfreq)
         if self.filled:
             how = "all zero" if montage.missing == "zero" else "interpolated"
             warnings.append(f"filled_channels: not in the file, {how}: {', '.join(self.filled)}")
@@ -259,23 +286,3 @@ class Blocks:
                 sum_C += self._microvolts(piece, volts_ST).sum(axis=1)
             means_PC.append(sum_C / n)
         return quality.judge(clipped_S), np.array(means_PC)
-
-
-def check_rate(name: str, sfreq: float, config: SignalConfig) -> None:
-    """Refuse a rate that does not hold the model's band, or that no exact grid leads from to the model's.
-
-    Raises:
-        SkipRecording: ``low_rate``, ``bad_sampling_rate``.
-    """
-    highest = config.h_freq or config.sfreq / 2
-    if sfreq < 2 * highest:
-        raise SkipRecording(
-            f"{name}: sampled at {sfreq:g} Hz, it holds nothing above {sfreq / 2:g} Hz; expected at least "
-            f"{2 * highest:g} Hz, for the model was trained on up to {highest:g} Hz. Use a recording of a "
-            "higher rate, or a model trained with a lower signals.h_freq.",
-            reason="low_rate",
-        )
-    try:
-        ratio(sfreq, config.sfreq)
-    except ConfigError as error:
-        raise SkipRecording(f"{name}: {error}", reason="bad_sampling_rate") from None

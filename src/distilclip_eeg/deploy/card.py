@@ -1,6 +1,10 @@
 """Model card and data card in one page, inside every exported folder; made of ``config.json`` alone."""
 
+from html import escape
+from typing import Any
+
 from distilclip_eeg.report.cards import ARTICLE
+from distilclip_eeg.schema import visible
 
 SCORES = ("f1", "recall", "precision", "specificity", "balanced_accuracy", "auroc", "average_precision")
 MEDICAL = (
@@ -25,7 +29,8 @@ CITATION = (
 
 
 def card(about: dict) -> str:
-    """The page as Markdown."""
+    """The page as Markdown, in which names of files' making are text and nothing else."""
+    about = as_text(about)
     recipe, made, model = about["recipe"], about["made"], about["model"]
     signals = recipe["signals"]
     band = f"{signals['l_freq'] or 0:g} to {signals['h_freq'] or signals['sfreq'] / 2:g} Hz"
@@ -62,6 +67,17 @@ def card(about: dict) -> str:
     return "\n\n".join(paragraphs(lines)) + "\n"
 
 
+def as_text(tree: Any) -> Any:
+    """The same values with every text escaped: no markup of a label or a channel's name reaches the page."""
+    if isinstance(tree, dict):
+        return {as_text(key): as_text(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [as_text(value) for value in tree]
+    return escape(visible(tree), quote=False).translate(MARKS) if isinstance(tree, str) else tree
+
+
+MARKS = str.maketrans({mark: f"\\{mark}" for mark in "[]`|!"})
+"""What makes links, pictures, code and tables in Markdown."""
 WEIGHTS = {
     "final": "trained on all data of the run for {epochs} epochs, the median of the folds' best.",
     "ensemble": "the networks of all folds; the answer is the mean of their probabilities.",

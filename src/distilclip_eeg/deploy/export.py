@@ -24,8 +24,9 @@ from distilclip_eeg.deploy.networks import pack_text, save_state, together, weig
 from distilclip_eeg.deploy.onnx import check_installed, to_onnx
 from distilclip_eeg.deploy.onnx import page as onnx_page
 from distilclip_eeg.deploy.text_side import TextSide
+from distilclip_eeg.files import read_json
 from distilclip_eeg.models.weights import load_network
-from distilclip_eeg.runs import Run, provenance, read_json
+from distilclip_eeg.runs import Run, provenance
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.calibration import best_threshold, ictal_score
 from distilclip_eeg.scoring.event_scores import GRID, WHOLE, parts, references, watched
@@ -109,7 +110,7 @@ def export(
         ages=ages_of(data, chosen.seen),
     )
     text, text_files = pack_text(text_side(settings.learning, data, chosen))
-    net = read_json(chosen.holder.fold(chosen.members[0]) / "model.json")["net"]
+    net = read_json(chosen.holder.fold(chosen.members[0]) / "model.json", "net")["net"]
     about = {
         "recipe": recipe.as_json(),
         "model": {"name": settings.model.name, "kind": settings.model.kind, "net": net, **data.sizes()},
@@ -192,7 +193,7 @@ def threshold_of(run: Run, folds: list[int], places: Places) -> tuple[float, dic
     if run.settings.split.name in WHOLE:
         grid = run.path / GRID
         usual_s = min(HOP_S, run.settings.windows.length_s)
-        hop_s = read_json(grid)["hop_s"] if grid.exists() else usual_s
+        hop_s = read_json(grid, "hop_s")["hop_s"] if grid.exists() else usual_s
         traces.score(run, folds, hop_s=hop_s, places=places)
         known, smooth_s = references(run), DetectConfig().smooth_s
         judged = [watched(parts(run, k, known)["val"], smooth_s) for k in folds]
@@ -239,9 +240,17 @@ def made_of(run: Run, settings: RunSettings, data: Data, chosen: Chosen) -> dict
     people = people.drop_duplicates("subject")
     used = data.store.recordings[data.store.recordings["number"].isin(seen["recording"])]
     count = seen["label"].value_counts()
-    test = None if chosen.test is None else read_json(run.fold(chosen.members[0]) / "metrics.json")["test"]
-    whole = read_json(run.path / "metrics.json")["test"] if run.finished else None
-    software = provenance() if chosen.name == "final" else read_json(run.path / "provenance.json")
+    test = (
+        None
+        if chosen.test is None
+        else read_json(run.fold(chosen.members[0]) / "metrics.json", "test")["test"]
+    )
+    whole = read_json(run.path / "metrics.json", "test")["test"] if run.finished else None
+    software = (
+        provenance()
+        if chosen.name == "final"
+        else read_json(run.path / "provenance.json", "libraries", "commit")
+    )
     return {
         "run": run.path.name,
         "weights": chosen.name,

@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from distilclip_eeg.config.experiment import RunSettings
+from distilclip_eeg.config.older import digest_of
+from distilclip_eeg.config.rules import check_name
+from distilclip_eeg.files import read_json
 from distilclip_eeg.progress import Ticker
-from distilclip_eeg.runs import Run, read_json
+from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.signals.audit import fold_columns
 from distilclip_eeg.training import pipeline
@@ -29,7 +32,8 @@ class Final(Run):
     def epochs(self) -> int:
         """Median of the folds' best epochs, the later one between two."""
         best = [
-            read_json(super(Final, self).fold(k) / "metrics.json")["best_epoch"] for k in self.folds_done()
+            read_json(super(Final, self).fold(k) / "metrics.json", "best_epoch")["best_epoch"]
+            for k in self.folds_done()
         ]
         return math.ceil(np.median(best))
 
@@ -70,7 +74,8 @@ def train_final(run: Run, settings: RunSettings, data: Data) -> Final:
     trainer = replace(learning.trainer, epochs=final.epochs, patience=None)
     learning = replace(learning, trainer=trainer)
     with Ticker(0, f"{run.path.name}, final model") as ticker:
-        fit, save = open_fit(learning, whole, final.fold(0), 0, make_task, tick=ticker.advance)
+        watch = {"tick": ticker.advance, "made_by": f"{digest_of(run.settings)}-final"}
+        fit, save = open_fit(learning, whole, final.fold(0), 0, make_task, **watch)
         ticker.expect(fit.total_steps - fit.step)
         save(final.fold(0), fit.run())
     return final
@@ -86,6 +91,7 @@ def find_teacher(run: Run, told: str | None, data: Data) -> Run:
         DataError: ``teacher_changed``, or ``folds_differ``.
     """
     made = run.data["teacher"]
+    check_name("data.json: teacher", str(made["run"]))
     places = (run.path.parent / made["run"], Path(told or made["run"]))
     found = [Run(path) for path in places if (path / "metrics.json").exists()]
     if not found or weights_of(found[0]) != made["weights_sha256"]:

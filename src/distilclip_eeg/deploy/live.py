@@ -9,10 +9,11 @@ from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.corpora.edf.montage import Montage, plan_channels
 from distilclip_eeg.corpora.edf.rereference import arrange
-from distilclip_eeg.deploy.blocks import MICRO, check_rate
+from distilclip_eeg.deploy.blocks import MICRO
 from distilclip_eeg.deploy.detection import Detection
 from distilclip_eeg.deploy.filters import Causal
 from distilclip_eeg.deploy.windows import Windows
+from distilclip_eeg.plausible import check_rate
 from distilclip_eeg.schema import DataError, Piece
 from distilclip_eeg.scoring.events.detect import Trace, smooth
 from distilclip_eeg.signals.preprocess import clip
@@ -95,7 +96,7 @@ class Stream:
         sfreq: float,
         ch_names: tuple[str, ...] | None = None,
     ):
-        check_rate(NAME, sfreq, signals)
+        check_rate(NAME, sfreq, signals.h_freq, signals.sfreq)
         self.score, self.windows, self.montage, self.signals = score, windows, montage, signals
         self.plan = plan_channels(ch_names or montage.ch_names, montage, NAME)
         self.n_chans = len(ch_names or montage.ch_names)

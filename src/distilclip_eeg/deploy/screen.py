@@ -14,16 +14,21 @@ from typing import TypeVar
 from distilclip_eeg.artefact.folder import Folder, load_folder
 from distilclip_eeg.artefact.recipe import Network
 from distilclip_eeg.config.commands import DetectSettings
+from distilclip_eeg.config.data import Links
 from distilclip_eeg.config.rules import plain
 from distilclip_eeg.corpora.bids_files import entity, read_participants
 from distilclip_eeg.corpora.edf.fields import start_time
-from distilclip_eeg.corpora.edf.montage import printable
-from distilclip_eeg.corpora.filecheck import looks_like_edf, walk
+from distilclip_eeg.corpora.walk import Walk, link_outside, looks_like_edf
 from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.engines import OnnxNetwork, open_network
-from distilclip_eeg.deploy.writers import EVENTS, RECORD, write_detection
-from distilclip_eeg.runs import read_json
-from distilclip_eeg.schema import ConfigError, DataError, check_choice
+from distilclip_eeg.deploy.writers import (
+    EVENTS,
+    check_place,
+    foreign_files,
+    read_record,
+    write_detection,
+)
+from distilclip_eeg.schema import ConfigError, DataError, check_choice, visible
 from distilclip_eeg.signals.store import fingerprint
 
 HEAD = ("file", "seconds", "events", "what was odd")
@@ -42,6 +47,22 @@ class Item:
     name: Path
     """Below the output, without an ending."""
     age_band: str = ""
+    refused: DataError | None = None
+    """Why it is not even opened: a link that leads out of the folder."""
+
+    @property
+    def label(self) -> str:
+        """Its name as text, for tables and messages."""
+        return visible(self.name.as_posix())
+
+    def check(self) -> None:
+        """Refuse what is not to be opened.
+
+        Raises:
+            SkipRecording: ``link_outside``.
+        """
+        if self.refused is not None:
+            raise self.refused
 
 
 def screen(settings: DetectSettings) -> int:
@@ -55,25 +76,25 @@ def screen(settings: DetectSettings) -> int:
         DataError: ``nothing_usable``, or what is wrong with the only file or the model.
     """
     folder, output = load_folder(settings.weights), Path(settings.output)
-    items = find(Path(settings.input))
-    check_output(output)
+    items = find(Path(settings.input), settings.links)
+    check_output(output, items)
     detector = detector_of(folder, settings)
     about, rows, failed = about_of(folder, detector, settings), [HEAD], []
     for number, item in enumerate(items, start=1):
-        said = printable(item.name.as_posix())
+        said = item.label
         start = f"{number}/{len(items)} {said}:"
         try:
             record, fresh = score(detector, item, output, about, settings)
         except (DataError, OSError) as error:
             failed.append(error)
             rows.append((said, "-", "-", getattr(error, "reason", "unreadable")))
-            print(f"{start} failed: {error}", flush=True)
+            print(f"{start} failed: {visible(error)}", flush=True)
             continue
         odd = ", ".join(dict.fromkeys(w.partition(":")[0] for w in record["warnings"])) or "-"
         rows.append((said, f"{record['seconds']:.0f}", record["events"], odd))
         what = f"{record['events']} events of p >= {detector.detect.threshold:g} in {record['seconds']:.0f} s"
         how = "written" if fresh else "was finished"
-        print(f"{start} {what}; {how}: {output / f'{said}{EVENTS}'}", flush=True)
+        print(f"{start} {what}; {how}: {visible(output)}/{said}{EVENTS}", flush=True)
     if len(failed) == len(items):
         if len(items) == 1 and isinstance(failed[0], DataError):
             raise failed[0]
@@ -110,17 +131,18 @@ def score(
     detector: Detector, item: Item, output: Path, about: dict, settings: DetectSettings
 ) -> tuple[dict, bool]:
     """One recording's record, and whether it was made now."""
+    item.check()
     folder, stem = output / item.name.parent, item.name.name
-    path = folder / f"{stem}{RECORD}"
     about = about | {"input": key_of(fingerprint(item.path)[1:])}
-    record = read_json(path) if path.is_file() else {}
+    check_place(folder, stem)
+    record = read_record(folder, stem)
     same = all(record.get(key) == value for key, value in about.items())
-    if same and all((folder / name).is_file() for name in record["files"]):
+    if same and all((folder / str(name)).is_file() for name in record["files"]):
         return record, False
     found = detector.file(item.path, item.age_band)
     start = start_time(item.path) if settings.dates else None
     write_detection(found, folder, stem, about, figure=settings.figure, start=start)
-    return read_json(path), True
+    return read_record(folder, stem), True
 
 
 def about_of(folder: Folder, detector: Detector, settings: DetectSettings) -> dict:
@@ -156,8 +178,11 @@ def place(network: AnyNetwork, device: str) -> AnyNetwork:
     return network.to("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def find(root: Path) -> list[Item]:
+def find(root: Path, links: Links = "inside") -> list[Item]:
     """The recordings at ``root``, sorted; in a BIDS tree without ``_eeg``, with ages by participants.tsv.
+
+    Links that lead out of ``root`` and may hold recordings are items, too, unless they are followed: they are
+    refused by name.
 
     Raises:
         DataError: ``missing_file``, ``no_recordings``.
@@ -166,17 +191,21 @@ def find(root: Path) -> list[Item]:
         raise DataError(f"{root}: no such file or folder; give input=FILE or FOLDER.", reason="missing_file")
     if root.is_file():
         return [Item(root, Path(root.stem.removesuffix("_eeg")))]
-    paths = sorted(path for path in walk(root) if looks_like_edf(path))
-    if not paths:
+    walk = Walk(root, links)
+    paths = [path for path in walk.files() if looks_like_edf(path)]
+    outside = [link for link in walk.refused if looks_like_edf(link) or link.is_dir()]
+    if not paths and not outside:
         raise DataError(
             f"{root}: no recording in it; expected files that end in .edf or .bdf. Give another input=.",
             reason="no_recordings",
         )
     people, _ = read_participants(root)
-    return [
+    items = [
         Item(path, name, people.get(entity(path.relative_to(root), "sub-"), {}).get("age_band", ""))
         for path, name in zip(paths, names_of(root, paths), strict=True)
     ]
+    refused = [Item(p, p.relative_to(root), refused=link_outside(p, root, "links")) for p in outside]
+    return [*items, *refused]
 
 
 def names_of(root: Path, paths: Sequence[Path]) -> Iterator[Path]:
@@ -188,14 +217,21 @@ def names_of(root: Path, paths: Sequence[Path]) -> Iterator[Path]:
         yield name if count[name] == 1 else path
 
 
-def check_output(output: Path) -> None:
-    """Refuse an output that is no folder.
+def check_output(output: Path, items: Sequence[Item] = ()) -> None:
+    """Refuse an output that is no folder, or in which files of others have the names of ours.
 
     Raises:
-        ConfigError: a file is there.
+        ConfigError: a file is there, or ``not_ours``: annotations, say, in the recordings' own folder.
     """
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output}: a file is there. Give a folder.")
+    foreign = [p for i in items for p in foreign_files(output / i.name.parent, i.name.name)]
+    if foreign:
+        raise ConfigError(
+            f"output={output}: {len(foreign)} files there are named like those of a detection and none wrote "
+            f"them, the first: {visible(foreign[0])}. Give another folder; nothing was changed.",
+            reason="not_ours",
+        )
 
 
 def table(rows: Sequence[tuple]) -> str:

@@ -16,15 +16,14 @@ from scipy.special import softmax
 
 from distilclip_eeg.artefact.folder import load_folder
 from distilclip_eeg.config.commands import SearchSettings
-from distilclip_eeg.corpora.edf.montage import printable
 from distilclip_eeg.deploy.blocks import EdfSource
 from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.index import FILE, Index, moments
 from distilclip_eeg.deploy.networks import DistilCLIPEEG
 from distilclip_eeg.deploy.screen import Item, find, key_of, place
 from distilclip_eeg.report.moments import Moment, moments_png
-from distilclip_eeg.runs import write_atomic, write_csv
-from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.runs import claim, write_atomic, write_csv
+from distilclip_eeg.schema import ConfigError, DataError, visible
 from distilclip_eeg.signals.store import fingerprint
 
 TABLE, CLASSES, FIGURE = "search.csv", "classes.csv", "search.png"
@@ -72,18 +71,19 @@ class Search:
         Raises:
             DataError: ``nothing_usable``, or the index is another model's.
         """
-        prints = {item.name.as_posix(): key_of(fingerprint(item.path)) for item in items}
+        prints = {item.label: key_of(fingerprint(item.path)) for item in items if not item.refused}
         found = self.empty() if known is None else self.empty().joined(known)
         found = found.only([name for name, key in prints.items() if found.files.get(name) == key])
         failed = []
         for item in items:
-            name = item.name.as_posix()
+            name = item.label
             if name in found.files:
                 continue
             try:
+                item.check()
                 found = found.joined(self.features(item, prints[name]))
             except (DataError, OSError) as error:
-                failed.append(f"{printable(name)}: failed: {error}")
+                failed.append(visible(f"{name}: failed: {error}"))
         if not found.files:
             raise DataError(
                 f"none of {len(items)} recordings can be used. {failed[0]}", reason="nothing_usable"
@@ -102,7 +102,7 @@ class Search:
         blocks, _ = self.detector.open(EdfSource(item.path), item.age_band)
         batches = [(start, self.model.encode_eeg(eeg)) for start, eeg in self.detector.batches(blocks)]
         start_s, features_NE = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        name = item.name.as_posix()
+        name = item.label
         windows = pd.DataFrame({"recording": name, "start_s": start_s})
         about = self.detector.recipe.length_s, self.detector.hop_s, self.model.about["sha256"]
         return Index(windows, features_NE, *about, {name: key})
@@ -169,7 +169,10 @@ def search(asked: SearchSettings) -> pd.DataFrame:
             f"note: trained with loss.targets={targets}, which tells texts apart only as far as classes are. "
             "For search by words train a teacher with loss.targets=identity."
         )
-    items, output = find(Path(asked.input)), Path(asked.output)
+    items, output = find(Path(asked.input), asked.links), Path(asked.output)
+    ranked = bool(texts or like)
+    told = {FILE: True, CLASSES: bool(classes), TABLE: ranked, FIGURE: ranked and asked.figure}
+    claim(output, [name for name, due in told.items() if due], lambda: Index.load(output / FILE))
     known = Index.load(output / FILE) if (output / FILE).exists() else None
     index, failed = finder.index(items, known)
     output.mkdir(parents=True, exist_ok=True)
@@ -190,7 +193,7 @@ def search(asked: SearchSettings) -> pd.DataFrame:
         written.append(TABLE)
         print(found.round({"onset_s": 2, "offset_s": 2, "similarity": 3}).to_string(index=False))
         if asked.figure:
-            paths = {item.name.as_posix(): item for item in items}
+            paths = {item.label: item for item in items}
             png = moments_png(found["query"].iloc[0], shown(finder.detector, found, paths))
             write_atomic(output / FIGURE, png)
             written.append(FIGURE)
@@ -207,7 +210,7 @@ def shown(detector: Detector, found: pd.DataFrame, items: dict[str, Item]) -> li
         blocks, _ = detector.open(EdfSource(item.path), item.age_band)
         middle_s = (row.onset_s + row.offset_s) / 2
         start_s, uv_CT = blocks.excerpt(middle_s, FIGURE_S)
-        title = f"{row.rank}. {printable(row.recording)}, similarity {row.similarity:.2f}"
+        title = f"{row.rank}. {visible(row.recording)}, similarity {row.similarity:.2f}"
         names, sfreq = detector.montage.ch_names, detector.recipe.signals.sfreq
         result.append(Moment(title, start_s, sfreq, names, uv_CT, row.onset_s, row.offset_s))
     return result

@@ -4,6 +4,7 @@ No date, name or other field of a file header is written unless it is asked for.
 """
 
 import io
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -13,12 +14,18 @@ import pandas as pd
 from distilclip_eeg.corpora.events_tsv import szcore_tsv
 from distilclip_eeg.corpora.tusz_files import TERM
 from distilclip_eeg.deploy.detection import SEIZURE, Detection
+from distilclip_eeg.files import read_json, read_parquet
 from distilclip_eeg.runs import write_atomic, write_json
-from distilclip_eeg.schema import BACKGROUND, NOTE, Event
+from distilclip_eeg.schema import BACKGROUND, NOTE, DataError, Event, visible
 
 EVENTS, TERMS, PROBABILITY, FIGURE = "_events.tsv", ".csv_bi", "_probability.parquet", ".png"
 RECORD = "_detection.json"
 """Settings, warnings and counts; written last, so that it tells a finished recording."""
+CLAIM = ".{}_detection.writing"
+"""Says which files are ours until the record does."""
+ENDINGS = (EVENTS, TERMS, PROBABILITY, FIGURE)
+TRACE = ("start_s", "probability", "seizure")
+"""Columns of the parquet file."""
 TICK_S = 0.01
 """Times in ``events.tsv`` have two decimals."""
 
@@ -43,7 +50,7 @@ def write_detection(
         The files, the record last.
 
     Raises:
-        DataError: ``write_failed``.
+        DataError: ``write_failed``, or ``not_ours``: another's file has one of the names.
     """
     bodies = {
         EVENTS: events_tsv(found, start),
@@ -52,10 +59,17 @@ def write_detection(
     }
     if figure and found.excerpt:
         bodies[FIGURE] = figure_png(found, stem)
+    check_place(folder, stem)
     folder.mkdir(parents=True, exist_ok=True)
     record_path = folder / f"{stem}{RECORD}"
-    record_path.unlink(missing_ok=True)  # of an earlier start, whose files are about to be replaced
+    for ending in ENDINGS:  # of an earlier start, whose figure may not be drawn again
+        if ending not in bodies:
+            (folder / f"{stem}{ending}").unlink(missing_ok=True)
     paths = [folder / f"{stem}{ending}" for ending in bodies]
+    # First that they are ours, so that a start that is stopped between them finds its own.
+    claim = folder / CLAIM.format(stem)
+    write_json(claim, {"files": [path.name for path in paths], "note": NOTE})
+    record_path.unlink(missing_ok=True)
     for path, body in zip(paths, bodies.values(), strict=True):
         write_atomic(path, body)
     record = {
@@ -69,7 +83,52 @@ def write_detection(
         "note": NOTE,
     }
     write_json(record_path, record)
+    claim.unlink()
     return [*paths, record_path]
+
+
+def read_record(folder: Path, stem: str) -> dict:
+    """What a detection wrote last of a recording; empty where none is finished, or the record is damaged."""
+    path = folder / f"{stem}{RECORD}"
+    try:
+        return read_json(path, "files", "model", "settings", "seconds", "events", "warnings")
+    except DataError:
+        return {}
+
+
+def foreign_files(folder: Path, stem: str) -> list[Path]:
+    """Files with the names of a recording's outputs that no detection of ours wrote.
+
+    A record beside them says which are ours; where it is damaged, probabilities as we alone write them do.
+    """
+    record_path, trace = folder / f"{stem}{RECORD}", folder / f"{stem}{PROBABILITY}"
+    named = [*(folder / f"{stem}{ending}" for ending in ENDINGS), record_path]
+    there = [path for path in named if path.exists() or path.is_symlink()]
+    links = [path for path in there if path.is_symlink()]
+    if not there:
+        return []
+    for told in (folder / CLAIM.format(stem), record_path):
+        with suppress(DataError, TypeError):
+            ours = {record_path.name, *map(str, read_json(told, "files", "note")["files"])}
+            return links or [path for path in there if path.name not in ours]
+    with suppress(DataError):
+        read_parquet(trace, *TRACE)
+        return links
+    return there
+
+
+def check_place(folder: Path, stem: str) -> None:
+    """Refuse to replace what no detection of ours wrote.
+
+    Raises:
+        DataError: ``not_ours``.
+    """
+    if foreign := foreign_files(folder, stem):
+        raise DataError(
+            f"{foreign[0]}: is there already, and no detection wrote it (no {stem}{RECORD} beside it names "
+            "it). Give another output folder.",
+            reason="not_ours",
+        )
 
 
 def events_tsv(found: Detection, start: datetime | None = None) -> bytes:
@@ -88,7 +147,12 @@ def csv_bi(found: Detection, name: str) -> bytes:
     rows = [
         (e.onset_s, e.offset_s, SEIZURE, c) for e, c in zip(found.events, found.confidence_E, strict=True)
     ]
-    lines = ["# version = csv_v1.0.0", f"# bname = {name}", f"# duration = {found.span_s:.4f} secs", "#"]
+    lines = [
+        "# version = csv_v1.0.0",
+        f"# bname = {visible(name)}",
+        f"# duration = {found.span_s:.4f} secs",
+        "#",
+    ]
     lines.append("channel,start_time,stop_time,label,confidence")
     for onset, offset, label, confidence in rows or [(0.0, found.span_s, BACKGROUND, 1.0)]:
         lines.append(f"{TERM},{onset:.4f},{offset:.4f},{label},{confidence:.4f}")
@@ -121,7 +185,7 @@ def figure_png(found: Detection, title: str) -> bytes:
     assert eeg is not None  # a live detection has none, and no figure is asked for it
     return detection_png(
         Screened(
-            title=title,
+            title=visible(title),
             start_s_N=found.trace.start_s_N,
             probability_N=found.trace.probability_N,
             hop_s=found.trace.hop_s,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from distilclip_eeg.runs import read_json
+from distilclip_eeg.files import read_csv, read_json
 
 
 def page(folder: Path) -> str:
@@ -18,7 +18,7 @@ def page(folder: Path) -> str:
             f"{'undefined' if rho is None else f'{rho:.2f}'}, {n} windows"
         )
     if (folder / "focus.csv").exists():
-        lines += focus_lines(pd.read_csv(folder / "focus.csv"))
+        lines += focus_lines(read_csv(folder / "focus.csv"))
     lines += [
         f"left out: {name}: {why}" for name, why in read_json(folder / "explain.json")["left_out"].items()
     ]

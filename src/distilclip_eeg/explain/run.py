@@ -22,11 +22,12 @@ from distilclip_eeg.explain import examples, faithfulness, focus
 from distilclip_eeg.explain.ecam import ecam, window_columns
 from distilclip_eeg.explain.maps import METHODS, check_method, methods_for
 from distilclip_eeg.explain.model import FoldModel
+from distilclip_eeg.files import read_json
 from distilclip_eeg.models import cost
 from distilclip_eeg.models.weights import ABOUT, load_network
 from distilclip_eeg.progress import track
-from distilclip_eeg.runs import Run, find_runs, read_json, write_csv, write_json, write_npz
-from distilclip_eeg.schema import ConfigError, check_choice
+from distilclip_eeg.runs import Run, find_runs, sound, write_csv, write_json, write_npz
+from distilclip_eeg.schema import ConfigError, DataError, check_choice
 from distilclip_eeg.training import engine
 from distilclip_eeg.training.data import Data, reopen, test_rows, train_rows
 
@@ -72,8 +73,9 @@ def explain(run: Run, ask: Ask, places: Places = HERE, *, fresh: bool = False) -
     """
     check_run(run, ask.fold)
     folder, scratch = (run.fold(ask.fold) / name for name in (FOLDER, f".{FOLDER}-unfinished"))
-    asked = asdict(ask) | {"weights_sha256": read_json(run.fold(ask.fold) / ABOUT)["sha256"]}
-    if (folder / DONE).exists() and read_json(folder / DONE)["asked"] == asked and not fresh:
+    asked = asdict(ask) | {"weights_sha256": read_json(run.fold(ask.fold) / ABOUT, "sha256")["sha256"]}
+    check_place(folder)
+    if not fresh and (folder / DONE).exists() and read_json(folder / DONE, "asked")["asked"] == asked:
         return folder
     net = load_network(run.fold(ask.fold))
     check_method(net, ask.method)
@@ -92,13 +94,25 @@ def explain(run: Run, ask: Ask, places: Places = HERE, *, fresh: bool = False) -
     return folder
 
 
+def check_place(folder: Path) -> None:
+    """Refuse to replace what ``explain`` did not write.
+
+    Raises:
+        DataError: ``not_ours``.
+    """
+    if folder.is_symlink() or (folder.exists() and not (folder / DONE).exists() and any(folder.iterdir())):
+        raise DataError(
+            f"{folder}: holds no {DONE}, so none of ours wrote it. Move it away.", reason="not_ours"
+        )
+
+
 def networks(root: Path) -> list[Run]:
     """The finished runs of networks below ``root``, the newest last.
 
     Raises:
         ConfigError: there is none.
     """
-    found = [run for run in find_runs(root) if run.settings.model.kind in KINDS]
+    found = [run for run in sound(find_runs(root)) if run.settings.model.kind in KINDS]
     if not found:
         raise ConfigError(
             f"root={root}: holds no finished run of a network. Run `python train.py` first, or give "

@@ -84,7 +84,8 @@ def with_classifier(component: Component, sizes: dict) -> nn.Module:
     Raises:
         ConfigError: no such network, or settings that it refuses.
     """
-    if "n_chans" not in inspect.signature(registry.find(component.target, "network")).parameters:
+    arguments = inspect.signature(registry.find(component.target, "network")).parameters.values()
+    if not any(a.name == "n_chans" or a.kind is a.VAR_KEYWORD for a in arguments):
         raise ConfigError(
             f"model.net._target_={component.target} is no network: it is not built from n_chans, n_times, "
             "sfreq and n_outputs. A floor has model.kind=floor.",

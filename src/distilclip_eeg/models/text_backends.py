@@ -49,6 +49,10 @@ class TextBackend:
         return self.encoder.dim
 
 
+MOST_WEIGHTS = 5 * 10**8
+"""Of an encoder made anew; BERT-base has 110 million."""
+
+
 @component("text_encoder")
 def random_tiny(
     sentences: Sequence[str],
@@ -70,6 +74,12 @@ def random_tiny(
     """
     if dim % heads:
         raise ConfigError(f"text_encoder.dim={dim} must be a multiple of text_encoder.heads={heads}.")
+    if (weights := 12 * depth * dim * dim) > MOST_WEIGHTS:
+        raise ConfigError(
+            f"text_encoder.dim={dim}, text_encoder.depth={depth}: {weights:,} weights; expected "
+            f"{MOST_WEIGHTS:,} or fewer. Lower one of them.",
+            reason="too_large",
+        )
     tokenizer = build_wordpiece(sentences)
     config = BertConfig(
         vocab_size=len(tokenizer),

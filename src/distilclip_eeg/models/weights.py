@@ -7,16 +7,19 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from distilclip_eeg.artefact.folder import Folder, load_folder
 from distilclip_eeg.config.component import Component
+from distilclip_eeg.files import damaged, read_bytes, read_json
 from distilclip_eeg.models.contract import with_classifier
-from distilclip_eeg.runs import read_json, write_atomic, write_json
+from distilclip_eeg.runs import write_atomic, write_json
 from distilclip_eeg.schema import ConfigError, DataError
 
 WEIGHTS, ABOUT, TEXT = "model.safetensors", "model.json", "text.safetensors"
+RETRAIN = "Train that fold again."
 SIZES = ("n_chans", "n_times", "sfreq", "n_outputs")
 NO_EXPORT = ("no_folder", "bad_folder", "format")
 """Reasons of ``load_folder`` that mean something else is there."""
@@ -35,7 +38,7 @@ def load_network(folder: Path) -> nn.Module:
     Raises:
         DataError: ``needs_text``, or ``weights_changed``.
     """
-    head = read_json(folder / ABOUT).get("needs_text")
+    head = read_json(folder / ABOUT, *SIZES, "net", "sha256").get("needs_text")
     if head:
         raise DataError(
             f"{folder}: this model's head reads descriptions (head.input={head}), so its EEG side alone "
@@ -51,8 +54,8 @@ def load_encoder(folder: Path) -> nn.Module:
     Raises:
         DataError: ``weights_changed``.
     """
-    about = read_json(folder / ABOUT)
-    body = (folder / WEIGHTS).read_bytes()
+    about = read_json(folder / ABOUT, *SIZES, "net", "sha256")
+    body = read_bytes(folder / WEIGHTS)
     if hashlib.sha256(body).hexdigest() != about["sha256"]:
         raise DataError(
             f"{folder / WEIGHTS}: not the weights its {ABOUT} describes (sha256 differs). Train that fold "
@@ -60,7 +63,11 @@ def load_encoder(folder: Path) -> nn.Module:
             reason="weights_changed",
         )
     net = with_classifier(Component.of(about["net"], "model.json: net"), {k: about[k] for k in SIZES})
-    net.load_state_dict(load(body))
+    try:
+        net.load_state_dict(load(body))
+    except (RuntimeError, SafetensorError) as error:  # names and shapes of another network
+        said = " ".join(str(error).split())[:120]
+        raise damaged(folder / WEIGHTS, f"does not fit the network of {ABOUT} ({said})", RETRAIN) from None
     return net.eval()
 
 
@@ -87,9 +94,11 @@ def check_start(folder: Path | str, ours: dict) -> None:
     for key, value in ours.items():
         value = list(value) if isinstance(value, tuple) else value
         if theirs[key] != value:
+            do = "Train with the exported model's montage, rate, window and classes."
+            if key == "classes":
+                do = "Say what the words of your table count as: dataset.label_map={WORD: CLASS, ...}."
             raise ConfigError(
-                f"init_from={folder}: its {key} are {theirs[key]}, those of the data {value}. Train with the "
-                "exported model's montage, rate, window and classes.",
+                f"init_from={folder}: its {key} are {theirs[key]}, those of the data {value}. {do}",
                 reason="init_differs",
             )
     if start.members > 1:
@@ -173,7 +182,12 @@ def load_text(folder: Path, model: nn.Module) -> None:
     Raises:
         DataError: ``text_state``, a tensor that the teacher has no place for.
     """
-    _, unexpected = model.load_state_dict(load((folder / TEXT).read_bytes()), strict=False)
+    body = read_bytes(folder / TEXT)
+    try:
+        _, unexpected = model.load_state_dict(load(body), strict=False)
+    except (RuntimeError, SafetensorError) as error:
+        said = " ".join(str(error).split())[:120]
+        raise damaged(folder / TEXT, f"does not fit its run's text_encoder ({said})", RETRAIN) from None
     unexpected = [k for k in unexpected if k not in dict(model.named_buffers())]  # BERT's position ids
     if unexpected:
         raise DataError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from distilclip_eeg.files import read_csv
 from distilclip_eeg.report import published
 from distilclip_eeg.report.comparison import COMPARABLE, in_order, settings_of
 from distilclip_eeg.report.entries import FULL, Entry
@@ -127,7 +128,7 @@ def table_1_of_results(dataset: str, made: pd.DataFrame) -> list[Grid]:
 
 def rows_of(results: Path, pattern: str, dataset: str) -> pd.DataFrame:
     """Rows of one corpus in all CSVs of a kind, oldest first; empty where there are none."""
-    tables = [pd.read_csv(path) for path in sorted(results.glob(pattern))]
+    tables = [read_csv(path) for path in sorted(results.glob(pattern))]
     rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["dataset", "model"])
     return rows[rows["dataset"] == dataset]
 

@@ -3,13 +3,25 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from distilclip_eeg.files import damaged, read_bytes
 from distilclip_eeg.report import cards, grid
 from distilclip_eeg.report.article_tables import article_tables
 from distilclip_eeg.report.drawing import file_name
 from distilclip_eeg.report.entries import Entry
 from distilclip_eeg.report.page import named_cards, report_page
 from distilclip_eeg.report.parts import Ledger
-from distilclip_eeg.runs import write_atomic
+from distilclip_eeg.runs import claim, csv_bytes, write_atomic
+from distilclip_eeg.schema import NOTE
+
+
+def of_ours(page: Path) -> None:
+    """Refuse a page that no report is, to know one of a version that did not say which files are its own.
+
+    Raises:
+        DataError: it is none.
+    """
+    if NOTE.encode() not in read_bytes(page):
+        raise damaged(page, "is no report of ours")
 
 
 def write_report(entries: Sequence[Entry], folder: Path, results: Path) -> list[str]:
@@ -25,7 +37,7 @@ def write_report(entries: Sequence[Entry], folder: Path, results: Path) -> list[
     page = report_page(entries, tables, results, ledger)
     files: dict[str, bytes] = {}
     for stem, grids in tables.items():
-        files[f"tables/{stem}.csv"] = grid.frame(grids).to_csv(index=False).encode()
+        files[f"tables/{stem}.csv"] = csv_bytes(grid.frame(grids))
         files[f"tables/{stem}.md"] = "\n".join(map(grid.markdown, grids)).encode()
         files[f"tables/{stem}.tex"] = "\n".join(map(grid.latex, grids)).encode()
     for picture in ledger.pictures:
@@ -36,6 +48,7 @@ def write_report(entries: Sequence[Entry], folder: Path, results: Path) -> list[
             title, card
         ).encode()
     files["index.html"] = page.encode()
+    claim(folder, files, lambda: of_ours(folder / "index.html"))
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / name, data)

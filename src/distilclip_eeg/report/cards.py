@@ -6,9 +6,10 @@ import numpy as np
 
 from distilclip_eeg.config.data import DataSettings
 from distilclip_eeg.config.rules import plain
+from distilclip_eeg.files import read_json, read_text
 from distilclip_eeg.report.entries import Entry
 from distilclip_eeg.report.tables import HEADS
-from distilclip_eeg.runs import Run, read_json
+from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import NOTE
 from distilclip_eeg.scoring.answers import fold_metrics
 from distilclip_eeg.scoring.metrics import COLUMNS
@@ -71,7 +72,7 @@ def model_card(entry: Entry) -> Card:
     """What a trained model is, on whom, how tested, how good, and what it is not for."""
     run, settings = entry.run, entry.settings
     fitted = {} if entry.kind == "floor" else plain(settings.optim) | plain(settings.trainer)
-    made = read_json(run.path / "provenance.json")
+    made = read_json(run.path / "provenance.json", "libraries")
     fold = read_json(run.fold(run.folds_done()[0]) / "metrics.json")
     classes = [str(c) for c in run.predictions(run.folds_done()[0])["classes"]]
     training = [f"{name} {value}" for name, value in fitted.items() if value is not None]
@@ -106,7 +107,7 @@ def model_card(entry: Entry) -> Card:
 def data_card(entry: Entry) -> Card:
     """What a run's recordings are, who they come from, how they were cut and what was left out."""
     run, cut = entry.run, plain(entry.settings.windows)
-    report = (run.path / "data_report.txt").read_text(encoding="utf-8").splitlines()
+    report = read_text(run.path / "data_report.txt").splitlines()
     return (
         ("Use", USES),
         ("Recordings", report),
@@ -134,7 +135,7 @@ def edge(hz: float | None) -> str:
 
 def first_line(run: Run) -> str:
     """The line of its data report that sums the recordings up."""
-    return (run.path / "data_report.txt").read_text(encoding="utf-8").splitlines()[0]
+    return read_text(run.path / "data_report.txt").splitlines()[0]
 
 
 def source(dataset: str) -> tuple[str, ...]:

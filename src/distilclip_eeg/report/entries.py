@@ -10,7 +10,7 @@ from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.report.comparison import in_order
 from distilclip_eeg.report.published import TABLE_2
 from distilclip_eeg.report.tables import ORDER
-from distilclip_eeg.runs import Run, read_json
+from distilclip_eeg.runs import Run
 
 FULL = "base_lp"
 WHOLE: dict[str, object] = {
@@ -112,7 +112,7 @@ class Entry:
     @property
     def data(self) -> dict:
         """``data.json``: the audit of its folds and how windows were cut."""
-        return read_json(self.run.path / "data.json")
+        return self.run.data
 
     @property
     def audit(self) -> dict[str, float | None]:

@@ -1,6 +1,5 @@
 """What ``scripts/explain.py`` left in a fold's ``explain`` folder, and figures of it that are no EEG."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from distilclip_eeg.files import read_csv, read_json, read_npz
 from distilclip_eeg.report.drawing import (
     COLUMN,
     GREY,
@@ -36,18 +36,17 @@ class Explained:
         """A ``.npz`` file; None where there is none."""
         if not (self.path / name).exists():
             return None
-        with np.load(self.path / name, allow_pickle=False) as file:
-            return dict(file)
+        return read_npz(self.path / name)
 
     def json(self, name: str) -> Any:
         """A ``.json`` file; None where there is none."""
         path = self.path / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return read_json(path) if path.exists() else None
 
     def table(self, name: str) -> pd.DataFrame | None:
         """A ``.csv`` file; None where there is none."""
         path = self.path / name
-        return pd.read_csv(path) if path.exists() else None
+        return read_csv(path) if path.exists() else None
 
 
 @styled

@@ -7,6 +7,7 @@ import matplotlib.ticker
 import numpy as np
 import pandas as pd
 
+from distilclip_eeg.files import read_csv
 from distilclip_eeg.report.drawing import (
     COLUMN,
     OKABE_ITO,
@@ -33,7 +34,7 @@ CURVES = {"loss": "loss", "accuracy": "accuracy (%)"}
 def histories(entry: Entry) -> list[pd.DataFrame]:
     """``history.csv`` of every finished fold; floors have none."""
     paths = [entry.run.fold(k) / "history.csv" for k in entry.run.folds_done()]
-    return [pd.read_csv(path) for path in paths if path.exists()]
+    return [read_csv(path, "epoch") for path in paths if path.exists()]
 
 
 def over_folds(tables: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:

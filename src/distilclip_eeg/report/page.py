@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from distilclip_eeg.files import read_json, read_text
 from distilclip_eeg.report import cards, html, metric_tables, parts
 from distilclip_eeg.report.article_tables import scored, splits_of
 from distilclip_eeg.report.drawing import file_name
@@ -11,7 +12,6 @@ from distilclip_eeg.report.grid import Grid
 from distilclip_eeg.report.html import Markup, tag
 from distilclip_eeg.report.parts import Ledger
 from distilclip_eeg.report.tables import HEADS, cell
-from distilclip_eeg.runs import read_json
 from distilclip_eeg.schema import NOTE
 from distilclip_eeg.scoring.answers import AS_SAVED
 from distilclip_eeg.scoring.event_scores import WHOLE
@@ -104,7 +104,7 @@ def corpus(
 ) -> list[Markup]:
     """Everything about one corpus."""
     main = [entry for entry in entries if not entry.ablated] or list(entries)
-    report = (entries[0].run.path / "data_report.txt").read_text(encoding="utf-8")
+    report = read_text(entries[0].run.path / "data_report.txt")
     head, rows = metric_tables.audit_rows(main)
     body = [
         tag("h3", "Data report"),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config import registry
+from distilclip_eeg.files import read_csv, read_json, read_parquet, read_text
 from distilclip_eeg.report import diagrams, eeg_figures, explained, figures, html, scalp
 from distilclip_eeg.report.article_tables import rows_of
 from distilclip_eeg.report.drawing import Picture, file_name
@@ -15,7 +16,6 @@ from distilclip_eeg.report.entries import Entry
 from distilclip_eeg.report.explained import Explained
 from distilclip_eeg.report.html import Markup, tag
 from distilclip_eeg.report.tables import cell
-from distilclip_eeg.runs import read_json
 from distilclip_eeg.schema import PROTOCOLS
 from distilclip_eeg.scoring.event_scores import EVENTS, GRID, TRACES, detect_config
 from distilclip_eeg.scoring.events.detect import Trace
@@ -177,11 +177,11 @@ def events(ledger: Ledger, entry: Entry) -> list[Markup]:
     folder, parts = entry.run.path / "continuous", []
     for page in (folder / "events.txt", entry.run.path / "rehearsal" / "events.txt"):
         if page.exists():
-            parts.append(tag("pre", page.read_text(encoding="utf-8"), class_="wide"))
+            parts.append(tag("pre", read_text(page), class_="wide"))
     for name, title in EVENT_TABLES.items():
         path = folder / f"{name}.csv"
         if path.exists():
-            parts.append(tag("details", tag("summary", title), frame_table(pd.read_csv(path))))
+            parts.append(tag("details", tag("summary", title), frame_table(read_csv(path))))
     trace = recording_trace(entry)
     if trace:
         parts.append(ledger.show(trace))
@@ -193,8 +193,8 @@ def recording_trace(entry: Entry) -> Picture | None:
     folds = [k for k in entry.run.folds_done() if (entry.run.fold(k) / TRACES).exists()]
     if not folds or not (entry.run.path / EVENTS).exists():
         return None
-    known = pd.read_csv(entry.run.path / EVENTS, sep="\t", dtype={"recording": str})
-    table = pd.read_parquet(entry.run.fold(folds[0]) / TRACES)
+    known = read_csv(entry.run.path / EVENTS, "recording", sep="\t", dtype={"recording": str})
+    table = read_parquet(entry.run.fold(folds[0]) / TRACES)
     table = table[table["part"] == "test"]
     counts = known["recording"].value_counts()
     name = min(table["recording"].unique(), key=lambda r: (-counts.get(r, 0), r))

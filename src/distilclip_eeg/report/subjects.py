@@ -9,7 +9,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.runs import Run, read_json
+from distilclip_eeg.files import read_parquet
+from distilclip_eeg.runs import Run
 from distilclip_eeg.scoring.answers import AS_SAVED, Reading, read_answers
 from distilclip_eeg.scoring.metrics import confusion, ratio
 from distilclip_eeg.scoring.uncertainty import (
@@ -92,7 +93,7 @@ def subject_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
 
 def comparable(run: Run) -> bool:
     """Whether it was tested on folds of its own corpus, and the subjects are known."""
-    audit = read_json(run.path / "data.json").get("audit")
+    audit = run.data.get("audit")
     return audit is not None and audit["subject"] is not None
 
 
@@ -144,7 +145,7 @@ def fold_accuracies(run: Run, reading: Reading) -> np.ndarray:
 
 def sizes_of(run: Run) -> tuple[float, float]:
     """Test and training windows of a fold, mean over folds."""
-    folds = pd.read_parquet(run.path / "folds.parquet")
+    folds = read_parquet(run.path / "folds.parquet")
     parts = [folds[f"fold{k}"].value_counts() for k in run.folds_done()]
     test, train = (float(np.mean([part.get(name, 0) for part in parts])) for name in ("test", "train"))
     return test, train

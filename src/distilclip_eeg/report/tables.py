@@ -2,14 +2,16 @@
 
 from collections import defaultdict
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.older import digest_of
+from distilclip_eeg.files import read_csv, read_text
 from distilclip_eeg.report import subjects
-from distilclip_eeg.runs import Run, read_json, write_atomic, write_csv
+from distilclip_eeg.runs import Run, claim, write_atomic, write_csv
 from distilclip_eeg.schema import PROTOCOLS
 from distilclip_eeg.scoring.answers import (
     AS_SAVED,
@@ -84,7 +86,7 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
                 "windows": int(folds["n"].sum()),
                 "balanced_test": settings.windows.balance_test or reading.balances(split),
                 "prevalence": folds["prevalence"].mean(),
-                "leak_note": read_json(run.path / "data.json")["leak_note"],
+                "leak_note": run.data["leak_note"],
                 "run": where,
             }
             for column in columns:
@@ -113,7 +115,7 @@ def n_classes(run: Run) -> int:
 
 def header(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
     """Data, then one line a protocol: folds, prevalence and what the split shares."""
-    report = (runs[0].path / "data_report.txt").read_text().splitlines()[0]
+    report = read_text(runs[0].path / "data_report.txt").splitlines()[0]
     lines = [report, f"mean ± SD over folds (SD is not a confidence interval); {NOTES[reading.metrics]}"]
     if reading.calibration != "none" or reading.threshold != "argmax":
         lines.append(
@@ -130,8 +132,7 @@ def header(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
         balance = "balanced" if run.settings.windows.balance_test else "natural"
         balance = "balanced by weight, as the article's figures imply" if reading.balances(split) else balance
         lines.append(
-            f"{split}: seizures {100 * share:.0f} % of test windows ({balance}); "
-            f"{read_json(run.path / 'data.json')['leak_note']}"
+            f"{split}: seizures {100 * share:.0f} % of test windows ({balance}); {run.data['leak_note']}"
         )
     return lines
 
@@ -210,6 +211,17 @@ def format_classes(table: pd.DataFrame, metrics: str = "standard") -> str:
     return aligned(head, body, 3)
 
 
+def of_ours(folder: Path) -> None:
+    """Refuse tables that no evaluation wrote, to know those of a version that did not say so.
+
+    Raises:
+        DataError: one of them is none.
+    """
+    for path in folder.glob("*.csv"):
+        if not path.stem.endswith(("_classes", "_subjects", "_pairs")):
+            read_csv(path, "dataset", "split", "model", "leak_note")
+
+
 def write_evaluation(runs: list[Run], root: Path, reading: Reading = AS_SAVED) -> str:
     """Tables of every dataset, printed and written below ``root/evaluation``.
 
@@ -223,6 +235,8 @@ def write_evaluation(runs: list[Run], root: Path, reading: Reading = AS_SAVED) -
     shown = []
     for dataset, group in groups.items():
         name = dataset if reading.metrics == "standard" else f"{dataset}_{reading.metrics}"
+        ends = (".csv", "_classes.csv", "_subjects.csv", "_pairs.csv", ".txt")
+        claim(folder, [name + end for end in ends], partial(of_ours, folder))
         classes = pd.concat([class_rows(run, reading) for run in group])
         rows = summary_rows(group, reading).assign(
             metrics=reading.metrics, calibration=reading.calibration, threshold=reading.threshold

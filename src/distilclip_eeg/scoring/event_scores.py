@@ -6,7 +6,8 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.runs import Run, read_json
+from distilclip_eeg.files import read_csv, read_json, read_parquet
+from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.calibration import best_threshold
 from distilclip_eeg.scoring.events import summary
@@ -39,7 +40,10 @@ class EventTables:
 
 def references(run: Run) -> dict[str, Reference]:
     """What is known of every recording of a run, by its name."""
-    events, recorded = (pd.read_csv(run.path / name, sep="\t", dtype=str) for name in (EVENTS, RECORDED))
+    events, recorded = (
+        read_csv(run.path / name, "recording", "subject", *columns, sep="\t", dtype=str)
+        for name, columns in ((EVENTS, ("onset_s", "offset_s")), (RECORDED, ("start_s", "stop_s")))
+    )
     known = dict(list(events.groupby("recording")))
     found = {}
     for name, stretches in recorded.groupby("recording", sort=False):
@@ -55,8 +59,8 @@ def parts(run: Run, fold: int, known: dict[str, Reference]) -> dict[str, Part]:
     Args:
         known: as ``references`` gives it.
     """
-    table = pd.read_parquet(run.fold(fold) / TRACES)
-    grid = read_json(run.path / GRID)
+    table = read_parquet(run.fold(fold) / TRACES, "part", "recording", "start_s", "probability")
+    grid = read_json(run.path / GRID, "hop_s", "length_s")
     found = {}
     for part in ("val", "test"):
         traces = {

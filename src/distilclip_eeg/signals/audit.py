@@ -1,9 +1,13 @@
 """What test windows share with training: an audit of any table of folds, and what each protocol promises."""
 
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 
 from distilclip_eeg.schema import DataError
+from distilclip_eeg.signals.content import families, how_alike
 
 SHARED = ("samples", "event", "recording", "subject", "future")
 """What an audit counts. ``future``: a training window of the same subject is later than the test window."""
@@ -118,6 +122,73 @@ def check_audit(shares: dict[str, float | None], split: str) -> None:
             "split or a recording that stands under two names; nothing was trained.",
             reason="leak",
         )
+
+
+def check_copies(folds: pd.DataFrame, copies: pd.DataFrame | None, split: str) -> str:
+    """Stop where one signal stands on two sides of a fold under two names; what to say of what is less sure.
+
+    A protocol that shares samples by its nature, or a user's own table, is told of it and not stopped.
+
+    Args:
+        folds: as of :func:`audit_folds`, with recording (number) and recording_name.
+        copies: from :func:`~distilclip_eeg.signals.content.find_copies`; None where nothing is known.
+
+    Returns:
+        An addition to the leak note, empty where there is nothing to say.
+
+    Raises:
+        DataError: ``same_signal``: names both recordings.
+    """
+    if copies is None or copies.empty:
+        return ""
+    sides = [
+        [
+            set(part["recording"].unique())
+            for part in (folds[of_test], folds[folds[column].isin(("train", "val"))])
+        ]
+        for column in fold_columns(folds)
+        for of_test in [folds[column] == "test"]
+    ]
+    sure = [pair for family in families(copies) for pair in combinations(family, 2)]
+    exact = copies[copies["equal"] == "seconds"]
+    sure += zip(exact["recording"], exact["other"], strict=True)
+    unsure = copies[~copies["whole"] & (copies["equal"] == "anchors")]
+    part = zip(unsure["recording"], unsure["other"], strict=True)
+    names = folds.drop_duplicates("recording").set_index("recording")["recording_name"]
+    apart = split_pairs(sure, sides)
+    if apart and "samples" in PROMISES[split]:
+        one, other, fold = apart[0]
+        known = copies[(copies["recording"] == one) & (copies["other"] == other)]
+        how = f" ({how_alike(known.iloc[0])})" if len(known) else ""
+        more = f" So do {len(apart) - 1} more pairs." if len(apart) > 1 else ""
+        raise DataError(
+            f"split={split}: {names[one]} and {names[other]} hold the same signal{how} and stand on two "
+            f"sides of fold {fold}; expected each signal under one name.{more} Leave one of them out, or "
+            "give both the same subject; nothing was trained.",
+            reason="same_signal",
+        )
+    said = ""
+    for pairs, words in ((apart, "hold the same signal"), (split_pairs(part, sides), "share a part")):
+        if pairs:
+            one, other, _ = pairs[0]
+            said += f"; {len(pairs)} pairs of recordings on two sides {words}: {names[one]}, {names[other]}"
+    return said
+
+
+def split_pairs(
+    pairs: Iterable[tuple[int, int]], sides: Sequence[Sequence[set]]
+) -> list[tuple[int, int, int]]:
+    """The pairs of which one is tested and the other trained on, each with the first such fold.
+
+    Args:
+        sides: of each fold, the recordings of its test and of its training side.
+    """
+    found: dict[tuple[int, int], int] = {}
+    for one, other in pairs:
+        for fold, (test, train) in enumerate(sides):
+            if (one in test and other in train) or (other in test and one in train):
+                found.setdefault((int(one), int(other)), fold)
+    return [(one, other, fold) for (one, other), fold in found.items()]
 
 
 def audit_line(split: str, shares: dict[str, float | None]) -> str:

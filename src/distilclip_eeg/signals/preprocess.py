@@ -17,6 +17,7 @@ import numpy as np
 from scipy import fft, signal
 
 from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.plausible import grid
 from distilclip_eeg.schema import ConfigError, Recording
 
 FLAT_UV = 0.1
@@ -93,8 +94,8 @@ def ratio(sfreq_in: float, sfreq_out: float) -> Fraction:
     Raises:
         ConfigError: it is none, so that no grid of the new rate meets the old one's seconds.
     """
-    exact = Fraction(sfreq_out).limit_denominator(1000) / Fraction(sfreq_in).limit_denominator(1000)
-    if abs(float(exact) - sfreq_out / sfreq_in) > 1e-9:
+    exact = grid(sfreq_in, sfreq_out)
+    if exact is None:
         raise ConfigError(
             f"signals.sfreq={sfreq_out} cannot be reached from {sfreq_in} Hz on an exact grid; "
             "choose a rate whose ratio is a fraction of whole numbers."

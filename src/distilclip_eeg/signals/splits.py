@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.data import SplitConfig
-from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.schema import ConfigError, DataError, unguarded
 from distilclip_eeg.signals.audit import fold_columns
 from distilclip_eeg.signals.splitters import Splitter, empty_part
 
@@ -119,7 +119,11 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
             for one key.
     """
     separator = "\t" if path.suffix == ".tsv" else ","
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=separator)
+    table = (
+        pd.read_parquet(path)
+        if path.suffix == ".parquet"
+        else pd.read_csv(path, sep=separator).map(unguarded)
+    )
     table = table if fold_columns(table) else table.rename(columns={"part": "fold0"})
     keys = [theirs for theirs in KEYS if theirs in table]
     keys = [k for k in keys if k != "recording" or "recording_name" not in keys]  # a number in folds.parquet

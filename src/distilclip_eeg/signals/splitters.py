@@ -19,6 +19,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 
+from distilclip_eeg.config.data import small_seed
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, DataError, check_choice
 from distilclip_eeg.signals.audit import TOLERANCE_S, distance_s
 
@@ -266,5 +267,5 @@ def k_folds(y: np.ndarray, units: np.ndarray | None, n: int, seed: int) -> Itera
         units: what each window belongs to, (N,), kept on one side as a whole; None: windows are free.
     """
     if units is None:
-        return StratifiedKFold(n, shuffle=True, random_state=seed).split(y, y)
-    return StratifiedGroupKFold(n, shuffle=True, random_state=seed).split(y, y, units)
+        return StratifiedKFold(n, shuffle=True, random_state=small_seed(seed)).split(y, y)
+    return StratifiedGroupKFold(n, shuffle=True, random_state=small_seed(seed)).split(y, y, units)

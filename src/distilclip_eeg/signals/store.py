@@ -8,24 +8,48 @@ One folder a corpus and setting. ``signal.i16`` holds all pieces one after the o
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.files import read_json, read_npz, read_parquet
+from distilclip_eeg.plausible import check_rate
 from distilclip_eeg.progress import Tracker
-from distilclip_eeg.schema import Corpus, DataError, RecordingRef, SkipRecording, short
+from distilclip_eeg.schema import (
+    Corpus,
+    CorpusError,
+    DataError,
+    RecordingRef,
+    recordings_of,
+    unreadable,
+)
+from distilclip_eeg.signals import content
 from distilclip_eeg.signals.preprocess import AMPLITUDE_UV, FLAT_UV, preprocess
+from distilclip_eeg.workers import threaded
 
 SIGNALS = (".edf", ".bdf", ".npy")
 """Files that are not hashed whole: a corpus has tens of gigabytes of them."""
-MOST_WARNINGS = 5
-"""Of a corpus as a whole, in the report; the manifest has them all."""
+MANIFEST = ("digest", "corpus", "sfreq", "ch_names", "classes", "n_samples", "identified", "signals")
+SPANS = ("recording", "onset_s", "offset_s", "label")
+TABLES = {
+    "recordings": ("recording", "subject", "skipped", "number", "metadata"),
+    "pieces": ("recording", "start_s", "first", "n_samples"),
+    "events": SPANS,
+    "excluded": SPANS,
+}
+SCALE = ("gain", "mean", "sd", "filled")
+FILES = {
+    *("manifest.json", "signal.i16", "scale.npz", "recordings.csv", *content.FILES, content.COPIES),
+    *(f"{name}.parquet" for name in TABLES),
+}
+"""What stands in a store, beside measures of windows."""
+REBUILD = "Delete the folder of the store; it will be built again."
 VERSION = 2
 """Raise it when the numbers in the store would change; a test compares a golden output."""
 
@@ -109,7 +133,7 @@ def prepare(
     Raises:
         DataError: no recording is usable, or the store cannot be written.
     """
-    refs = corpus.recordings()
+    refs, told = recordings_of(corpus)
     digest = store_digest(corpus, refs, config)
     final = root / f"{corpus.name}-{digest[:8]}"
     if not (final / "manifest.json").exists():
@@ -117,9 +141,9 @@ def prepare(
         remove_stale(root)
         try:
             temporary.mkdir(parents=True)
-            build(corpus, refs, config, temporary, digest, n_jobs, progress or _untold)
+            build(corpus, (refs, told), config, temporary, digest, n_jobs, progress or _untold)
             if final.exists() and not (final / "manifest.json").exists():  # someone damaged it
-                shutil.rmtree(final)
+                remove_remains(final)
             temporary.rename(final)
         except OSError as error:
             if not (final / "manifest.json").exists():  # else another process was faster
@@ -144,6 +168,23 @@ def remove_stale(root: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_remains(folder: Path) -> None:
+    """Delete a store that lost its manifest, and nothing else.
+
+    Raises:
+        DataError: ``not_ours``: it holds what no store has.
+    """
+    names = [p.name for p in folder.iterdir()]
+    strange = [n for n in names if n not in FILES and not re.fullmatch(r"\.?measures-.+", n)]
+    if strange or folder.is_symlink():
+        raise DataError(
+            f"{folder}: a store is to stand here, and {min(strange, default='a link')} does, which none "
+            "wrote. Move it away, or set store.root to another folder.",
+            reason="not_ours",
+        )
+    shutil.rmtree(folder)
+
+
 def alive(pid: int) -> bool:
     """Whether a process of this number runs; someone else's counts."""
     try:
@@ -160,16 +201,22 @@ def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
 
     Returns:
         ``ref``, ``skipped`` (reason, empty where all is well) and ``detail``; unless skipped also ``signal``
-        (T, C), ``scale`` (gain, mean and SD in microvolts and what was filled, each (C,)), ``pieces`` (start
-        in seconds, samples), ``events``, ``excluded`` and ``row``, the counts of the data report.
+        (T, C), ``content`` (its fingerprints), ``scale`` (gain, mean and SD in microvolts and what was
+        filled, each (C,)), ``pieces`` (start in seconds, samples), ``events``, ``excluded`` and ``row``, the
+        counts of the data report.
 
     Raises:
-        DataError: a file that puts the whole corpus in doubt.
+        CorpusError: a listing that puts the whole corpus in doubt.
     """
     try:
         recording = corpus.read(ref)
-    except SkipRecording as skip:
-        return {"ref": ref, "skipped": skip.reason, "detail": str(skip)}
+        check_rate(str(ref.path), recording.sfreq, config.h_freq, config.sfreq)
+        check_rate(str(ref.path), recording.sfreq, config.h_freq, config.sfreq)
+    except CorpusError:
+        raise
+    except (DataError, OSError) as problem:
+        problem = unreadable(ref.path, problem)
+        return {"ref": ref, "skipped": problem.reason, "detail": str(problem)}
     pieces = preprocess(recording, config)
     uv = np.concatenate([p.uv_CT for p in pieces], axis=1)
     peak = np.abs(uv).max(axis=1)
@@ -180,6 +227,7 @@ def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
         "ref": ref,
         "skipped": "",
         "detail": "; ".join(recording.warnings),
+        "content": content.fingerprints(recording),
         "signal": np.rint(uv / gain[:, None]).astype("<i2").T,
         "scale": (
             gain,
@@ -208,7 +256,7 @@ def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
 
 def build(
     corpus: Corpus,
-    refs: Sequence[RecordingRef],
+    listed: tuple[Sequence[RecordingRef], Sequence[str]],
     config: SignalConfig,
     folder: Path,
     digest: str,
@@ -217,17 +265,19 @@ def build(
 ) -> None:
     """Write every table of the store into ``folder``, the manifest last.
 
+    Args:
+        listed: from :func:`~distilclip_eeg.schema.recordings_of`.
+
     Raises:
         DataError: ``nothing_usable``: every recording is skipped.
     """
     rows, pieces, events, excluded, at = [], [], [], [], 0
     scales: list[tuple] = []
+    refs, told = listed
     # Threads: the FFTs and the file reads release the interpreter lock, and nothing has to be copied. Only
     # preferred, so that joblib.parallel_config may put Dask or Ray in their place.
-    results = joblib.Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
-        joblib.delayed(ingest)(corpus, ref, config) for ref in refs
-    )
-    with (folder / "signal.i16").open("wb") as file:
+    results = threaded(ingest, [(corpus, ref, config) for ref in refs], jobs=n_jobs)
+    with content.ContentWriter(folder) as prints, (folder / "signal.i16").open("wb") as file:
         for got in progress(results, len(refs), "preparing recordings"):
             ref = got["ref"]
             about = {"recording": ref.recording, "subject": ref.subject, "session": ref.session}
@@ -243,6 +293,7 @@ def build(
                 excluded += [(number, *event) for event in got["excluded"]]
                 scales.append(got["scale"])
                 file.write(got["signal"].tobytes())
+                prints.add(number, got["content"])
             rows.append(row)
         file.flush()
         os.fsync(file.fileno())
@@ -258,7 +309,7 @@ def build(
         ).to_parquet(folder / f"{name}.parquet")
     gain, mean, sd, filled = (np.array(s) for s in zip(*scales, strict=True))
     np.savez(folder / "scale.npz", gain=gain, mean=mean, sd=sd, filled=filled)
-    manifest = _manifest(corpus, config, digest, at)
+    manifest = _manifest(corpus, config, digest, at) | {"warnings": [*told, *corpus.warnings]}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
@@ -283,7 +334,6 @@ def _manifest(corpus: Corpus, config: SignalConfig, digest: str, n_samples: int)
         "classes": list(corpus.classes),
         "n_samples": n_samples,
         "missing": list(corpus.missing),
-        "warnings": list(corpus.warnings),
         "identified": corpus.identified,
         "signals": {k: v for k, v in asdict(config).items() if k != "normalize"},
     }
@@ -293,76 +343,32 @@ def open_store(path: Path) -> Store:
     """Open a finished store, its signal mapped and not read.
 
     Raises:
-        DataError: ``store_damaged``: the signal file has not the size that the manifest names.
+        DataError: ``store_damaged``: the signal file has not the size that the manifest names;
+            ``damaged_file``: another of its files is empty, cut or not what this version writes.
     """
-    manifest = json.loads((path / "manifest.json").read_text())
+    manifest = read_json(path / "manifest.json", *MANIFEST, again=REBUILD)
     shape = (manifest["n_samples"], len(manifest["ch_names"]))
-    size = (path / "signal.i16").stat().st_size
+    size = (path / "signal.i16").stat().st_size if (path / "signal.i16").is_file() else 0
     if size != 2 * shape[0] * shape[1]:
         raise DataError(
-            f"{path / 'signal.i16'} has {size} bytes, its manifest says {2 * shape[0] * shape[1]}. "
-            "Delete the folder; it will be built again.",
+            f"{path / 'signal.i16'} has {size} bytes, its manifest says {2 * shape[0] * shape[1]}. {REBUILD}",
             reason="store_damaged",
         )
-    recordings = pd.read_parquet(path / "recordings.parquet")
-    with np.load(path / "scale.npz") as scale:
-        tables = (
-            scale["gain"].astype(np.float32),
-            scale["mean"].astype(np.float32),
-            scale["sd"].astype(np.float32),
-            scale["filled"],
-        )
+    scale = read_npz(path / "scale.npz", *SCALE, again=REBUILD)
+    tables = {
+        name: read_parquet(path / f"{name}.parquet", *columns, again=REBUILD)
+        for name, columns in TABLES.items()
+    }
     return Store(
         path,
         manifest,
         np.memmap(path / "signal.i16", dtype="<i2", mode="r", shape=shape),
-        recordings,
-        pd.read_parquet(path / "pieces.parquet"),
-        pd.read_parquet(path / "events.parquet"),
-        *tables,
-        pd.read_parquet(path / "excluded.parquet"),
+        tables["recordings"],
+        tables["pieces"],
+        tables["events"],
+        scale["gain"].astype(np.float32),
+        scale["mean"].astype(np.float32),
+        scale["sd"].astype(np.float32),
+        scale["filled"],
+        tables["excluded"],
     )
-
-
-def data_report(store: Store) -> str:
-    """What was used, what was skipped and why, and every counted oddity, in a few lines."""
-    table = store.recordings
-    used = table[table["skipped"] == ""]
-    lines = [
-        f"{store.manifest['corpus']}: {len(used)} of {len(table)} recordings used, "
-        f"{used['subject'].nunique()} subjects, {int(used['n_seizures'].sum())} seizures, "
-        f"{used['duration_s'].sum():,.0f} s in {int(used['n_pieces'].sum())} pieces, "
-        f"{store.sfreq:g} Hz, {len(store.ch_names)} channels",
-        f"  counted: {int(used['short_for_filter'].sum())} pieces short_for_filter, "
-        f"{int(used['flat_channels'].sum())} flat channels (SD < {FLAT_UV} uV), "
-        f"{int(used['rail_samples'].sum()):,} samples at the file's range, "
-        f"{int(used['clipped_samples'].sum()):,} clipped{clip_limit(store)}, "
-        f"{int(used['loud_seconds'].sum()):,} s above {AMPLITUDE_UV:g} uV (kept)",
-    ]
-    if len(store.excluded):
-        lengths = (store.excluded["offset_s"] - store.excluded["onset_s"]).groupby(store.excluded["label"])
-        words = ", ".join(f"{label} {seconds:,.0f} s" for label, seconds in lengths.sum().items())
-        lines.append(f"  excluded, neither seizure nor background: {words}")
-    if filled := int((used["filled"] != "").sum()):
-        total = int(store.filled_RC.sum())
-        lines.append(f"  {filled} recordings with filled channels, {total} channels in all")
-    missing = store.manifest["missing"]
-    if missing:
-        lines.append(f"  {len(missing)} listed files are not on disk, the first: {missing[0]}")
-    lines += [f"  {warning}" for warning in store.manifest["warnings"][:MOST_WARNINGS]]
-    for reason, group in table[table["skipped"] != ""].groupby("skipped"):
-        lines.append(f"  skipped {len(group)} ({reason}): {short(group['detail'].iloc[0])}")
-    warnings = used.set_index("recording")["detail"].str.split("; ").explode()
-    kinds = warnings.str.extract(r"^([a-z_]+): ", expand=False)
-    for kind, group in warnings.groupby(kinds):
-        lines.append(
-            f"  {group.index.nunique()} recordings with {kind}, the first: {group.index[0]}: "
-            f"{short(group.iloc[0].partition(': ')[2])}"
-        )
-    return "\n".join(lines)
-
-
-def clip_limit(store: Store) -> str:
-    """Words for the limit at which samples were clipped, microvolts; empty where there is none."""
-    limit = store.manifest["signals"]["clip_uv"]
-    return "" if limit is None else f" at {limit:g} uV"

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from distilclip_eeg.config.studies import ALL, AblationsSettings, key_of, last_of
+from distilclip_eeg.files import read_csv
 from distilclip_eeg.report.tables import aligned, cell
 from distilclip_eeg.runs import Run, public_command, write_atomic
 from distilclip_eeg.schema import ConfigError
@@ -127,7 +128,7 @@ def pooled(rows: pd.DataFrame) -> pd.DataFrame:
 
 def table(path: Path) -> str:
     """The pooled rows as text, the protocol's leak note above each part."""
-    rows = pd.read_csv(path)
+    rows = read_csv(path)
     parts = []
     for split, group in rows.groupby("split", sort=False):
         pool = pooled(group)

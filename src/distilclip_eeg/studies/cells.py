@@ -9,7 +9,7 @@ drawn; here they are run, in processes or on SLURM, and their rows appended to t
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.experiment import DistillSettings, RunSettings, TrainSettings
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.studies import GridSettings
+from distilclip_eeg.files import read_csv
 from distilclip_eeg.progress import clock, track
 from distilclip_eeg.runs import Run, commit, write_csv
 from distilclip_eeg.schema import ConfigError, UserError
@@ -60,6 +61,8 @@ class Cell:
         return None if self.distill is None else composed_student(self.distill)
 
 
+ADD = "Give another name= to the table, or mend it."
+"""What to do where a study's rows cannot be added to a file."""
 Rows = Callable[[Cell, list[Run]], list[dict[str, Any]]]
 """A function of a module: what a finished cell, its training and distillation, adds to the table."""
 
@@ -90,7 +93,9 @@ class Grid:
 
     def table(self) -> pd.DataFrame:
         """What stands in the CSV; no row where there is none."""
-        return pd.read_csv(self.path) if self.path.exists() else pd.DataFrame({self.key: []})
+        return (
+            read_csv(self.path, self.key, again=ADD) if self.path.exists() else pd.DataFrame({self.key: []})
+        )
 
     def todo(self) -> list[Cell]:
         """The cells that the CSV lacks."""
@@ -102,13 +107,14 @@ class Grid:
 def composed(words: tuple[str, ...]) -> RunSettings:
     """Settings of train with these words, of one seed."""
     (settings,) = load(TrainSettings, list(words)).each_seed()
-    return settings
+    return replace(settings, run=settings.run.apart("{digest}"))
 
 
 @functools.cache
 def composed_student(words: tuple[str, ...]) -> DistillSettings:
     """Settings of distil with these words."""
-    return load(DistillSettings, list(words))
+    settings = load(DistillSettings, list(words))
+    return replace(settings, run=settings.run.apart("{digest}"))
 
 
 def digest_key(words: Iterable[str]) -> str:
@@ -183,7 +189,7 @@ def announce(todo: Sequence[Cell], seconds: Sequence[float], jobs: int) -> None:
 
 def append(path: Path, rows: pd.DataFrame) -> None:
     """Add rows to a CSV, whole or not at all; the one place where a study's table is written."""
-    before = [pd.read_csv(path)] if path.exists() else []
+    before = [read_csv(path)] if path.exists() else []
     path.parent.mkdir(parents=True, exist_ok=True)
     write_csv(path, pd.concat([*before, rows], ignore_index=True))
 

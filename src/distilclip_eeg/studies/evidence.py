@@ -16,6 +16,7 @@ import pandas as pd
 
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.studies import ALL, Table1Settings
+from distilclip_eeg.files import read_csv
 from distilclip_eeg.report.comparison import FLOORS
 from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
 from distilclip_eeg.runs import Run, public_command
@@ -95,7 +96,7 @@ def rows_of(one: Cell, runs: list[Run]) -> list[dict[str, Any]]:
 
 def page(path: Path) -> str:
     """Markdown: protocols and models in a fixed order, 'not run' where a cell is empty."""
-    rows = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["split", "model"])
+    rows = read_csv(path) if path.exists() else pd.DataFrame(columns=["split", "model"])
     lines = [HEAD, "|" + "---|" * 11]
     named = [*MODELS[:2], *(m + a for a in ("", AUGMENTED) for m in MODELS[2:])]
     for split in SPLITS:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.studies import GapSettings
+from distilclip_eeg.files import read_csv
 from distilclip_eeg.report.tables import ALWAYS, HEADS, cell
 from distilclip_eeg.runs import write_atomic
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, UserError
@@ -101,7 +102,7 @@ def said(found: pd.DataFrame, split: str, column: str) -> str:
 def borrow(grid: Grid) -> None:
     """Take the rows of cells that stand in a Table I beside the grid's: the same cell is not run twice."""
     wanted = {one.key for one in grid.todo()}
-    tables = [pd.read_csv(table) for table in sorted(grid.path.parent.glob("table1_*.csv"))]
+    tables = [read_csv(table) for table in sorted(grid.path.parent.glob("table1_*.csv"))]
     found = [table[table["digest"].isin(wanted)] for table in tables]
     if any(len(table) for table in found):
         rows = pd.concat([table for table in found if len(table)]).drop_duplicates(["digest", "model"])
@@ -110,7 +111,7 @@ def borrow(grid: Grid) -> None:
 
 def draw(cells: Sequence[Cell], path: Path) -> str:
     """The page of the cells' rows, written beside ``path`` as markdown."""
-    rows = pd.read_csv(path)
+    rows = read_csv(path)
     text = page(rows[rows["digest"].isin([one.key for one in cells])])
     write_atomic(path.with_suffix(".md"), f"{text}\n".encode())
     return text

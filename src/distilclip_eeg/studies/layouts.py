@@ -18,6 +18,7 @@ import pandas as pd
 
 from distilclip_eeg.config.studies import ALL, LayoutsSettings, last_of
 from distilclip_eeg.corpora.invented.layouts.tree import LAYOUTS, synthesize
+from distilclip_eeg.files import read_csv
 from distilclip_eeg.report.tables import format_classes, summary_rows
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import check_choice
@@ -101,14 +102,14 @@ def expected_s(todo: Sequence[Cell], path: Path) -> list[float]:
     """Seconds of each layout as when it was last run, whatever it was told then; NaN where it never was."""
     if not path.exists():
         return [np.nan] * len(todo)
-    rows = pd.read_csv(path).drop_duplicates(["dataset", "model"], keep="last")
+    rows = read_csv(path).drop_duplicates(["dataset", "model"], keep="last")
     seconds = 60 * rows.groupby("dataset")["minutes"].sum()
     return [float(seconds.get(one.study, np.nan)) for one in todo]
 
 
 def page(cells: Sequence[Cell], path: Path) -> str:
     """The newest rows of each layout as text."""
-    rows = pd.read_csv(path)
+    rows = read_csv(path)
     rows = rows.drop_duplicates(["dataset", "model", "class", "seed"], keep="last")
     found = {one.study: rows[rows["dataset"] == one.study] for one in cells}
     return "\n\n".join(f"{name}\n{format_classes(mine)}" for name, mine in found.items() if len(mine))

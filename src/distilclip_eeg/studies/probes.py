@@ -34,9 +34,10 @@ from scipy import sparse
 
 from distilclip_eeg.config.data import HERE, Places
 from distilclip_eeg.config.learning import Learning, TextConfig
+from distilclip_eeg.files import read_csv
 from distilclip_eeg.models.clip import DistilCLIP
 from distilclip_eeg.report.tables import aligned, cell
-from distilclip_eeg.runs import Run, commit, provenance, write_atomic
+from distilclip_eeg.runs import Run, commit, csv_bytes, provenance, write_atomic
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.studies.readers import (
     Row,
@@ -80,7 +81,7 @@ def probe(run: Run, places: Places = HERE) -> pd.DataFrame:
     accelerator = engine.make_accelerator("fp32", settings.device)
     rows = [row for fold in run.folds_done() for row in probe_fold(run, data, fold, accelerator)]
     table = pd.DataFrame(rows).assign(protocol=f"split={data.split.name}: {run.data['leak_note']}")
-    write_atomic(run.path / TABLE, table.to_csv(index=False).encode())
+    write_atomic(run.path / TABLE, csv_bytes(table))
     return table
 
 
@@ -96,9 +97,13 @@ def add(table: pd.DataFrame, run: Run, path: Path) -> None:
         commit=commit(),
         command=f"python scripts/probe.py run=runs/{dataset}/{run.path.name}",
     )
-    before = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["run"])
+    before = (
+        read_csv(path, "run", "probe", again="Give table=ANOTHER.")
+        if path.exists()
+        else pd.DataFrame(columns=["run"])
+    )
     rows = pd.concat([before[before["run"] != run.path.name], rows], ignore_index=True)
-    write_atomic(path, rows.to_csv(index=False).encode())
+    write_atomic(path, csv_bytes(rows))
 
 
 def check_probed(run: Run, learning: Learning) -> None:

@@ -29,7 +29,7 @@ from distilclip_eeg.deploy.writers import EVENTS
 from distilclip_eeg.progress import track
 from distilclip_eeg.report.event_tables import ranged
 from distilclip_eeg.report.tables import aligned, cell
-from distilclip_eeg.runs import Run, write_atomic
+from distilclip_eeg.runs import Run, csv_bytes, write_atomic
 from distilclip_eeg.schema import BACKGROUND
 from distilclip_eeg.scoring.event_scores import references
 from distilclip_eeg.scoring.events import summary, szcore
@@ -120,8 +120,8 @@ def write_tables(run: Run, scores: Scores, thresholds: list[float], hop_s: float
     overall, people = summary.overall(scores), by_subject(scores)
     text = page(run, overall, people, thresholds, hop_s)
     folder = run.path / FOLDER
-    write_atomic(folder / "overall.csv", overall.to_csv(index=False).encode())
-    write_atomic(folder / "by_subject.csv", people.to_csv(index=False).encode())
+    write_atomic(folder / "overall.csv", csv_bytes(overall))
+    write_atomic(folder / "by_subject.csv", csv_bytes(people))
     write_atomic(folder / "events.txt", f"{text}\n".encode())
     return text
 

@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 
 from distilclip_eeg.config.learning import ModelConfig
+from distilclip_eeg.files import read_csv
 from distilclip_eeg.models.contract import build_network
-from distilclip_eeg.runs import commit, provenance, write_atomic
+from distilclip_eeg.runs import commit, csv_bytes, provenance, write_atomic
 from distilclip_eeg.training.data import Data
 
 SPEED = "speed.csv"
@@ -83,13 +84,13 @@ def with_speed(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     if not path.exists() or rows.empty:
         return rows.assign(**dict.fromkeys(columns, np.nan))
     net = rows["net"].fillna(rows["model"]) if "net" in rows else rows["model"]
-    measured = pd.read_csv(path).rename(columns={"model": "net"})[["net", *KEY, *columns]]
+    measured = read_csv(path).rename(columns={"model": "net"})[["net", *KEY, *columns]]
     return rows.assign(net=net).merge(measured, on=["net", *KEY], how="left")
 
 
 def known_speeds(path: Path, sizes: dict[str, Any]) -> pd.DataFrame:
     """The rows of ``path`` that belong to ``sizes`` (any of ``KEY``), by the networks' names."""
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["model", *KEY])
+    table = read_csv(path) if path.exists() else pd.DataFrame(columns=["model", *KEY])
     mine = np.all([table[key] == sizes[key] for key in KEY if key in sizes], axis=0)
     return table[mine].set_index("model")
 
@@ -103,8 +104,8 @@ def speeds(nets: dict[str, ModelConfig], data: Data, device: torch.device, path:
         found = measure_speed(nets, sizes, device).assign(
             hardware=here["hardware"], commit=commit(), command=command
         )
-        table = pd.concat([pd.read_csv(path), found]) if path.exists() else found
+        table = pd.concat([read_csv(path), found]) if path.exists() else found
         table = table.drop_duplicates(["model", *KEY], keep="last")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, table.to_csv(index=False).encode())
+        write_atomic(path, csv_bytes(table))
     return known_speeds(path, here)

@@ -17,6 +17,7 @@ import pandas as pd
 from distilclip_eeg.config.compose import CONFIG_DIR
 from distilclip_eeg.config.data import OWN_NUMBER
 from distilclip_eeg.config.studies import ALL, ModelGrid, Table1Settings, key_of
+from distilclip_eeg.files import read_csv
 from distilclip_eeg.report.comparison import BASELINES, EXTRA, FLOORS, comparison, settings_of
 from distilclip_eeg.report.published import COLUMNS
 from distilclip_eeg.report.tables import ALWAYS, summary_rows
@@ -139,7 +140,7 @@ def page(cells: Sequence[Cell], path: Path) -> str:
     dataset = cells[0].settings.dataset.name
     asked = [(dataset, one.study, settings_of(one.command), name) for one in cells for name in names_of(one)]
     if path.exists():
-        rows = pd.read_csv(path)
+        rows = read_csv(path)
     else:
         rows = pd.DataFrame(columns=["dataset", "split", "model", "command"])
     text = comparison(with_speed(rows, path.parent / SPEED), asked, rates())

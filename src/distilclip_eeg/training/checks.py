@@ -1,10 +1,11 @@
 """Refuse whatever can be refused before any file is read or written."""
 
 import torch
+from torch import nn
 
 from distilclip_eeg.config import registry
 from distilclip_eeg.config.data import DataSettings
-from distilclip_eeg.config.learning import Learning
+from distilclip_eeg.config.learning import Learning, ModelConfig
 from distilclip_eeg.models.contract import build_network
 from distilclip_eeg.models.losses import check_classification, check_targets
 from distilclip_eeg.models.weights import check_start
@@ -37,6 +38,11 @@ def check(data: DataSettings, learning: Learning) -> None:
     check_text(learning.text, data.windows.length_s, tuple(corpus.classes))
     model = learning.model
     if model.kind == "floor":
+        if not hasattr(registry.find(model.net.target, "network"), "fit_predict"):
+            raise ConfigError(
+                f"model.kind=floor: model.net={model.net.target} is a network. Leave model.kind out.",
+                reason="no_floor",
+            )
         model.net.build("network")
         if learning.init_from:
             raise ConfigError(f"init_from: {model.name} has no weights to start from.")
@@ -52,9 +58,46 @@ def check(data: DataSettings, learning: Learning) -> None:
         check_start(learning.init_from, ours | {key: sizes[key] for key in ("n_times", "sfreq")})
     make_accelerator(learning.trainer.precision, learning.device)
     with torch.device("meta"):  # shapes without memory
-        build_network(model, sizes)
+        check_sizes(model, build_network(model, sizes), sizes)
     if learning.uses_text:
         learning.text_encoder.build("text_encoder", sentences=["a window"])
+
+
+MOST_WEIGHTS = 2 * 10**9
+"""Weights of a network; with gradients and Adam's two moments 32 GB."""
+
+
+def check_sizes(model: ModelConfig, net: nn.Module, sizes: dict) -> None:
+    """Refuse a network that no memory holds, or whose layers do not fit each other; no weight is made.
+
+    Args:
+        net: built on torch's meta device, as the default device is now.
+        sizes: n_chans, n_times, sfreq and n_outputs.
+
+    Raises:
+        ConfigError: ``too_large`` or ``sizes_do_not_fit``.
+    """
+    count = sum(p.numel() for p in net.parameters() if not isinstance(p, nn.UninitializedParameter))
+    if count > MOST_WEIGHTS:
+        raise ConfigError(
+            f"model={model.name}: {count:,} weights; expected {MOST_WEIGHTS:,} or fewer. Lower its sizes "
+            "(model.net: dim, depth, embed, filters).",
+            reason="too_large",
+        )
+    was = net.training
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(2, sizes["n_chans"], sizes["n_times"]))
+    except (RuntimeError, ValueError, ArithmeticError, IndexError, AssertionError) as error:
+        said = " ".join(str(error).split())
+        if not any(word in said for word in ("meta", "Meta", "scalarType")):  # some operations need values
+            raise ConfigError(
+                f"model={model.name}: its sizes do not fit windows of {sizes['n_chans']} x "
+                f"{sizes['n_times']}: {said[:200]}",
+                reason="sizes_do_not_fit",
+            ) from error
+    finally:
+        net.train(was)
 
 
 def check_head(learning: Learning) -> None:

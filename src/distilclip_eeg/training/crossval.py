@@ -3,7 +3,6 @@
 Networks go through ``engine.Fit``, floors through scikit-learn; both leave the same files.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,13 +15,14 @@ from accelerate.utils import set_seed
 
 from distilclip_eeg.config import registry
 from distilclip_eeg.config.component import Component
+from distilclip_eeg.config.data import small_seed
 from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.config.learning import Learning
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.rules import plain
 from distilclip_eeg.models.floors import band_features
 from distilclip_eeg.progress import Ticker
-from distilclip_eeg.runs import Run, provenance, write_json, write_predictions, write_yaml
+from distilclip_eeg.runs import Run, provenance, write_atomic, write_json, write_predictions, write_yaml
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.metrics import window_metrics
 from distilclip_eeg.signals import splits
@@ -46,17 +46,19 @@ def open_run(settings: RunSettings, data: Data, **extra: object) -> Run:
         extra: more of ``data.json``.
 
     Raises:
+        ConfigError: ``other_settings`` or ``not_ours``: the folder is another run's, or no run's.
         DataError: ``data_changed``: it was made from other data or folds.
     """
     settings = replace(settings, split=data.split)
-    name = settings.run.name or "-".join(
-        (settings.model.name, data.split.name, f"s{settings.seed}", digest_of(settings))
+    digest = digest_of(settings)
+    name = (settings.run.name or "").replace("{digest}", digest) or "-".join(
+        (settings.model.name, data.split.name, f"s{settings.seed}", digest)
     )
     run = Run(Path(settings.run.root) / settings.dataset.name / name)
-    if settings.run.fresh and run.path.exists():
-        shutil.rmtree(run.path)
+    run.begin(digest, settings)
     found = splits.folds_hash(data.windows)
     info = {
+        "digest": digest,
         "folds_sha256": found,
         "store_digest": data.store.manifest["digest"],
         "audit": data.audit,
@@ -66,7 +68,7 @@ def open_run(settings: RunSettings, data: Data, **extra: object) -> Run:
     }
     if (run.path / "data.json").exists():
         before = run.data
-        if before["folds_sha256"] != found or before["store_digest"] != info["store_digest"]:
+        if any(before.get(key) != info[key] for key in ("folds_sha256", "store_digest")):
             raise DataError(
                 f"{run.path}: was made from other data or folds than are there now. Add run.fresh=true to "
                 "start anew, or run.name=… to keep both.",
@@ -76,8 +78,8 @@ def open_run(settings: RunSettings, data: Data, **extra: object) -> Run:
     write_yaml(run.path / "config.yaml", plain(settings))
     write_json(run.path / "data.json", info)
     if not (run.path / "provenance.json").exists():
-        (run.path / "data_report.txt").write_text(describe_data(data) + "\n")
-        data.windows.to_parquet(run.path / "folds.parquet")
+        write_atomic(run.path / "data_report.txt", f"{describe_data(data)}\n".encode())
+        write_atomic(run.path / "folds.parquet", data.windows.to_parquet())
         write_json(run.path / "provenance.json", provenance())  # last: with it, the other two are whole
     return run
 
@@ -123,7 +125,8 @@ class CrossValidation:
     def open(self, fold: int, tick: Callable[[int, str], None]) -> tuple[Fit, Saver]:
         """One fold's training in the run's folder; what is there of an older network is forgotten."""
         self.run.forget(fold)
-        return open_fit(self.learning, self.data, self.run.fold(fold), fold, self.make_task, tick=tick)
+        watch = {"tick": tick, "made_by": self.run.data["digest"]}
+        return open_fit(self.learning, self.data, self.run.fold(fold), fold, self.make_task, **watch)
 
 
 def told(ticker: Ticker, fold: int, steps: int, text: str) -> None:
@@ -201,7 +204,9 @@ def floor_logits(net: Component, data: Data, fit: np.ndarray, rows: np.ndarray) 
         return np.concatenate([band_features(get(c), data.store.sfreq) for c in chunks])
 
     label = data.windows["label"].to_numpy()
-    return floor.fit_predict(features(fit), label[fit], features(rows), len(data.store.classes), data.seed)
+    return floor.fit_predict(
+        features(fit), label[fit], features(rows), len(data.store.classes), small_seed(data.seed)
+    )
 
 
 def close_fold(data: Data, run: Run, fold: int, fit: Fit, task: Task, saver: Saver) -> None:
@@ -214,11 +219,11 @@ def close_fold(data: Data, run: Run, fold: int, fit: Fit, task: Task, saver: Sav
 
 
 def open_fit(
-    learning: Learning, data: Data, folder: Path, fold: int, make_task: MakeTask, **watch: Callable
+    learning: Learning, data: Data, folder: Path, fold: int, make_task: MakeTask, **watch: Any
 ) -> tuple[Fit, Saver]:
     """One fold's training in ``folder``, at its newest checkpoint, and what saves its network.
 
-    It knows training and validation windows alone; ``watch``: the last two of ``engine.Loop``.
+    It knows training and validation windows alone; ``watch``: the last three of ``engine.Loop``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left_by_a_kill in folder.glob(".*.tmp.*"):
@@ -226,7 +231,7 @@ def open_fit(
     accelerator = engine.make_accelerator(learning.trainer.precision, learning.device)
     rows = train_rows(data, fold)
     source = data.source(rows)
-    seed = data.seed * 1000 + fold
+    seed = small_seed(data.seed, fold)
     set_seed(seed)
     task, saver = make_task(fold, source, accelerator)
     augment = augmentation(learning.augment, source.store.sfreq)

@@ -18,11 +18,14 @@ from distilclip_eeg.config.data import (
     WindowConfig,
 )
 from distilclip_eeg.config.experiment import RunSettings
+from distilclip_eeg.files import read_parquet
 from distilclip_eeg.progress import track
 from distilclip_eeg.runs import Run, write_atomic
-from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.schema import ConfigError, DataError, short
 from distilclip_eeg.signals import audit, splits
-from distilclip_eeg.signals.store import Store, data_report, prepare
+from distilclip_eeg.signals.content import read_copies
+from distilclip_eeg.signals.data_report import data_report
+from distilclip_eeg.signals.store import Store, prepare
 from distilclip_eeg.signals.windows import around, balanced, coin_labels, cut, without
 from distilclip_eeg.text.measures import VERSION as MEASURES_VERSION
 from distilclip_eeg.text.measures import measure
@@ -76,7 +79,7 @@ class Data:
             key = hashlib.sha256(version + start_N.tobytes() + length_N.tobytes()).hexdigest()[:16]
             path = self.store.path / f"measures-{key}.parquet"
             if path.exists():
-                self._measures[context_s] = pd.read_parquet(path)
+                self._measures[context_s] = read_parquet(path)
             else:
                 self._measures[context_s] = table = self._measure(start_N, length_N)
                 with suppress(DataError):  # a store that belongs to others may be read-only
@@ -128,6 +131,7 @@ def load_data(settings: DataSettings) -> Data:
     root = Path(settings.store.root)
     store = prepare(corpus, settings.signals, root, n_jobs=settings.n_jobs, progress=track)
     windows = index_windows(store, cut)
+    check_classes(store, windows)
     if split.name == "auto":
         split = replace(split, name=auto_split(store, windows))
     if split.name != "window" and not store.manifest["identified"]:
@@ -143,7 +147,9 @@ def load_data(settings: DataSettings) -> Data:
     split = replace(split, n_folds=len(audit.fold_columns(folds)))  # a split's own number
     shares = audit.audit(folds, length_s) if store.manifest["identified"] else audit.UNKNOWN
     audit.check_audit(shares, split.name)
+    copies = audit.check_copies(folds, read_copies(store.path), split.name)
     note = ("placebo labels, a coin per subject; " if placebo else "") + audit.audit_line(split.name, shares)
+    note += copies
     return Data(store, folds, length, settings.signals, cut, split, settings.seed, shares, note)
 
 
@@ -154,8 +160,10 @@ def reopen(run: Run, places: Places) -> tuple[RunSettings, Data]:
         places: where data and store are now, if not where the run had them.
 
     Raises:
+        ConfigError: ``place_not_said``, see :func:`check_places`.
         DataError: ``folds_differ`` where the data that are there now give other folds.
     """
+    check_places(run, places)
     settings = run.settings.at(places)
     data = load_data(settings.data)
     if splits.folds_hash(data.windows) != run.data["folds_sha256"]:
@@ -167,6 +175,31 @@ def reopen(run: Run, places: Places) -> tuple[RunSettings, Data]:
     return settings, data
 
 
+def check_places(run: Run, places: Places) -> None:
+    """Refuse to write where only a run's own config says, since that may be anybody's.
+
+    A store or an invented corpus is made where the command line says, below the working folder, or beside
+    others that are there already.
+
+    Raises:
+        ConfigError: ``place_not_said``.
+    """
+    settings = run.settings
+    asked = {"store.root": (settings.store.root, places.store, "*/manifest.json")}
+    if settings.dataset.corpus.target.rpartition(".")[2].lower() == "synthetic":
+        asked["dataset.root"] = (settings.dataset.root, places.dataset, "*/manifest.json")
+        root = settings.dataset.corpus.get("root", settings.dataset.root)
+        asked["dataset.corpus.root"] = (str(root), places.dataset, "*/manifest.json")
+    for key, (named, said, there) in asked.items():
+        root, here = Path(named).resolve(), Path.cwd()
+        if said is None and not root.is_relative_to(here) and not any(root.glob(there)):
+            raise ConfigError(
+                f"run={run.path}: its config names {key}={named}, where nothing of ours is. Say "
+                f"{key.replace('corpus.', '')}=FOLDER to make it anew there.",
+                reason="place_not_said",
+            )
+
+
 def index_windows(store: Store, config: WindowConfig) -> pd.DataFrame:
     """The window index of a store, with recording_name, subject and official part of each window."""
     pieces = without(store.pieces, store.excluded, store.sfreq)
@@ -175,6 +208,31 @@ def index_windows(store: Store, config: WindowConfig) -> pd.DataFrame:
     for column, source in (("recording_name", "recording"), ("subject", "subject"), ("part", "part")):
         windows[column] = used[source].loc[windows["recording"]].to_numpy()
     return windows
+
+
+def check_classes(store: Store, windows: pd.DataFrame) -> None:
+    """Refuse a corpus of which one class is left: there is nothing to tell apart.
+
+    Raises:
+        DataError: ``one_class``: says what is left, and how many recordings were lost to what.
+    """
+    left = [store.classes[k] for k in windows["label"].unique()]
+    if len(left) > 1:
+        return
+    table = store.recordings
+    lost = table[table["skipped"] != ""]
+    counts = ", ".join(f"{n} {reason}" for reason, n in lost["skipped"].value_counts().items())
+    why = (
+        f"{len(lost)} recordings were left out ({counts}), the first: {short(lost['detail'].iloc[0])}"
+        if len(lost)
+        else "none was left out, so look at the annotations"
+    )
+    found = f"all {len(windows):,} windows are {left[0]}" if left else "no recording holds a window"
+    raise DataError(
+        f"{store.manifest['corpus']}: {found} in {len(table) - len(lost)} of {len(table)} recordings; "
+        f"expected two classes or more. {why}",
+        reason="one_class",
+    )
 
 
 def auto_split(store: Store, windows: pd.DataFrame) -> SplitName:

@@ -10,8 +10,10 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
+from distilclip_eeg.config.data import Places, small_seed
 from distilclip_eeg.config.experiment import RunSettings, narrowed
 from distilclip_eeg.config.learning import DistillConfig, Learning
+from distilclip_eeg.files import read_bytes
 from distilclip_eeg.models.clip import PromptClassifier
 from distilclip_eeg.models.conformer import take_layers
 from distilclip_eeg.models.contract import EncoderWithHead
@@ -22,7 +24,7 @@ from distilclip_eeg.signals import splits
 from distilclip_eeg.training import engine
 from distilclip_eeg.training.checks import check
 from distilclip_eeg.training.crossval import CrossValidation, MakeTask, Saver, open_run
-from distilclip_eeg.training.data import Data, load_data, train_rows
+from distilclip_eeg.training.data import Data, check_places, load_data, train_rows
 from distilclip_eeg.training.loaders import WindowSource
 from distilclip_eeg.training.pipeline import about_model, class_loss, frozen_teacher, make_net, network_of
 from distilclip_eeg.training.tasks import CachedText, ClassifyTask, DistillTask, FeatureTask, Task
@@ -60,6 +62,7 @@ def with_teacher_data(settings: RunSettings, teacher: Run, root: str | None = No
         root: where the recordings are now, if not where the teacher had them.
     """
     made = teacher.settings
+    check_places(teacher, Places(dataset=root, store=settings.store.root))
     return replace(
         narrowed(RunSettings, settings),
         dataset=made.dataset.at(root),
@@ -123,7 +126,7 @@ def check_distill(learning: Learning, teacher: Run) -> None:
 def weights_of(teacher: Run) -> dict[str, str]:
     """SHA-256 of the network of each finished fold."""
     files = [teacher.fold(k) / "model.safetensors" for k in teacher.folds_done()]
-    return {f.parent.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    return {f.parent.name: hashlib.sha256(read_bytes(f)).hexdigest() for f in files}
 
 
 def check_folds(data: Data, teacher: Run) -> None:
@@ -155,7 +158,7 @@ def distill_task(learning: Learning, data: Data, teacher: Run) -> MakeTask:
         if wanted.cosine > 0 or wanted.mse > 0:
             teacher_NE = cached(FeatureTask(theirs), data, source, rows, accelerator)
         teacher_NK = cached(ClassifyTask(theirs), data, source, rows, accelerator)
-        set_seed(data.seed * 1000 + fold)
+        set_seed(small_seed(data.seed, fold))
         encoder = make_net(learning.model, data, learning.init_from)
         student: EncoderWithHead | PromptClassifier = encoder
         if inference == "prompt" and text is not None:

@@ -153,6 +153,8 @@ class Loop:
     after_epoch: Callable[[dict], None] = go_on
     """Called with the epoch's row of history.csv once that epoch is saved; what it raises ends training,
     which can be continued."""
+    made_by: str = ""
+    """Stands for the settings; a checkpoint of others is refused."""
 
 
 class Fit:
@@ -318,6 +320,7 @@ class Fit:
     def state(self) -> dict:
         """What a checkpoint holds."""
         return {
+            "made_by": self.loop.made_by,
             "epoch": self.epoch,
             "step": self.step,
             "history": self.history,
@@ -331,6 +334,14 @@ class Fit:
     def resume(self) -> None:
         """Continue after the last whole epoch."""
         saved = read_checkpoint(self.checkpoint)
+        if (
+            self.loop.made_by and saved.get("made_by", self.loop.made_by) != self.loop.made_by
+        ):  # 0.1.0 has none
+            raise DataError(
+                f"{self.checkpoint}: a checkpoint of other settings ({saved['made_by']}, these are "
+                f"{self.loop.made_by}). Delete it to train the fold anew.",
+                reason="other_settings",
+            )
         put_state(self.plain, saved["task"])
         if self.averaged is not None:
             put_state(self.averaged, saved["averaged"])

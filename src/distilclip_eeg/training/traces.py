@@ -18,9 +18,10 @@ from scipy.special import softmax
 
 from distilclip_eeg.config.data import HERE, Places, WindowConfig
 from distilclip_eeg.config.learning import Learning
+from distilclip_eeg.files import read_json
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.progress import track
-from distilclip_eeg.runs import Run, read_json, write_atomic, write_json
+from distilclip_eeg.runs import Run, csv_bytes, write_atomic, write_json
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.calibration import ictal_score
 from distilclip_eeg.scoring.event_scores import EVENTS, GRID, RECORDED, TRACES
@@ -52,7 +53,7 @@ def score(
     length_s = run.settings.windows.length_s
     if not 0 < hop_s <= length_s:
         raise ConfigError(f"hop_s={hop_s}: expected above 0 and up to {length_s:g}, the length of a window.")
-    before = read_json(run.path / GRID) if (run.path / GRID).exists() else {}
+    before = read_json(run.path / GRID, "hop_s") if (run.path / GRID).exists() else {}
     other_grid = before.get("hop_s") != hop_s
     wanted = run.folds_done() if folds is None else folds
     todo = [k for k in wanted if other_grid or not (run.fold(k) / TRACES).exists()]
@@ -94,8 +95,7 @@ def write_reference(run: Run, data: Data) -> None:
     )
     for name, table, columns in tables:
         who = used.loc[table["recording"], ["recording", "subject"]].reset_index(drop=True)
-        text = who.join(table[columns].reset_index(drop=True)).to_csv(index=False, sep="\t")
-        write_atomic(run.path / name, text.encode())
+        write_atomic(run.path / name, csv_bytes(who.join(table[columns].reset_index(drop=True)), "\t"))
 
 
 def with_grid(data: Data, hop_s: float) -> Data:

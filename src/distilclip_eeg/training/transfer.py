@@ -13,13 +13,23 @@ import numpy as np
 
 from distilclip_eeg.config.data import DatasetConfig
 from distilclip_eeg.config.experiment import RunSettings
+from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.rules import plain
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.progress import track
-from distilclip_eeg.runs import Run, provenance, read_json, write_json, write_predictions, write_yaml
+from distilclip_eeg.runs import (
+    Run,
+    provenance,
+    read_json,
+    write_atomic,
+    write_json,
+    write_predictions,
+    write_yaml,
+)
 from distilclip_eeg.schema import BACKGROUND, SEIZURE, ConfigError, Corpus
 from distilclip_eeg.scoring.metrics import window_metrics
-from distilclip_eeg.signals.store import Store, data_report, prepare
+from distilclip_eeg.signals.data_report import data_report
+from distilclip_eeg.signals.store import Store, prepare
 from distilclip_eeg.training import engine
 from distilclip_eeg.training.crossval import summary_of
 from distilclip_eeg.training.data import index_windows
@@ -59,7 +69,7 @@ def transfer(run: Run, target: Target) -> Run:
             "signals.normalize=recording or running to test on another corpus."
         )
     corpus = target.dataset.corpus.build("corpus")
-    about = read_json(run.fold(run.folds_done()[0]) / "model.json")
+    about = read_json(run.fold(run.folds_done()[0]) / "model.json", "ch_names", "classes")
     check_channels(run, tuple(about["ch_names"]), corpus)
     store = prepare(corpus, signals, target.store_root, n_jobs=target.n_jobs, progress=track)
     windows = index_windows(store, cut)
@@ -101,25 +111,36 @@ def check_channels(run: Run, theirs: tuple[str, ...], corpus: Corpus) -> None:
 def open_result(run: Run, made: RunSettings, target: Target, store: Store) -> Run:
     """The folder of the scores: config, data report and protocol, as any run has them."""
     model, theirs, ours = made.model.name, made.dataset.name, target.dataset.name
-    name = f"{model}-from-{theirs}-{run.path.name.rpartition('-')[2]}"
+    named = run.data.get("digest") or run.path.name.rpartition("-")[2]
+    name = f"{model}-from-{theirs}-{named}"
     result = Run(target.run_root / ours / f"{name}-{store.manifest['digest'][:8]}")
-    result.path.mkdir(parents=True, exist_ok=True)
-    (result.path / "metrics.json").unlink(missing_ok=True)
     settings = replace(
         made,
         dataset=target.dataset,
         model=replace(made.model, name=f"{model} from {theirs}", kind=PROTOCOL),
         split=replace(made.split, name=PROTOCOL),
         windows=replace(made.windows, balance_test=False),
+        run=replace(made.run, fresh=False),
     )
+    digest = digest_of(settings)
+    result.begin(digest, settings)
+    result.path.mkdir(parents=True, exist_ok=True)
+    for old in (result.path, *(result.fold(k) for k in result.folds_done())):  # of an earlier start
+        (old / "metrics.json").unlink(missing_ok=True)
     write_yaml(result.path / "config.yaml", plain(settings))
     note = (
         f"every window of {ours}, scored by the models of each fold of {theirs} ({made.split.name}); "
         f"nothing was fitted on {ours}, and nothing is known of persons who may stand in both"
     )
-    info = {"leak_note": note, "audit": None, "store_digest": store.manifest["digest"], "run": run.path.name}
+    info = {
+        "digest": digest,
+        "leak_note": note,
+        "audit": None,
+        "store_digest": store.manifest["digest"],
+        "run": run.path.name,
+    }
     write_json(result.path / "data.json", info)
-    (result.path / "data_report.txt").write_text(data_report(store) + "\n")
+    write_atomic(result.path / "data_report.txt", f"{data_report(store)}\n".encode())
     write_json(result.path / "provenance.json", provenance())
     return result
 

@@ -16,6 +16,7 @@ from requests.adapters import HTTPAdapter, Retry
 
 from distilclip_eeg import __version__
 from distilclip_eeg.corpora.download.sources import RemoteFile
+from distilclip_eeg.corpora.small_files import bounded
 from distilclip_eeg.schema import DataError
 
 CHUNK = 1 << 16
@@ -73,14 +74,15 @@ class Files:
             accept: the media type asked for.
 
         Raises:
-            DataError: ``download_failed`` or ``not_found``.
+            DataError: ``download_failed``, ``not_found`` or ``bad_listing`` (no listing is that large).
         """
         try:
-            answer = self.session.get(url, headers={"Accept": accept}, timeout=TIMEOUT_S)
+            answer = self.session.get(url, headers={"Accept": accept}, timeout=TIMEOUT_S, stream=True)
+            with answer:
+                _check_status(answer, url)
+                return bounded(answer.iter_content(CHUNK), lambda most: _too_large(url, most))
         except requests.RequestException as error:
             raise _unreachable(url, error) from None
-        _check_status(answer, url)
-        return answer.content
 
     def sized(self, file: RemoteFile) -> RemoteFile:
         """The same file with its size, where the listing or the server tells.
@@ -261,4 +263,12 @@ def _unreachable(url: str, error: Exception) -> DataError:
     return DataError(
         f"{url}: {why}. Check the network and HTTPS_PROXY; the same command continues where it stopped.",
         reason="download_failed",
+    )
+
+
+def _too_large(url: str, most: int) -> DataError:
+    return DataError(
+        f"{url}: the listing is larger than {most:,} bytes, unpacked; expected some thousand names. Is url= "
+        "right?",
+        reason="bad_listing",
     )

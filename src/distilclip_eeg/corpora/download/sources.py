@@ -4,13 +4,13 @@ TUSZ is not open; for it there are words instead of a listing.
 """
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, urljoin
 
+from distilclip_eeg.corpora.small_files import json_of
 from distilclip_eeg.schema import ConfigError, DataError
 
 FIGURES = {"sha256": 64, "md5": 32}
@@ -85,7 +85,7 @@ def zenodo(read: Read, url: str) -> Iterator[RemoteFile]:
     Raises:
         KeyError, TypeError, ValueError: the answer has another form.
     """
-    for entry in json.loads(read(url, "application/json"))["files"]:
+    for entry in json_of(read(url, "application/json"))["files"]:
         algorithm, _, checksum = entry["checksum"].partition(":")
         link = urljoin(url, entry["links"]["self"])
         yield RemoteFile(entry["key"], link, algorithm, checksum.lower(), entry["size"])
@@ -98,7 +98,7 @@ def mendeley(read: Read, url: str) -> Iterator[RemoteFile]:
         KeyError, TypeError, ValueError: the answer has another form, or a folder lies inside itself.
     """
     base = url.rstrip("/")
-    folders = {f["id"]: f for f in json.loads(read(f"{base}/folders/1", MENDELEY_JSON))}
+    folders = {f["id"]: f for f in json_of(read(f"{base}/folders/1", MENDELEY_JSON))}
 
     def path(folder: str | None) -> list[str]:
         names: list[str] = []
@@ -111,7 +111,7 @@ def mendeley(read: Read, url: str) -> Iterator[RemoteFile]:
 
     for folder in ("root", *folders):
         asked = f"{base}/files?folder_id={quote(folder, safe='')}&version=1"
-        for entry in json.loads(read(asked, MENDELEY_JSON)):
+        for entry in json_of(read(asked, MENDELEY_JSON)):
             details = entry["content_details"]
             name = "/".join([*path(entry.get("folder_id", folder)), entry["filename"]])
             link = urljoin(url, details["download_url"])

@@ -8,16 +8,22 @@ Clin Neurophysiol 114:1755-1761. BDF is EDF with samples of 24 bits and another 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from distilclip_eeg.corpora.edf.montage import printable
+from distilclip_eeg.corpora.edf.transfer import check_transfer
 from distilclip_eeg.schema import DataError, SkipRecording
 
 ANNOTATIONS = "EDF Annotations"
 ANNOTATION_LABELS = (ANNOTATIONS, "BDF Annotations")
 BDF_VERSION = b"\xffBIOSEMI"
+
+CLOCK_TOLERANCE = 2e-6
+"""A record whose duration is this near to one that makes every rate a whole number is read as that one:
+the field has eight characters, and 1.000001 s is a second by a clock that was not set."""
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -76,11 +82,14 @@ def read_fields(path: Path) -> EdfFields:
     if not _plausible_start(date, clock):
         warnings.append("bad_start_time: the start date or time is impossible; it is not used")
     signals = _parse_signals(path, per_signal)
-    duration = _record_duration(path, duration_field)
+    duration, odd = _record_duration(path, duration_field, signals)
+    warnings += odd
     data_bytes = size - len(fixed) - len(per_signal)
     sample_bytes = 3 if fixed.startswith(BDF_VERSION) else 2
     record_bytes = sample_bytes * sum(signal.samples_per_record for signal in signals)
     n_records, lost_s, size_warnings = _count_records(path, claim, data_bytes, record_bytes, duration)
+    if size_warnings:
+        check_transfer(path, size - data_bytes)
     return EdfFields(
         signals=signals,
         n_records=n_records,
@@ -220,12 +229,21 @@ def _parse_signals(path: Path, raw: bytes) -> tuple[EdfSignal, ...]:
     return tuple(signals)
 
 
-def _record_duration(path: Path, text: str) -> float:
-    """Seconds of a record; without it no rate is defined."""
+def _record_duration(path: Path, text: str, signals: Sequence[EdfSignal]) -> tuple[float, list[str]]:
+    """Seconds of a record, and a warning where it is not what stands there; without it no rate is defined."""
     duration = number(text)
     if not 0 < duration <= 1e7:
         raise edf_error(path, "bad_record_duration", f"record duration {text!r}", "seconds above 0", "")
-    return duration
+    signals = [s for s in signals if s.samples_per_record and s.label not in ANNOTATION_LABELS]
+    fastest = max((s.samples_per_record for s in signals), default=0)
+    if not 1 <= fastest / duration < 1e9:
+        return duration, []
+    meant = fastest / round(fastest / duration)
+    rates = [s.samples_per_record / meant for s in signals]
+    whole = all(abs(rate - round(rate)) < 1e-9 for rate in rates)
+    if whole and 1e-9 < abs(meant / duration - 1) <= CLOCK_TOLERANCE:
+        return meant, [f"odd_record_duration: {text} s, read as {meant:g} s, which makes rates whole numbers"]
+    return duration, []
 
 
 def _count_records(

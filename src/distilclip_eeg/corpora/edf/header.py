@@ -6,6 +6,7 @@ is stable, like the ``reason`` of an error.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +20,20 @@ from distilclip_eeg.corpora.edf.fields import (
     edf_error,
     read_fields,
 )
-from distilclip_eeg.schema import Event
+from distilclip_eeg.corpora.edf.transfer import misplaced_stamp
+from distilclip_eeg.schema import Event, SkipRecording
 
 ONSET_TOLERANCE_S = 0.002
-"""Record onsets are written with few decimals; half a sample at 250 Hz is no gap."""
+"""Record onsets are written with few decimals, and this much is no gap at any rate."""
+LONGEST_SAMPLE_S = 0.02
+"""A step of less than a sample is no gap either, but signals below 50 Hz do not say how long that is."""
 RECORDS = 4096
 """As many are mapped at a time where a whole file is walked through, so that memory stays flat."""
+UNSTAMPED = 64
+"""Records without a readable time stamp that are searched for it."""
+PADDING_S, MOST_PADDING, SHORT_S = 33.0, 5e7, 2.0
+"""What a 0.1 Hz filter adds to each piece, how many samples of that are borne, and the mean length of pieces
+from which on any number of them is."""
 AGE_BANDS = (
     (28 / 365.25, "neonate"),
     (2, "infant"),
@@ -77,8 +86,8 @@ class EdfHeader:
     @property
     def stretches(self) -> list[tuple[int, int]]:
         """Records without a gap between them, as ``[first, last)``."""
-        steps = np.diff(self.onsets_s)
-        gaps = np.flatnonzero(np.abs(steps - self.record_duration_s) > ONSET_TOLERANCE_S) + 1
+        off = np.abs(np.diff(self.onsets_s) - self.record_duration_s)
+        gaps = np.flatnonzero(off > tolerance_s(self.signals, self.record_duration_s)) + 1
         edges = [0, *gaps.tolist(), self.n_records]
         return list(zip(edges[:-1], edges[1:], strict=True))
 
@@ -95,7 +104,7 @@ def read_header(path: str | Path) -> EdfHeader:
     fields = read_fields(path)
     onsets, annotations, warnings = _read_times(path, fields)
     sex, age = _sex_and_age(fields.patient)
-    return EdfHeader(
+    header = EdfHeader(
         signals=fields.signals,
         n_records=fields.n_records,
         record_duration_s=fields.record_duration_s,
@@ -107,6 +116,30 @@ def read_header(path: str | Path) -> EdfHeader:
         sex=sex,
         age_band=age,
     )
+    _check_pieces(path, header)
+    return header
+
+
+def _check_pieces(path: Path, header: EdfHeader) -> None:
+    """Refuse a file in crumbs: each piece is filtered by itself, so a few kilobytes could cost minutes."""
+    pieces, rate = len(header.stretches), max(256.0, *header.sfreqs)
+    padding = pieces * PADDING_S * rate * len(header.signals)
+    length_s = header.n_records * header.record_duration_s / pieces
+    if padding > MOST_PADDING and length_s < SHORT_S and pieces > 1:
+        found = f"{pieces} pieces of {length_s:g} s in the mean"
+        expected = f"fewer, or {SHORT_S:g} s and more"
+        raise edf_error(path, "too_many_pieces", found, expected, "Export it again.", SkipRecording)
+
+
+def tolerance_s(signals: Sequence[EdfSignal], record_duration_s: float) -> float:
+    """How far the step between two records may be from their length without a gap: just below a sample.
+
+    The sample is that of most signals: an EEG has more channels of EEG than of anything else.
+    """
+    counts = Counter(s.samples_per_record for s in signals if s.label not in ANNOTATION_LABELS)
+    usual = counts.most_common(1)[0][0] if counts else 0
+    sample_s = record_duration_s / usual if usual else 0.0
+    return max(ONSET_TOLERANCE_S, min(sample_s, LONGEST_SAMPLE_S) - 1e-6)
 
 
 def age_band(years: float) -> str:
@@ -152,7 +185,7 @@ def _read_times(path: Path, fields: EdfFields) -> tuple[np.ndarray, tuple[Event,
     onsets, notes, unreadable = _parse_tals(path, fields, columns)
     warnings = [f"bad_annotations: {unreadable} unreadable entries left out"] if unreadable else []
     start = onsets[0] if np.isfinite(onsets[0]) else 0.0
-    steps = np.diff(onsets)
+    off, limit_s = np.diff(onsets) - duration_s, tolerance_s(fields.signals, duration_s)
     if not np.isfinite(onsets).all():
         if fields.discontinuous:
             found = f"{int((~np.isfinite(onsets)).sum())} of {n_records} records of an EDF+D have no onset"
@@ -160,19 +193,23 @@ def _read_times(path: Path, fields: EdfFields) -> tuple[np.ndarray, tuple[Event,
         if not unreadable:
             warnings.append("bad_annotations: records without onset; taken as contiguous")
         onsets = regular
-    elif (steps < duration_s - ONSET_TOLERANCE_S).any():
-        record = int(np.argmax(steps < duration_s - ONSET_TOLERANCE_S)) + 2
+    elif (off < -limit_s).any():
+        record = int(np.argmax(off < -limit_s)) + 2
         if fields.discontinuous:
             found = f"record {record} starts before record {record - 1} ends"
             raise edf_error(path, "records_overlap", found, "records in order of time", "Export it again.")
         warnings.append(f"bad_annotations: onset of record {record} contradicts EDF+C; taken as contiguous")
         onsets = regular
-    elif (steps > duration_s + ONSET_TOLERANCE_S).any():
-        gaps = steps[steps > duration_s + ONSET_TOLERANCE_S] - duration_s
+    elif (off > limit_s).any():
+        gaps = off[off > limit_s]
         warnings.append(f"discontinuous: {gaps.sum():g} s in {len(gaps)} gap(s); read as separate pieces")
         onsets = onsets - start
     else:
-        onsets = regular
+        stamps, onsets = onsets - start, regular
+        if n_records > 1 and abs(drift_s := stamps[-1] - regular[-1]) > limit_s:
+            words = f"time stamps run {drift_s:+.3g} s off the samples, each by less than one"
+            warnings.append(f"drifting_clock: {words}; taken as contiguous")
+            notes = [_on_samples(note, start, stamps, regular) for note in notes]
     events, outside = _clip_notes(notes, start, onsets[-1] + duration_s)
     if outside:
         warnings.append(f"annotation_outside: {outside} annotations clipped or dropped at the ends")
@@ -198,7 +235,34 @@ def _parse_tals(
                     onsets[record] = onset
                 length = min(float(match[2] or 0), 1e9)
                 notes += [(onset, length, text.decode("utf-8", "replace")) for text in texts if text]
+    _check_grid(path, fields, columns, np.flatnonzero(np.isnan(onsets)))
     return onsets, notes, unreadable
+
+
+def _check_grid(path: Path, fields: EdfFields, columns: Sequence[slice], unstamped: np.ndarray) -> None:
+    """Refuse a file whose records do not begin where its header says: their time stamps stand elsewhere.
+
+    Raises:
+        DataError: ``shifted_records``.
+    """
+    width = fields.sample_bytes
+    spans = [(column.start * width, column.stop * width) for column in columns]
+    for record in unstamped[:UNSTAMPED].tolist():
+        if misplaced_stamp(map_records(path, fields)[record].tobytes(), spans):
+            found = (
+                f"the time stamp of record {record + 1} stands among its signals: bytes were lost or added"
+            )
+            expected = "every record as long as the header says"
+            raise edf_error(path, "shifted_records", found, expected, "Fetch the file again.")
+
+
+def _on_samples(
+    note: tuple[float, float, str], start_s: float, stamps: np.ndarray, regular: np.ndarray
+) -> tuple[float, float, str]:
+    """An annotation moved from the clock of the time stamps to that of the samples."""
+    onset, length, text = note
+    record = int(np.clip(np.searchsorted(stamps, onset - start_s, "right") - 1, 0, len(stamps) - 1))
+    return onset + regular[record] - stamps[record], length, text
 
 
 def _clip_notes(

@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from distilclip_eeg.corpora.edf.fields import edf_error
+from distilclip_eeg.plausible import check_amplitude
 from distilclip_eeg.schema import SkipRecording
 
 MIN_DURATION_S = 1.0
 """The shortest recording that holds one window."""
 FILTER_CYCLE_S = 10.0
 """One cycle of the 0.1 Hz high-pass; below that the filter is mostly edge."""
-IMPLAUSIBLE_V = 0.01
-"""Half of a channel further than 10 mV from its median is no scalp EEG, the unit is wrong."""
 SATURATED_FRACTION = 0.1
 SAMPLED = 10_000
 """Samples that tell the size of a channel; sorting an hour of it would cost seconds."""
+SECONDS = 4096
+"""Seconds that tell how much a channel moves; a day has more."""
 
 
 class Quality:
@@ -43,6 +44,8 @@ class Quality:
         self.low_C, self.high_C = np.full(len(names), np.inf), np.full(len(names), -np.inf)
         self.flat_s = 0
         self.sampled: list[np.ndarray] = []
+        self.every = max(1, sum(lengths) // self.block // SECONDS)
+        self.swings: list[np.ndarray] = []
 
     def add(self, eeg_CT: np.ndarray, at: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Look at volts (C, T) that begin ``at`` samples into their stretch; their extremes, each (C,)."""
@@ -52,6 +55,7 @@ class Quality:
         seconds = whole.reshape(len(eeg_CT), -1, self.block)
         low, high = seconds.min(axis=2), seconds.max(axis=2)
         self.flat_s += int((low == high).all(axis=0).sum())
+        self.swings.append((high - low)[:, -(at // self.block) % self.every :: self.every])
         low_C = np.concatenate([low, rest], axis=1).min(axis=1)
         high_C = np.concatenate([high, rest], axis=1).max(axis=1)
         self.low_C, self.high_C = np.minimum(self.low_C, low_C), np.maximum(self.high_C, high_C)
@@ -73,15 +77,11 @@ class Quality:
             warnings.append(f"short_for_filter: {words}")
         sample = np.concatenate(self.sampled, axis=1)
         spread_C = np.median(np.abs(sample - np.median(sample, axis=1, keepdims=True)), axis=1)
-        if (spread_C > IMPLAUSIBLE_V).any():
-            worst = int(np.argmax(spread_C))
-            found = f"{names[worst]} varies by {spread_C[worst]:.3g} V"
-            expected = "microvolts to millivolts"
-            raise edf_error(self.path, "implausible_amplitude", found, expected, "Mend the unit field.")
         flat = [name for name, same in zip(names, self.high_C == self.low_C, strict=True) if same]
         if len(flat) == len(names):
             found = "every chosen signal is constant"
             raise edf_error(self.path, "all_flat", found, "EEG", "", SkipRecording)
+        check_amplitude(str(self.path), names, spread_C, self._swing_C())
         if flat:
             warnings.append(f"flat_channel: constant throughout: {', '.join(flat)}")
         if self.flat_s:
@@ -92,3 +92,8 @@ class Quality:
             words = f"over a tenth of the samples at the rails: {', '.join(railed)}"
             warnings.append(f"saturated_channel: {words}")
         return warnings
+
+    def _swing_C(self) -> np.ndarray:
+        """Volts from lowest to highest within the median second in which a channel changes; else NaN."""
+        swings = np.concatenate(self.swings, axis=1)
+        return np.array([np.median(row[row > 0]) if (row > 0).any() else np.nan for row in swings])

@@ -20,6 +20,15 @@ from distilclip_eeg.schema import Piece, SkipRecording
 
 UNITS = {"uv": 1e-6, "\xb5v": 1e-6, "\xe2\xb5v": 1e-6, "\xee\xbcv": 1e-6, "mv": 1e-3, "v": 1.0}
 """Volts per unit, lower case; the third and fourth are UTF-8 micro signs read as Latin-1."""
+TAPS = 10
+"""Of ``resample_poly``: its filter reaches this many samples of the slower rate to either side."""
+MOST_HZ = 16384.0
+"""The fastest scalp EEG amplifiers; a filter of 0.1 Hz grows with the rate."""
+MOST_STEPS = 20_000
+"""Of a rate as a fraction p / q with q up to 1000: what p may be (173.61 Hz is 17361 / 100)."""
+MOST_APART, MOST_UPS = 16, 1000
+"""The fastest chosen signal against the slowest, and by how much one is raised before it is lowered: bounds
+on what is made of few bytes."""
 Scale = tuple[float, float, float, float]
 """Gain and offset (volts of a digital value), digital minimum and maximum."""
 
@@ -124,6 +133,40 @@ def decode(
     return eeg_CT, clipped_C
 
 
+def decode_slow(
+    raw: np.ndarray, signal: EdfSignal, scale: Scale, per_record: int, span: tuple[int, int]
+) -> np.ndarray:
+    """A part of one slower signal at the fastest one's rate, in volts, as the whole decoded gives it.
+
+    Args:
+        raw: all records of a stretch, mapped; only those around the part are read.
+        per_record: samples of the fastest signal in a record.
+        span: first sample and end of the part, in samples of the fastest signal.
+    """
+    (start, stop), width = span, signal.samples_per_record
+    change, n = Fraction(per_record, width), len(raw) * width
+    up, down = change.numerator, change.denominator
+    margin = TAPS * max(up, down) // up + 2
+    low, high = start * down // up - margin, -(-stop * down // up) + margin
+    low -= low % down  # where the two grids meet
+    inside = np.arange(max(low, 0), min(high, n))
+    first = inside[0] // width
+    part = samples(raw[first : inside[-1] // width + 1], signal.columns).reshape(-1)
+    ends = [
+        samples(raw[k], signal.columns)[i] for k, i in ((slice(0, 1), (0, 0)), (slice(-1, None), (0, -1)))
+    ]
+    slope = (float(ends[1]) - ends[0]) / max(n - 1, 1)
+    digital = np.concatenate(  # beyond the stretch its ends' line goes on, as padtype="line" has it
+        [
+            ends[0] + slope * np.arange(low, 0),
+            part[inside - first * width],
+            ends[1] + slope * np.arange(1, high - n + 1),
+        ]
+    )
+    made = resample_poly(digital * scale[0] + scale[1], up, down)
+    return made[start - low * up // down :][: stop - start]
+
+
 def scaling(path: Path, header: EdfHeader, picks: Sequence[int]) -> tuple[list[Scale], float, list[str]]:
     """How to decode each chosen signal, the fastest one's rate in Hz, and what is odd.
 
@@ -137,10 +180,7 @@ def scaling(path: Path, header: EdfHeader, picks: Sequence[int]) -> tuple[list[S
     if empty:
         found = f"no samples in {', '.join(empty)}"
         raise edf_error(path, "empty_channel", found, "samples in every chosen signal", "", SkipRecording)
-    for rate in rates:
-        if not 1 <= rate <= 1e5:
-            found = f"a sampling rate of {rate:g} Hz"
-            raise edf_error(path, "bad_sampling_rate", found, "1 to 100000 Hz", "", SkipRecording)
+    _check_rates(path, header, picks)
     warnings, table = [], []
     if len(rates) > 1:
         found = ", ".join(f"{rate:g}" for rate in rates)
@@ -156,6 +196,27 @@ def scaling(path: Path, header: EdfHeader, picks: Sequence[int]) -> tuple[list[S
             warnings.append(f"inverted_polarity: physical range of {printable(signal.label)} runs downwards")
         table.append((gain, offset, dmin, dmax))
     return table, float(rates[-1]), warnings
+
+
+def _check_rates(path: Path, header: EdfHeader, picks: Sequence[int]) -> None:
+    """Refuse rates that no EEG has, or whose handling would cost more than the file is worth."""
+    rates = sorted({header.sfreqs[index] for index in picks})
+    found = ", ".join(f"{rate:.9g}" for rate in rates[:8])
+    for rate in rates:
+        if not 1 <= rate <= MOST_HZ:
+            found = f"a sampling rate of {rate:g} Hz"
+            raise edf_error(path, "bad_sampling_rate", found, f"1 to {MOST_HZ:g} Hz", "", SkipRecording)
+        exact = Fraction(rate).limit_denominator(1000)
+        if exact.numerator > MOST_STEPS or abs(float(exact) / rate - 1) > 1e-9:
+            found = f"a sampling rate of {rate:.9g} Hz"
+            expected = "a whole number, or a fraction such as 173.61"
+            raise edf_error(path, "bad_sampling_rate", found, expected, "Export it again.", SkipRecording)
+    counts = [header.signals[index].samples_per_record for index in picks]
+    steps = [Fraction(max(counts), count) for count in counts]
+    if max(steps) > MOST_APART or max(step.numerator for step in steps) > MOST_UPS:
+        expected = f"rates within a factor of {MOST_APART} whose ratio is a small fraction"
+        found = f"signals at {found} Hz"
+        raise edf_error(path, "mixed_eeg_rates", found, expected, "Export it at one rate.", SkipRecording)
 
 
 def _scale_of(path: Path, signal: EdfSignal, width: int) -> Scale:

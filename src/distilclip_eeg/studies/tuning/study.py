@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from distilclip_eeg.runs import write_atomic
+from distilclip_eeg.runs import csv_bytes, write_atomic
 from distilclip_eeg.studies.tuning.space import Chosen, Space, combinations, n_combinations
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -119,7 +119,7 @@ class Study:
     def save(self) -> None:
         """Write ``trials.csv``."""
         with self.lock:
-            write_atomic(self.folder / "trials.csv", self.table().to_csv(index=False).encode())
+            write_atomic(self.folder / "trials.csv", csv_bytes(self.table()))
 
     def table(self) -> pd.DataFrame:
         """Finished trials in the order they were begun; of a pruned one, the score it had when it stopped."""

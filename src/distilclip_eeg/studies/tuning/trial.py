@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import Trial
 
 from distilclip_eeg.config.experiment import RunSettings
+from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.studies.tuning import space as spaces
@@ -61,7 +62,8 @@ def validate(settings: RunSettings, data: Data, folder: Path, make_task: MakeTas
     learning, best = settings.learning, list[float]()
     for place, fold in enumerate(settings.folds(data.split.n_folds)):
         watch = Watch(trial, place * learning.trainer.epochs, list(best))
-        fit, _ = open_fit(learning, data, folder / f"fold{fold}", fold, make_task, after_epoch=watch)
+        told: dict[str, Any] = {"after_epoch": watch, "made_by": digest_of(settings)}
+        fit, _ = open_fit(learning, data, folder / f"fold{fold}", fold, make_task, **told)
         for row in fit.history:  # of a process that was stopped
             watch(row)
         fit.run()
