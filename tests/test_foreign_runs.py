@@ -129,7 +129,7 @@ def test_a_callable_as_another_part_is_refused_where_it_is_used(section, place, 
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize(
-    "section, name", [("dataset", "../../.."), ("model", "../../../victim/x"), ("dataset", "/tmp/x")]
+    "section, name", [("dataset", "../../.."), ("model", "../../../victim/x"), ("dataset", "/elsewhere/x")]
 )
 def test_a_path_as_a_name_is_refused(section, name, verb, place, capsys):
     planted(place, section, name=name)

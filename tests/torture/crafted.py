@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ VERBS_AS_TARGETS = (
     "distilclip_eeg.training.crossval.CrossValidation",
 )
 OUTSIDE = (
-    *("../../..", "../../../outside", "/tmp/outside-of-torture", ".."),
+    *("../../..", "../../../outside", f"{tempfile.gettempdir()}/outside-of-torture", ".."),
     *("a/../../../outside", "~", "\0", "a\nb"),
 )
 """Names that are none."""
