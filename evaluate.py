@@ -1,6 +1,6 @@
 """`python evaluate.py key=value …`; see README.md."""
 
-from distilclip_eeg.commands.cli import run
+from distilclip_eeg.__main__ import run
 
 if __name__ == "__main__":
     run("evaluate")

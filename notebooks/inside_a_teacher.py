@@ -19,7 +19,7 @@ from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.data import HERE
 from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.explain.run import Ask, explain
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.report.explained import embedding_map
 from distilclip_eeg.training import pipeline
 from distilclip_eeg.training.data import reopen

@@ -11,7 +11,8 @@ from tools import write_config
 from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.config.learning import DistillConfig
 from distilclip_eeg.config.rules import plain
-from distilclip_eeg.runs import Run, write_json, write_predictions
+from distilclip_eeg.files.writing import write_json
+from distilclip_eeg.runs import Run, write_predictions
 
 CHANNELS = ("FP1-F7", "F7-T7", "T7-P7", "P7-T7", "FZ-CZ", "CZ-PZ", "FP2-F8", "F8-T8", "T8-P8", "ECG")
 PLACES = (

@@ -14,7 +14,7 @@ SRC = Path(distilclip_eeg.__file__).parent
 PACKAGE = SRC.name
 
 LAYERS = (
-    {"schema", "progress"},
+    {"schema", "progress", "endings"},
     {"config", "files", "plausible", "text", "workers"},
     {"corpora", "runs", "signals"},
     {"artefact", "scoring"},
@@ -33,7 +33,7 @@ ONLY_IN = {
     "matplotlib": {"report"},
     "optuna": {"studies"},
 }
-NO_TORCH = "schema progress files plausible config corpora runs signals artefact report scoring"
+NO_TORCH = "schema progress endings files plausible config corpora runs signals artefact report scoring"
 NEVER_IN = {"torch": set(NO_TORCH.split())}
 
 ROOMS, FLOORS = 26, 9

@@ -7,8 +7,9 @@ from scipy.special import expit, log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 from tools import write_config
 
+from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.report.tables import run_table, summary_rows, write_evaluation
-from distilclip_eeg.runs import Run, write_json, write_predictions
+from distilclip_eeg.runs import Run, write_predictions
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.scoring.answers import Reading, fold_metrics, read_answers
 from distilclip_eeg.scoring.calibration import KINDS, answers, best_threshold, fit

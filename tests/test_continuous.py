@@ -11,8 +11,9 @@ from tools import one_run, write_config
 from distilclip_eeg.commands import cli
 from distilclip_eeg.config.data import Places
 from distilclip_eeg.config.detection import DetectConfig
+from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.report.event_tables import write_event_tables
-from distilclip_eeg.runs import Run, write_json
+from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.scoring import event_scores
 from distilclip_eeg.training import pipeline

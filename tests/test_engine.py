@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -14,10 +15,12 @@ import torch
 
 from distilclip_eeg import runs
 from distilclip_eeg.config.learning import OptimConfig, TrainerConfig
+from distilclip_eeg.endings import Stop, listening
+from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.models.conformer import Conformer
-from distilclip_eeg.runs import write_atomic
 from distilclip_eeg.schema import ConfigError, DataError
-from distilclip_eeg.training import engine
+from distilclip_eeg.training import checkpoints
+from distilclip_eeg.training.checkpoints import read_checkpoint
 from distilclip_eeg.training.engine import Fit, Loop, make_accelerator, predict, running_mean
 from distilclip_eeg.training.loaders import Batch, epoch_order
 from distilclip_eeg.training.tasks import ClassifyTask, Task
@@ -168,7 +171,7 @@ def test_a_checkpoint_holds_plain_values_and_tensors_only(tmp_path):
         else:
             assert value is None or type(value) in (str, int, float, bool, torch.Tensor), type(value)
 
-    walk(engine.read_checkpoint(tmp_path / "checkpoint.pt"))
+    walk(read_checkpoint(tmp_path / "checkpoint.pt"))
 
 
 # ------------------------------------------------------------------------------------- things go wrong
@@ -191,7 +194,7 @@ def test_a_loss_that_is_not_a_number_stops_and_leaves_the_checkpoint_intact(tmp_
     with pytest.raises(DataError, match=r"loss is nan at step 6 .*Lower optim.lr") as caught:
         training.run()
     assert caught.value.reason == "non_finite" and "\n" not in str(caught.value)
-    saved = engine.read_checkpoint(tmp_path / "checkpoint.pt")
+    saved = read_checkpoint(tmp_path / "checkpoint.pt")
     assert (saved["epoch"], saved["step"]) == (1, 4)
     assert all(torch.isfinite(v).all() for v in saved["task"].values())
     assert_same(result(fit(tmp_path)), result(fit(tmp_path.parent / f"{tmp_path.name}-whole")))
@@ -217,6 +220,71 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
         assert path.read_bytes() == bad
     path.write_bytes(good)
     fit(tmp_path).run()
+
+
+@pytest.mark.parametrize("damage", [b"", b"cut", None])
+def test_the_checkpoint_before_takes_the_place_of_a_damaged_one(tmp_path, capsys, damage):
+    whole = result(fit(tmp_path / "whole"))
+    training = fit(tmp_path / "damaged")
+    stop_at(training, 10)  # two epochs of four steps are saved
+    path, before = training.checkpoint, tmp_path / "damaged" / "checkpoint.prev.pt"
+    assert (read_checkpoint(before)["step"], read_checkpoint(path)["step"]) == (4, 8)
+    path.unlink() if damage is None else path.write_bytes(damage)
+    again = fit(tmp_path / "damaged")
+    assert again.step == 4
+    said = capsys.readouterr().out
+    assert said.count("\n") == (damage is not None)
+    assert damage is None or "checkpoint.pt is damaged" in said and "going on from checkpoint.prev.pt" in said
+    assert_same(result(again), whole)
+
+
+def test_a_checkpoint_that_cannot_be_read_back_leaves_the_one_before(tmp_path, monkeypatch):
+    training = fit(tmp_path)
+    stop_at(training, 5)
+    before = training.checkpoint.read_bytes()
+    monkeypatch.setattr(checkpoints, "write_atomic", lambda path, body: path.write_bytes(body[:-1]))
+    with pytest.raises(DataError, match="what is read back is not what was written") as caught:
+        training.run()
+    assert caught.value.reason == "write_failed"
+    assert training.checkpoint.read_bytes() == before and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("step", [0, 1, 3, 4, 6, 11])
+def test_a_signal_saves_the_step_and_the_end_is_the_same(tmp_path, number, step):
+    whole = result(fit(tmp_path / "whole"))
+    training = fit(tmp_path / "stopped")
+    original = training.finish_step
+
+    def finish_step(terms, rows):
+        if training.step == step:
+            os.kill(os.getpid(), number)
+        original(terms, rows)
+
+    training.finish_step = finish_step
+    with listening(), pytest.raises(Stop):
+        training.run()
+    again = fit(tmp_path / "stopped")
+    assert again.step == step + 1
+    assert_same(result(again), whole)
+
+
+def test_a_signal_while_an_epoch_is_judged_loses_no_step(tmp_path, monkeypatch):
+    whole = result(fit(tmp_path / "whole"))
+    for epoch in (0, 2):  # the first, and the last one, whose steps are all done
+        training, judge = fit(tmp_path / "stopped"), Fit.validate
+
+        def validate(self, epoch=epoch, judge=judge):
+            if self.epoch == epoch:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return judge(self)
+
+        with monkeypatch.context() as patch, listening(), pytest.raises(Stop):
+            patch.setattr(Fit, "validate", validate)
+            training.run()
+        again = fit(tmp_path / "stopped")
+        assert (again.step, again.epoch, len(again.history)) == (4 * (epoch + 1), epoch, epoch)
+    assert_same(result(again), whole)
 
 
 @pytest.mark.parametrize("where", ["replace", "fsync"])

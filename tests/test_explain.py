@@ -23,7 +23,7 @@ from distilclip_eeg.explain.examples import Texts, choose, draw, drawn, flat_map
 from distilclip_eeg.explain.maps import channel_map
 from distilclip_eeg.explain.positions import electrodes, positions
 from distilclip_eeg.explain.run import Ask, explain
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.runs import Run
 from distilclip_eeg.training import data as loading

@@ -25,7 +25,7 @@ from distilclip_eeg.deploy.engines import open_network
 from distilclip_eeg.deploy.export import export, page
 from distilclip_eeg.deploy.networks import DistilCLIPEEG
 from distilclip_eeg.deploy.text_side import TextSide
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.models.text_backends import described, minilm, random_tiny, rebuilt
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.runs import Run

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg.files import (
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.reading import (
     check_file,
     read_csv,
     read_json,
@@ -17,7 +18,7 @@ from distilclip_eeg.files import (
     read_text,
     read_yaml,
 )
-from distilclip_eeg.runs import write_atomic, write_csv, write_json, write_npz, write_yaml
+from distilclip_eeg.files.writing import write_csv, write_json, write_npz, write_yaml
 from distilclip_eeg.schema import DataError
 
 TABLE = pd.DataFrame({"recording": [f"r{k}" for k in range(40)], "start_s": np.arange(40.0)})

@@ -153,7 +153,7 @@ def test_weights_of_another_shape_are_refused_by_the_name_of_the_tensor(tmp_path
         (lambda about: about["weights"][0].update(file="model.bin"), "wrong_kind"),
         (lambda about: about["model"]["net"].update(_target_="os.system"), "unknown_target"),
         (
-            lambda about: about["model"]["net"].update(_target_="distilclip_eeg.runs.write_json"),
+            lambda about: about["model"]["net"].update(_target_="distilclip_eeg.files.writing.write_json"),
             "unknown_target",
         ),
         (lambda about: about["model"]["net"].update(x={"_target_": NET["_target_"]}), "unknown_target"),

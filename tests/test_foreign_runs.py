@@ -97,7 +97,7 @@ TARGETS = [
     "distilclip_eeg.commands.cli.run",
     "distilclip_eeg.commands.training.train",
     "distilclip_eeg.studies.demo.demo",
-    "distilclip_eeg.runs.write_atomic",
+    "distilclip_eeg.files.digests.write_atomic",
     "distilclip_eeg.signals.store.remove_remains",
     "distilclip_eeg.corpora.invented.layouts.tree.synthesize",
     "distilclip_eeg.corpora.download.corpus.Download",

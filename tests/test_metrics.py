@@ -8,6 +8,7 @@ import pytest
 from sklearn import metrics as sk
 from tools import write_config
 
+from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.report.tables import (
     ALWAYS,
     cell,
@@ -16,7 +17,7 @@ from distilclip_eeg.report.tables import (
     summary_rows,
     write_evaluation,
 )
-from distilclip_eeg.runs import Run, write_json, write_predictions
+from distilclip_eeg.runs import Run, write_predictions
 from distilclip_eeg.scoring.answers import class_rows, fold_metrics, pooled
 from distilclip_eeg.scoring.metrics import (
     COLUMNS,

@@ -34,8 +34,8 @@ from distilclip_eeg.corpora.walk import Walk
 from distilclip_eeg.corpora.zenodo_files import read_mat
 from distilclip_eeg.deploy.card import as_text
 from distilclip_eeg.deploy.screen import find
-from distilclip_eeg.files import read_csv
-from distilclip_eeg.runs import csv_bytes
+from distilclip_eeg.files.reading import read_csv
+from distilclip_eeg.files.writing import csv_bytes
 from distilclip_eeg.schema import (
     ConfigError,
     CorpusError,

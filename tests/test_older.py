@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.runs import Run, find_runs
 
 OLDER = Path(__file__).parent / "older"

@@ -19,7 +19,7 @@ from distilclip_eeg.config.data import Places
 from distilclip_eeg.deploy import onnx
 from distilclip_eeg.deploy.engines import OnnxNetwork, open_network
 from distilclip_eeg.deploy.export import export
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.training import pipeline
 

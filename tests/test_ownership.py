@@ -18,7 +18,8 @@ from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.deploy import screen, writers
 from distilclip_eeg.deploy.index import Index
 from distilclip_eeg.deploy.networks import save_state
-from distilclip_eeg.runs import WRITTEN, claim, find_runs, write_json
+from distilclip_eeg.files.writing import WRITTEN, claim, write_json
+from distilclip_eeg.runs import find_runs
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals import store
 from distilclip_eeg.training.crossval import open_run

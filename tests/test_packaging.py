@@ -75,7 +75,7 @@ def test_the_wheel_holds_every_module_every_config_and_the_licence(unpacked):
 @pytest.mark.slow
 def test_the_wheel_says_what_it_needs_and_starts_the_command(unpacked):
     (points,) = unpacked.glob("*.dist-info/entry_points.txt")
-    assert "distilclip-eeg = distilclip_eeg.commands.cli:main" in points.read_text().splitlines()
+    assert "distilclip-eeg = distilclip_eeg.__main__:main" in points.read_text().splitlines()
     (metadata,) = unpacked.glob("*.dist-info/METADATA")
     text = metadata.read_text(encoding="utf-8")
     needed = re.findall(r"(?m)^Requires-Dist: (.*)$", text)
@@ -103,7 +103,7 @@ def test_the_unpacked_wheel_composes_its_own_configs(unpacked, tmp_path):
     done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).resolve() == (unpacked / "distilclip_eeg" / "configs").resolve()
-    done = python("-c", "from distilclip_eeg.commands.cli import main; main()", "train", "--help")
+    done = python("-c", "from distilclip_eeg.__main__ import main; main()", "train", "--help")
     assert done.returncode == 0 and "model.net.depth" in done.stdout, done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -13,7 +13,7 @@ from distilclip_eeg.config.data import Places
 from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.config.older import digest_of, read_settings
 from distilclip_eeg.config.rules import plain
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.studies import probes, readers

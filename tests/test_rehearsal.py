@@ -22,7 +22,7 @@ from distilclip_eeg.deploy.detection import Detection
 from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.engines import open_network
 from distilclip_eeg.deploy.export import export
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import ConfigError, Event
 from distilclip_eeg.scoring import event_scores

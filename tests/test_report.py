@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from report_runs import add_events, add_explanation, make_run, small_world
 
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.reading import read_json
+from distilclip_eeg.files.writing import WRITTEN, write_json
 from distilclip_eeg.report import cards, html
 from distilclip_eeg.report.build import write_report
 from distilclip_eeg.report.entries import choose
 from distilclip_eeg.report.html import Markup, tag
-from distilclip_eeg.runs import WRITTEN, find_runs, write_json
+from distilclip_eeg.runs import find_runs
 from distilclip_eeg.schema import NOTE
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"

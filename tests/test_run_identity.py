@@ -11,8 +11,9 @@ from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.config.learning import DistillConfig
 from distilclip_eeg.config.older import differences, digest_of
-from distilclip_eeg.files import read_json
-from distilclip_eeg.runs import Run, find_runs, write_json
+from distilclip_eeg.files.reading import read_json
+from distilclip_eeg.files.writing import write_json
+from distilclip_eeg.runs import Run, find_runs
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.studies import cells
 from distilclip_eeg.training import engine, pipeline

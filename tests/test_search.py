@@ -14,7 +14,7 @@ from distilclip_eeg.deploy import search
 from distilclip_eeg.deploy.export import export
 from distilclip_eeg.deploy.index import FILE, Index
 from distilclip_eeg.deploy.screen import find
-from distilclip_eeg.runs import WRITTEN
+from distilclip_eeg.files.writing import WRITTEN
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.training import pipeline
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import joblib
@@ -13,11 +14,24 @@ import pandas as pd
 import pytest
 
 from distilclip_eeg.config.data import SignalConfig, WindowConfig
-from distilclip_eeg.schema import CorpusError, DataError, Event, Piece, Recording, RecordingRef, SkipRecording
+from distilclip_eeg.files import locks
+from distilclip_eeg.files.locks import Owner
+from distilclip_eeg.schema import (
+    ConfigError,
+    CorpusError,
+    DataError,
+    Event,
+    Piece,
+    Recording,
+    RecordingRef,
+    SkipRecording,
+)
 from distilclip_eeg.signals import store as store_module
+from distilclip_eeg.signals import verify as verifying
 from distilclip_eeg.signals.data_report import data_report
 from distilclip_eeg.signals.preprocess import preprocess
 from distilclip_eeg.signals.store import fingerprint, open_store, prepare, store_digest
+from distilclip_eeg.signals.verify import verify
 from distilclip_eeg.signals.windows import cut
 from distilclip_eeg.training.loaders import WindowSource, epoch_order
 
@@ -253,7 +267,7 @@ def test_a_change_at_either_end_of_a_file_is_noticed(tmp_path, size):
         assert fingerprint(path) != first
 
 
-@pytest.mark.parametrize("error", [ValueError("boom"), CorpusError("bad"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [ValueError("boom"), CorpusError("bad")])
 def test_a_build_that_stops_half_way_leaves_nothing(corpus, root, error):
     read = corpus.read
 
@@ -269,6 +283,121 @@ def test_a_build_that_stops_half_way_leaves_nothing(corpus, root, error):
     assert list(root.iterdir()) == []
     corpus.read = read
     assert len(prepare(corpus, CONFIG, root, n_jobs=1).recordings) == 4
+
+
+def stopped_at(corpus, root, name, error):
+    """A build that ends in front of one recording."""
+    read = corpus.read
+
+    def broken(ref):
+        if ref.recording == name:
+            raise error
+        return read(ref)
+
+    corpus.read = broken
+    with pytest.raises(type(error)):
+        prepare(corpus, CONFIG, root, n_jobs=1)
+    corpus.read = read
+    corpus.reads.clear()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
+def test_a_build_that_is_stopped_goes_on_where_it_was_and_ends_with_the_same_bytes(corpus, root, error):
+    whole = folder_bytes(prepare(Fake(corpus.root), CONFIG, root.parent / "whole", n_jobs=1).path)
+    stopped_at(corpus, root, "r2", error)
+    assert [p.name[:14] for p in root.iterdir()] == [".building-fake"]
+    store = prepare(corpus, CONFIG, root, n_jobs=1)
+    assert corpus.reads == ["r2", "r3"]
+    assert folder_bytes(store.path) == whole
+    assert list(root.iterdir()) == [store.path]
+
+
+def left_half(corpus, root):
+    stopped_at(corpus, root, "r3", KeyboardInterrupt())
+    (half,) = root.glob(".building-*")
+    return half
+
+
+@pytest.mark.parametrize(
+    "damage, read_again",
+    [
+        (lambda half: (half / "signal.i16").write_bytes((half / "signal.i16").read_bytes()[:-1]), ["r2"]),
+        (lambda half: (half / "signal.i16").write_bytes(b"\1" + (half / "signal.i16").read_bytes()[1:]), 3),
+        (lambda half: (half / "signal.i16").unlink(), 3),
+        (lambda half: (half / "progress.jsonl").open("a").write('12 {"half a li'), []),
+        (lambda half: (half / "progress.jsonl").write_text(""), 3),
+        (lambda half: (half / "signal.i16").open("ab").write(b"more than was noted"), []),
+    ],
+)
+def test_what_is_damaged_of_a_half_store_is_made_again(corpus, root, damage, read_again):
+    whole = folder_bytes(prepare(Fake(corpus.root), CONFIG, root.parent / "whole", n_jobs=1).path)
+    damage(left_half(corpus, root))
+    store = prepare(corpus, CONFIG, root, n_jobs=1)
+    again = ["r0", "r1", "r2"] if read_again == 3 else read_again
+    assert corpus.reads == [*again, "r3"]
+    assert folder_bytes(store.path) == whole
+
+
+def test_a_live_build_of_another_host_is_waited_for_and_never_deleted(corpus, root, monkeypatch, capsys):
+    half = left_half(corpus, root)
+    lock = half.with_name(f"{half.name}.lock")
+    owner = dataclasses.replace(Owner.me(), host="elsewhere", machine="0" * 8, pid=7)
+    lock.write_text(json.dumps(dataclasses.asdict(owner)))
+    polls = []
+    monkeypatch.setattr(locks, "QUIET_S", 0.0)
+
+    def sleep(seconds):
+        polls.append(seconds)
+        assert (half / "progress.jsonl").exists()
+        if len(polls) == 3:
+            lock.unlink()  # it was stopped there
+
+    monkeypatch.setattr(locks.time, "sleep", sleep)
+    assert len(prepare(corpus, CONFIG, root, n_jobs=1).recordings) == 4
+    said = capsys.readouterr().out
+    assert len(polls) == 3 and "is held by elsewhere (process 7" in said and said.count("\n") == 1
+
+
+def test_every_flipped_bit_of_a_store_is_told_and_a_whole_one_opens(corpus, root):
+    store = prepare(corpus, CONFIG, root, n_jobs=1)
+    path, rng = store.path, np.random.default_rng(0)
+    del store
+    for file in sorted(path.iterdir()):
+        good = file.read_bytes()
+        for bit in rng.integers(0, 8 * len(good), 12):
+            bad = bytearray(good)
+            bad[bit // 8] ^= 1 << bit % 8
+            file.write_bytes(bad)
+            with pytest.raises(DataError, match="store_damaged|Delete the folder") as caught:
+                open_store(path)
+            assert caught.value.reason in ("store_damaged", "damaged_file") and "\n" not in str(caught.value)
+            with pytest.raises(DataError):
+                verify(path)
+        file.write_bytes(good)
+    assert "5 tables are as written" in verify(path)
+    open_store(path)
+
+
+def test_a_large_signal_is_read_by_verify_alone(corpus, root, monkeypatch):
+    path = prepare(corpus, CONFIG, root, n_jobs=1).path
+    signal = path / "signal.i16"
+    signal.write_bytes(signal.read_bytes()[:-1] + b"\7")
+    monkeypatch.setattr(verifying, "CHEAP", 100)
+    open_store(path)
+    with pytest.raises(DataError, match=r"signal.i16: changed .* bytes 0 to 16,758 differs"):
+        verify(path)
+
+
+def test_a_store_of_the_first_version_opens_and_may_be_given_digests(corpus, root):
+    path = prepare(corpus, CONFIG, root, n_jobs=1).path
+    manifest = json.loads((path / "manifest.json").read_text())
+    old = {k: v for k, v in manifest.items() if k not in ("files", "signal", "sha256")}
+    (path / "manifest.json").write_text(json.dumps(old, indent=1))
+    open_store(path)
+    assert "cannot be known" in verify(path) and "verify=add" in verify(path)
+    assert json.loads((path / "manifest.json").read_text()) == old
+    assert "are noted" in verify(path, add=True)
+    assert json.loads((path / "manifest.json").read_text()) == manifest
 
 
 def test_a_folder_without_a_manifest_is_no_store_and_is_replaced(corpus, root):
@@ -316,12 +445,16 @@ def test_leavings_of_a_dead_process_are_removed_and_of_a_living_one_kept(corpus,
     child.wait()
     dead = root / f".building-fake-00000000-{child.pid}"
     alive = root / f".building-fake-00000000-{os.getppid()}"
-    for folder in (dead, alive):
+    young = root / f".building-fake-00000001-{child.pid}"  # of another host, for all we know
+    for folder in (dead, alive, young):
         folder.mkdir(parents=True)
         (folder / "signal.i16").write_bytes(b"half")
+    for folder in (dead, alive):
+        for path in (folder / "signal.i16", folder):
+            os.utime(path, (time.time() - 7200,) * 2)
     prepare(corpus, CONFIG, root, n_jobs=1)
     assert not dead.exists()
-    assert alive.exists()
+    assert alive.exists() and young.exists()
 
 
 def test_leavings_under_our_own_process_number_are_ours_to_remove(corpus, root):
@@ -330,13 +463,15 @@ def test_leavings_under_our_own_process_number_are_ours_to_remove(corpus, root):
     left = root / f".building-{name}-{os.getpid()}"
     left.mkdir(parents=True)
     (left / "signal.i16").write_bytes(b"half")
+    for path in (left / "signal.i16", left):
+        os.utime(path, (time.time() - 7200,) * 2)
     assert len(prepare(corpus, CONFIG, root, n_jobs=1).recordings) == 4
     assert not left.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(corpus, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="store.root"):
+    with pytest.raises(ConfigError, match="store.root"):
         prepare(corpus, CONFIG, tmp_path / "file" / "store", n_jobs=1)
 
 

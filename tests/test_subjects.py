@@ -6,9 +6,10 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from tools import write_config
 
+from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.report import subjects
 from distilclip_eeg.report.tables import write_evaluation
-from distilclip_eeg.runs import Run, write_json, write_predictions
+from distilclip_eeg.runs import Run, write_predictions
 from distilclip_eeg.scoring.metrics import confusion
 
 CLASSES = ("bckg", "seiz")

@@ -6,7 +6,7 @@ import pytest
 
 from distilclip_eeg.commands import cli
 from distilclip_eeg.commands import which_run as chosen
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.runs import Run, find_runs
 from distilclip_eeg.schema import ConfigError, DataError

@@ -9,7 +9,7 @@ import pytest
 from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.experiment import RunSettings, TrainSettings
 from distilclip_eeg.config.rules import plain
-from distilclip_eeg.runs import write_yaml
+from distilclip_eeg.files.writing import write_yaml
 
 SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
 """Folder of the shared material; None where it is not set."""

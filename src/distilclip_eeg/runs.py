@@ -1,14 +1,12 @@
 """The run folder: where results lie, how they are written, how a finished run is found again."""
 
 import functools
-import io
-import json
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -16,19 +14,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.config.older import differences, digest_of, read_settings, rests_on_files
-from distilclip_eeg.files import check_file, damaged, read_json, read_npz, read_yaml, texts
-from distilclip_eeg.schema import ConfigError, DataError, guarded
+from distilclip_eeg.files.digests import sign, unsign
+from distilclip_eeg.files.locks import Lock
+from distilclip_eeg.files.reading import check_file, damaged, read_json, read_npz, read_yaml
+from distilclip_eeg.files.writing import write_json, write_npz
+from distilclip_eeg.schema import ConfigError, DataError
 
 CONFIG, DATA = "config.yaml", "data.json"
 """What a run was told and what it was made from; where either is of ours, the folder is."""
 OURS = re.compile(
     r"config\.yaml|data\.json|data_report\.txt|folds\.parquet|provenance\.json|timing\.json|metrics\.json|"
     r"events\.tsv|recorded\.tsv|continuous(\.json)?|rehearsal|probes\.csv|export|fold\d+|final-\d+epochs|"
-    r"\..+\.(tmp|old)\.\d+|.+\.lock"
+    r"sha256\.json|\..+\.(tmp|old)\.([0-9a-f]{8}-)?\d+|.*\.lock"
 )
 """Names that commands give to what they put into a run folder."""
 CHECKED = (
@@ -44,55 +44,6 @@ CHECKED = (
 )
 """Small files of a run that tables and the report read."""
 MOST_DIFFERENCES = 6
-WRITTEN = ".written.json"
-"""In a folder of outputs: which files of it are ours."""
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write, flush to disk, rename: a reader sees the old file or the new one, never half of it.
-
-    Raises:
-        DataError: ``write_failed``.
-    """
-    temporary = path.with_name(f".{path.name}.tmp.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(
-            f"{path} could not be written ({error}). What was there before is intact.", reason="write_failed"
-        ) from error
-
-
-def write_json(path: Path, content: object) -> None:
-    """Plain values, keys sorted, so that the same content is the same bytes."""
-    write_atomic(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """A table without its index, in the one form that every CSV of this package has."""
-    write_atomic(path, csv_bytes(table))
-
-
-def csv_bytes(table: pd.DataFrame, sep: str = ",") -> bytes:
-    """A table as CSV whose texts no spreadsheet runs (:func:`~distilclip_eeg.schema.guarded`)."""
-    return texts(table, guarded).to_csv(index=False, sep=sep).encode(errors="backslashreplace")
-
-
-def write_yaml(path: Path, content: dict) -> None:
-    """Plain values, keys in the order they have."""
-    write_atomic(path, yaml.safe_dump(content, sort_keys=False).encode())
-
-
-def write_npz(path: Path, **arrays: Any) -> None:
-    """Arrays by name, uncompressed; a number or a text becomes an array of one."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomic(path, buffer.getvalue())
 
 
 class Run:
@@ -115,6 +66,7 @@ class Run:
         fold = self.fold(k)
         for name in ("metrics.json", "continuous.parquet"):
             (fold / name).unlink(missing_ok=True)
+        unsign(fold, ("metrics.json", "continuous.parquet"))
         for folder in (fold / "explain", self.path / "continuous", self.path / "rehearsal"):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -243,9 +195,11 @@ class Run:
     def add_time(self, what: str, seconds: float) -> None:
         """Wall times live in this one file, so that everything else is the same twice."""
         path = self.path / "timing.json"
-        times = read_json(path) if path.exists() else {}
-        times[what] = round(times.get(what, 0.0) + seconds, 2)
-        write_json(path, times)
+        with Lock(self.path / ".timing.lock", str(path), wait=True):  # folds may end at once
+            times = read_json(path) if path.exists() else {}
+            times[what] = round(times.get(what, 0.0) + seconds, 2)
+            write_json(path, times)
+            sign(self.path, [path.name])
 
 
 def write_predictions(
@@ -316,35 +270,6 @@ def commit() -> str:
     except OSError:
         return ""
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "") if head.returncode == 0 else ""
-
-
-def claim(folder: Path, names: Iterable[str], before: Callable[[], object]) -> None:
-    """Say in an output folder which of its files are ours, before any is written or replaced.
-
-    Args:
-        names: what is to be written, relative to the folder.
-        before: reads what a version without this marker wrote there; a ``DataError`` means that none did.
-
-    Raises:
-        ConfigError: ``not_ours``: another's file has one of the names; nothing was changed.
-    """
-    wanted, ours = list(names), set[str]()
-    there = {name for name in wanted if (folder / name).exists() or (folder / name).is_symlink()}
-    with suppress(DataError, TypeError):
-        ours = set(map(str, read_json(folder / WRITTEN, "files")["files"]))
-    if there and not ours:
-        with suppress(DataError):
-            before()
-            ours = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    if foreign := sorted(there - ours):
-        raise ConfigError(
-            f"{folder / foreign[0]}: is there already, and none of our commands wrote it. Move it away, or "
-            "write to another folder; nothing was changed.",
-            reason="not_ours",
-        )
-    if not ours.issuperset(wanted) or not (folder / WRITTEN).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / WRITTEN, {"by": "distilclip-eeg", "files": sorted(ours.union(wanted))})
 
 
 def find_runs(root: Path, *, finished: bool = True) -> list[Run]:

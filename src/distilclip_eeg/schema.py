@@ -101,6 +101,12 @@ class CorpusError(DataError):
     """A listing of many recordings contradicts itself, so that nothing of the corpus is trusted."""
 
 
+class MachineError(UserError):
+    """Neither a setting nor the data: memory is used up, or another process is at the same work."""
+
+    exit_code = 4
+
+
 class SkipRecording(DataError):
     """This recording is left out and counted; the others are still used."""
 

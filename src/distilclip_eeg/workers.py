@@ -2,13 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
 import joblib
 
+from distilclip_eeg import endings
 from distilclip_eeg.schema import ConfigError, check_choice
 
 CLUSTERS = ("slurm", "local", "debug")
@@ -26,7 +28,7 @@ class _Crew:
     busy: set[int] = field(default_factory=set)
 
 
-def threaded(work: Callable[..., Any], items: Iterable[tuple[Any, ...]], *, jobs: int) -> Iterator[Any]:
+def threaded(work: Callable[..., Any], items: Iterable[tuple[Any, ...]], *, jobs: int) -> Generator[Any]:
     """``work(*item)`` of every item in order, by threads or what ``joblib.parallel_config`` chooses instead.
 
     However it ends, no thread is at work any more then: an interpreter that exits while native code of a
@@ -95,8 +97,7 @@ def spread(
         ConfigError: there is no such queue here, or it refuses its settings.
     """
     if cluster is None:
-        tasks = (joblib.delayed(work)(*item) for item in items)
-        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+        yield from here(work, items, jobs)
         return
     executor = queue(cluster, jobs, name, logs, slurm or {})
     with executor.batch():
@@ -107,6 +108,41 @@ def spread(
         lost = job.exception()
         first = items[submitted.index(job)][0]
         yield job.result() if lost is None else f"{first}: {str(lost).partition(chr(10))[0]}"
+
+
+def here(work: Callable[..., Any], items: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Any]:
+    """``spread`` on this machine; a signal is passed on to the processes, which end as they would alone.
+
+    Raises:
+        Stop: once all of them have.
+    """
+    run = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    if jobs == 1:
+        yield from run(joblib.delayed(work)(*item) for item in items)
+        return
+    with endings.unbroken(), endings.telling(active_children):
+        for result in run(joblib.delayed(_listening)(work, item) for item in items):
+            if not isinstance(result, _Stopped):
+                yield result
+
+
+class _Stopped:
+    """Instead of a result, of an item that a signal ended or kept from beginning."""
+
+    over = False
+    """Whether this process has heard one."""
+
+
+def _listening(work: Callable[..., Any], item: tuple[Any, ...]) -> Any:
+    """An item in a process of its own."""
+    if _Stopped.over:
+        return _Stopped()
+    try:
+        with endings.listening():
+            return work(*item)
+    except KeyboardInterrupt:
+        _Stopped.over = True
+        return _Stopped()
 
 
 def queue(cluster: str, jobs: int, name: str, logs: Path, slurm: Mapping[str, int | str]) -> Any:

@@ -20,7 +20,7 @@ from torture.tiny import road
 VERBS_AS_TARGETS = (
     *("os.system", "subprocess.run", "builtins.eval", "shutil.rmtree", "pathlib.Path.touch"),
     *("logging.os.system", "distilclip_eeg.commands.cli.main", "distilclip_eeg.commands.cli.run"),
-    *("distilclip_eeg.runs.write_atomic", "distilclip_eeg.signals.store.shutil.rmtree"),
+    *("distilclip_eeg.files.digests.write_atomic", "distilclip_eeg.signals.store.shutil.rmtree"),
     *("distilclip_eeg.corpora.invented.layouts.tree.synthesize", "distilclip_eeg.studies.demo.demo"),
     *("distilclip_eeg.commands.recordings.synthesize", "distilclip_eeg.deploy.export.export"),
     "distilclip_eeg.training.crossval.CrossValidation",

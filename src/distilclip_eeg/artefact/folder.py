@@ -7,7 +7,6 @@ safetensors, and networks are built from this package's own classes (``model.net
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -15,8 +14,11 @@ from pathlib import Path
 
 from distilclip_eeg.artefact.recipe import Recipe
 from distilclip_eeg.config import registry
-from distilclip_eeg.files import read_bytes, read_json
-from distilclip_eeg.runs import write_atomic, write_json
+from distilclip_eeg.endings import unbroken
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.locks import unfinished
+from distilclip_eeg.files.reading import read_bytes, read_json
+from distilclip_eeg.files.writing import make_folder, remove_left, write_json
 from distilclip_eeg.schema import ConfigError, DataError
 
 FORMAT = 1
@@ -275,18 +277,19 @@ def write_folder(path: Path, about: dict, files: dict[str, bytes], card: str) ->
     check_output(path)
     about = {**about, "format": FORMAT}
     about["sha256"] = digest(about)
-    new = path.with_name(f".{path.name}.tmp.{os.getpid()}")
-    old = path.with_name(f".{path.name}.old.{os.getpid()}")
+    new, old = (path.with_name(unfinished(path.name, kind)) for kind in ("tmp", "old"))
+    remove_left(path.parent, f".{path.name}.*")
     try:
-        new.mkdir(parents=True)
+        make_folder(new)
         for name, body in files.items():
             write_atomic(new / name, body)
         write_atomic(new / CARD, card.encode())
         write_json(new / CONFIG, about)
         load_folder(new)
-        if path.exists():
-            path.rename(old)
-        new.rename(path)
+        with unbroken():
+            if path.exists():
+                path.rename(old)
+            new.rename(path)
     finally:
         shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)

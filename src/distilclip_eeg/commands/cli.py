@@ -1,5 +1,7 @@
 """Entry of the launchers, ``distilclip-eeg VERB key=value …``: errors are one line, sweeps are Hydra's."""
 
+import errno
+import functools
 import io
 import os
 import re
@@ -9,6 +11,7 @@ import tempfile
 import textwrap
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -20,7 +23,9 @@ from distilclip_eeg.commands.command import EXITS
 from distilclip_eeg.config.compose import CONFIG_DIR, as_typed, is_plain, load, prepared, primary, register
 from distilclip_eeg.config.describe import Key, describe, groups_of
 from distilclip_eeg.config.words import in_quotes
-from distilclip_eeg.schema import NOTE, ConfigError, UserError, nearest
+from distilclip_eeg.endings import Stop, asked, listening, memory_used_up
+from distilclip_eeg.files.writing import check_writable
+from distilclip_eeg.schema import NOTE, ConfigError, DataError, MachineError, UserError, nearest
 
 EXTRAS = {
     **dict.fromkeys(("torch", "transformers", "tokenizers", "accelerate", "safetensors"), "train"),
@@ -31,6 +36,8 @@ EXTRAS = {
 TELLING = {"-sc", "--shell-completion", "-c", "--cfg", "-i", "--info", "--hydra-help", "-p", "--package"}
 """Flags of Hydra's that tell something and do nothing."""
 QUOTES = "'\""
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a file that it does not let us read or write."""
 AT_TOP = ("train", "distill", "evaluate")
 """Verbs whose launcher stands at the top of the checkout, others' in ``scripts``."""
 
@@ -55,38 +62,81 @@ def run(verb: str, argv: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):  # names of files may hold bytes that no encoding knows
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    try:
-        if {"--help", "-h"} & set(argv):
-            print(help_of(verb))
-        elif flags := [a for a in argv if a.startswith("-")]:
-            with_flags(verb, argv, flags)
-        else:
-            act(verb, argv)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
-            raise
-        extra = f"pip install 'distilclip-eeg[{EXTRAS[error.name]}]'"
-        print(f"error: {verb} needs {error.name}, which is not installed: {extra}", file=sys.stderr)
-        sys.exit(ConfigError.exit_code)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except KeyboardInterrupt:
-        usual = "stopped; the same command continues where this one ended"
-        print(COMMANDS[verb].exits.get(130, usual), file=sys.stderr)
-        sys.exit(130)
+    with listening():
+        try:
+            if {"--help", "-h"} & set(argv):
+                print(help_of(verb))
+            elif flags := [a for a in argv if a.startswith("-")]:
+                with_flags(verb, argv, flags)
+            else:
+                act(verb, argv)
+            return
+        except UserError as error:
+            said, code = f"error: {error}", error.exit_code
+        except KeyboardInterrupt as stop:
+            said, code = stopped(verb), stop.code if isinstance(stop, Stop) else 130
+        except BrokenPipeError:  # `| head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        except Exception as error:
+            if signum := asked():  # an import, or a library's own thread, that was stopped in between
+                said, code = stopped(verb), Stop(signum).code
+            elif isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+                extra = f"pip install 'distilclip-eeg[{EXTRAS[error.name]}]'"
+                said = f"error: {verb} needs {error.name}, which is not installed: {extra}"
+                code = ConfigError.exit_code
+            else:
+                raise
+    print(said, file=sys.stderr)
+    sys.exit(code)
+
+
+def stopped(verb: str) -> str:
+    """What is said after a signal."""
+    usual = "stopped; the same command continues where this one ended"
+    return COMMANDS[verb].exits.get(130, usual)
 
 
 def act(verb: str, words: list[str]) -> None:
     """Compose a verb's settings and do it; an exit code other than 0 ends the process."""
     command = COMMANDS[verb]
     words = command.complete(as_typed(verb, words))
-    code = command.run(load(command.settings, words), words)
+    settings = load(command.settings, words)
+    for key in command.writes:
+        if (folder := value_at(settings, key)) is not None:
+            check_writable(key, Path(folder))
+    try:
+        code = command.run(settings, words)
+    except Exception as error:
+        if asked() or isinstance(error, UserError):
+            raise
+        if memory_used_up(error):
+            raise MachineError(f"{verb}: {out_of_memory(settings, error)}", reason="out_of_memory") from error
+        if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
+            raise DataError(f"{error.filename}: {error.strerror}.", reason="refused") from error
+        raise
     if code:
         sys.exit(code)
+
+
+def value_at(settings: object, key: str) -> Any:
+    """The setting of a dotted name; None where there is none."""
+    return functools.reduce(lambda node, part: getattr(node, part, None), key.split("."), settings)
+
+
+def out_of_memory(settings: object, error: BaseException) -> str:
+    """What was lacking, and which of the settings make it less."""
+    lower = [
+        f"{key}={value} (lower it)"
+        for key in ("trainer.batch_size", "batch_size", "n_jobs", "jobs")
+        if (value := value_at(settings, key)) is not None and value != 1
+    ]
+    if value_at(settings, "device") in ("auto", "cuda") and "cuda" in str(error).lower():
+        lower.append("device=cpu uses the machine's own memory")
+    if value_at(settings, "model.net") is not None:
+        lower.append("a smaller model")
+    what = " ".join(str(error).split())[:160] or type(error).__name__
+    return f"out of memory ({what.rstrip('.')}). What makes it less: {'; '.join(lower) or 'shorter files'}."
 
 
 # ------------------------------------------------------------------------------------------ Hydra's flags

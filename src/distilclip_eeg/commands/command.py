@@ -11,7 +11,9 @@ EXITS = {
     1: "a bug, with its traceback",
     2: "a setting is wrong; nothing was read or written",
     3: "the data cannot be used",
+    4: "memory is used up, or another process is at the same work",
     130: "stopped from the keyboard; the same command continues",
+    143: "stopped by SIGTERM, as a queue or a shutdown sends it; the same command continues",
 }
 """What every command ends with."""
 
@@ -33,6 +35,8 @@ class Command:
     """Words of three calls."""
     complete: Callable[[list[str]], list[str]] = as_typed
     """Puts older or shorter spellings into the words, before they are composed."""
+    writes: tuple[str, ...] = ()
+    """Settings that name folders which it fills, such as ``run.root``."""
     exits: dict[int, str] = field(default_factory=dict)
     """Exit codes that mean something else here."""
 

@@ -10,6 +10,7 @@ from distilclip_eeg.config.commands import (
     RehearseSettings,
     SearchSettings,
 )
+from distilclip_eeg.files.writing import check_writable
 from distilclip_eeg.schema import NOTE
 
 
@@ -22,6 +23,7 @@ def export(settings: ExportSettings, words: list[str]) -> None:
     else:
         run = existing(Path(settings.run))
     print(f"run={run.path}", flush=True)
+    check_writable("run", run.path)
     from distilclip_eeg.deploy import export
 
     output = Path(settings.output) if settings.output else None
@@ -52,6 +54,7 @@ def rehearse(settings: RehearseSettings, words: list[str]) -> None:
 
     run = whole_run(settings.run)
     print(f"run={run.path}", flush=True)
+    check_writable("run", run.path)
     from distilclip_eeg.studies import rehearsal
 
     text = rehearsal.rehearse(run, hop_s=settings.hop_s, places=settings.places)
@@ -68,7 +71,10 @@ def benchmark(settings: BenchmarkSettings, words: list[str]) -> None:
 
 COMMANDS = {
     "export": Command(
-        ExportSettings, export, ("", "run=RUN weights=ensemble output=model", "run=RUN onnx=false")
+        ExportSettings,
+        export,
+        ("", "run=RUN weights=ensemble output=model", "run=RUN onnx=false"),
+        writes=("output",),
     ),
     "detect": Command(
         DetectSettings,
@@ -78,6 +84,7 @@ COMMANDS = {
             "weights=model input=FOLDER output=events channels=zero figure=false",
             "weights=model input=FOLDER output=events engine=onnx precision=int8",
         ),
+        writes=("output",),
         exits={1: "some files could not be used", 3: "none could"},
     ),
     "search": Command(
@@ -88,6 +95,7 @@ COMMANDS = {
             "weights=model input=FOLDER query='[rhythmic delta,sharp transients]' top=5",
             "weights=model input=FOLDER like=visit1/p01_a@312.5",
         ),
+        writes=("output",),
     ),
     "rehearse": Command(RehearseSettings, rehearse, ("", "run=RUN", "run=RUN dataset.root=FOLDER hop_s=0.5")),
     "benchmark": Command(

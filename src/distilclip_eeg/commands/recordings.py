@@ -18,10 +18,11 @@ def prepare(settings: PrepareSettings, words: list[str]) -> None:
     """Recordings to the store only, with a report."""
     import joblib
 
+    from distilclip_eeg.files.writing import write_csv
     from distilclip_eeg.progress import track
-    from distilclip_eeg.runs import write_csv
     from distilclip_eeg.signals import store
     from distilclip_eeg.signals.data_report import data_report
+    from distilclip_eeg.signals.verify import verify
 
     corpus, root = settings.dataset.corpus.build("corpus"), Path(settings.store.root)
     backend = settings.backend
@@ -30,6 +31,8 @@ def prepare(settings: PrepareSettings, words: list[str]) -> None:
     table = made.path / "recordings.csv"
     write_csv(table, made.recordings)
     print(f"{data_report(made)}\nstore: {made.path}\nevery recording: {table}")
+    if settings.verify:
+        print(verify(made.path, add=settings.verify == "add"))
 
 
 def describe(settings: DescribeSettings, words: list[str]) -> None:
@@ -94,7 +97,8 @@ COMMANDS = {
         download,
         ("dataset=chbmit", "dataset=chbmit cases=[chb01,chb02] root=FOLDER", "dataset=zenodo dry_run=true"),
         listed,
-        {130: "stopped; what arrived is kept in .part files, the same command continues"},
+        writes=("root", "where_to"),
+        exits={130: "stopped; what arrived is kept in .part files, the same command continues"},
     ),
     "prepare": Command(
         PrepareSettings,
@@ -103,7 +107,9 @@ COMMANDS = {
             "dataset=chbmit dataset.root=FOLDER",
             "dataset=tusz dataset.root=FOLDER store.root=FAST_DISK",
             "dataset=bids dataset.root=FOLDER signals.montage=bipolar18",
+            "dataset=chbmit dataset.root=FOLDER verify=true",
         ),
+        writes=("store.root",),
     ),
     "describe": Command(
         DescribeSettings,
@@ -121,5 +127,6 @@ COMMANDS = {
             "layout=chbmit root=data/invented n_subjects=24",
             "layout=bids root=data/invented recording_s=600 seed=1",
         ),
+        writes=("root",),
     ),
 }

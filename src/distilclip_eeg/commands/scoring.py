@@ -12,6 +12,7 @@ from distilclip_eeg.config.commands import (
     ReportSettings,
 )
 from distilclip_eeg.config.compose import load
+from distilclip_eeg.files.writing import check_writable
 from distilclip_eeg.schema import NOTE, ConfigError, UserError
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def continuous(settings: ContinuousSettings, words: list[str]) -> None:
 
     run = whole_run(settings.run)
     print(f"run={run.path}")
+    check_writable("run", run.path)
     from distilclip_eeg.report.event_tables import write_event_tables
     from distilclip_eeg.scoring.event_scores import FOLDER
     from distilclip_eeg.training import traces
@@ -119,6 +121,9 @@ def probe(settings: ProbeSettings, words: list[str]) -> None:
     else:
         run = existing(Path(settings.run))
     print(f"run={run.path}")
+    check_writable("run", run.path)
+    if settings.table:
+        check_writable("table", Path(settings.table).parent)
     from distilclip_eeg.studies import probes
 
     table = probes.probe(run, settings.places)
@@ -142,6 +147,7 @@ def explain(settings: ExplainSettings, words: list[str]) -> None:
     for run in runs:
         print(f"run={run.path}", flush=True)
         try:
+            check_writable("run", run.path)
             print(page(explaining.explain(run, ask, settings.places, fresh=settings.fresh)))
         except UserError as error:
             if settings.run != "all":
@@ -156,8 +162,9 @@ COMMANDS = {
         evaluate,
         ("", "run=RUN metrics=paper", "run=RUN dataset=bids dataset.root=FOLDER"),
         as_trained,
+        writes=("root",),
     ),
-    "report": Command(ReportSettings, report, ("", "dataset=chbmit", "run=RUN")),
+    "report": Command(ReportSettings, report, ("", "dataset=chbmit", "run=RUN"), writes=("root",)),
     "continuous": Command(
         ContinuousSettings, continuous, ("run=RUN", "run=RUN threshold=0.9", "run=RUN detect.smooth_s=9")
     ),

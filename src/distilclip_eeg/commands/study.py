@@ -5,6 +5,7 @@ from pathlib import Path
 from distilclip_eeg.commands.command import Command
 from distilclip_eeg.config.commands import DemoSettings, ParametersSettings
 from distilclip_eeg.config.studies import AblationsSettings, GapSettings, LayoutsSettings, Table1Settings
+from distilclip_eeg.files.writing import check_writable
 from distilclip_eeg.schema import NOTE
 
 
@@ -38,14 +39,16 @@ def layouts(settings: LayoutsSettings, words: list[str]) -> None:
 
 def parameters(settings: ParametersSettings, words: list[str]) -> None:
     """Sizes of every pair, or of one model by layer."""
-    from distilclip_eeg.files import read_csv
+    from distilclip_eeg.files.reading import read_csv
+    from distilclip_eeg.files.writing import write_csv
     from distilclip_eeg.models import cost
-    from distilclip_eeg.runs import write_csv
     from distilclip_eeg.studies.parameters import pairs
 
     if settings.model is None:
         print(*pairs(settings.classes), sep="\n")
         return
+    if settings.csv:
+        check_writable("csv", Path(settings.csv).parent)
     sizes = {"n_chans": settings.channels, "n_times": settings.sfreq, "sfreq": float(settings.sfreq)}
     sizes["n_outputs"] = settings.classes
     work = cost.Workload(settings.batch, settings.texts, settings.tokens)
@@ -60,6 +63,7 @@ def parameters(settings: ParametersSettings, words: list[str]) -> None:
 
 def demo(settings: DemoSettings, words: list[str]) -> None:
     """Everything once, on invented recordings."""
+    check_writable("folder", Path("runs"))
     print(NOTE)
     from distilclip_eeg.studies import demo
 
@@ -76,6 +80,7 @@ COMMANDS = {
             "dataset=chbmit dataset.root=FOLDER page=evidence fill=false",
         ),
         Table1Settings.words,
+        writes=("run.root", "results"),
     ),
     "ablations": Command(
         AblationsSettings,
@@ -86,6 +91,7 @@ COMMANDS = {
             "what=table2 ablation_reading=unimodal",
         ),
         AblationsSettings.words,
+        writes=("run.root", "results"),
     ),
     "gap": Command(
         GapSettings,
@@ -96,12 +102,14 @@ COMMANDS = {
             "models=teacher_tiny split=window,subject cluster=slurm slurm.partition=gpu",
         ),
         GapSettings.words,
+        writes=("run.root", "results"),
     ),
     "layouts": Command(
         LayoutsSettings,
         layouts,
         ("", "layouts=tusz,bids trainer.max_steps=200", "fill=false"),
         LayoutsSettings.words,
+        writes=("run.root", "results", "root"),
     ),
     "parameters": Command(
         ParametersSettings,

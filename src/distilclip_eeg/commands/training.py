@@ -72,12 +72,14 @@ COMMANDS = {
             "dataset=chbmit dataset.root=FOLDER model=teacher_small split=window,subject -m",
             "model=eegnet augment=standard seed=[0,1,2] trainer.max_steps=2000",
         ),
+        writes=("run.root",),
     ),
     "distill": Command(
         DistillSettings,
         distill,
         ("", "teacher=RUN model=student_small", "teacher=RUN distill.temperature=3 distill.contrast=0.5"),
         with_student,
+        writes=("run.root",),
     ),
     "tune": Command(
         TuneSettings,
@@ -88,5 +90,6 @@ COMMANDS = {
             "teacher=RUN trials=20",
         ),
         with_space,
+        writes=("run.root",),
     ),
 }

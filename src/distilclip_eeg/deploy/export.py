@@ -24,7 +24,7 @@ from distilclip_eeg.deploy.networks import pack_text, save_state, together, weig
 from distilclip_eeg.deploy.onnx import check_installed, to_onnx
 from distilclip_eeg.deploy.onnx import page as onnx_page
 from distilclip_eeg.deploy.text_side import TextSide
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.runs import Run, provenance
 from distilclip_eeg.schema import ConfigError

@@ -14,13 +14,16 @@ import numpy as np
 from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.rules import check_name
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.digests import sign
+from distilclip_eeg.files.locks import Lock
+from distilclip_eeg.files.reading import read_json
+from distilclip_eeg.files.writing import make_folder
 from distilclip_eeg.progress import Ticker
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.signals.audit import fold_columns
 from distilclip_eeg.training import pipeline
-from distilclip_eeg.training.crossval import open_fit
+from distilclip_eeg.training.crossval import OF_FOLD, open_fit
 from distilclip_eeg.training.data import Data
 from distilclip_eeg.training.distillation import check_folds, distill_task, weights_of
 
@@ -73,11 +76,14 @@ def train_final(run: Run, settings: RunSettings, data: Data) -> Final:
         make_task = pipeline.train_task(learning, whole)
     trainer = replace(learning.trainer, epochs=final.epochs, patience=None)
     learning = replace(learning, trainer=trainer)
-    with Ticker(0, f"{run.path.name}, final model") as ticker:
+    make_folder(final.fold(0))
+    alone = Lock(final.fold(0) / ".lock", str(final.fold(0)))
+    with alone, Ticker(0, f"{run.path.name}, final model") as ticker:
         watch = {"tick": ticker.advance, "made_by": f"{digest_of(run.settings)}-final"}
         fit, save = open_fit(learning, whole, final.fold(0), 0, make_task, **watch)
         ticker.expect(fit.total_steps - fit.step)
         save(final.fold(0), fit.run())
+        sign(final.fold(0), OF_FOLD)
     return final
 
 

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.runs import write_atomic
+from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.schema import DataError
 
 FILE = "index.npz"

@@ -28,6 +28,7 @@ from distilclip_eeg.deploy.writers import (
     read_record,
     write_detection,
 )
+from distilclip_eeg.files.digests import sha256_of
 from distilclip_eeg.schema import ConfigError, DataError, check_choice, visible
 from distilclip_eeg.signals.store import fingerprint
 
@@ -86,6 +87,8 @@ def screen(settings: DetectSettings) -> int:
         try:
             record, fresh = score(detector, item, output, about, settings)
         except (DataError, OSError) as error:
+            if getattr(error, "reason", "") == "write_failed":  # the output's fault, not the recording's
+                raise
             failed.append(error)
             rows.append((said, "-", "-", getattr(error, "reason", "unreadable")))
             print(f"{start} failed: {visible(error)}", flush=True)
@@ -137,12 +140,25 @@ def score(
     check_place(folder, stem)
     record = read_record(folder, stem)
     same = all(record.get(key) == value for key, value in about.items())
-    if same and all((folder / str(name)).is_file() for name in record["files"]):
+    if same and not (wrong := changed_of(folder, record)):
         return record, False
+    if same:
+        print(f"{folder / wrong[0]}: missing or changed since it was written; scored again", flush=True)
     found = detector.file(item.path, item.age_band)
     start = start_time(item.path) if settings.dates else None
     write_detection(found, folder, stem, about, figure=settings.figure, start=start)
     return read_record(folder, stem), True
+
+
+def changed_of(folder: Path, record: dict) -> list[str]:
+    """Files of a record that are missing or not what was written; 0.1.0 kept no digests."""
+    known = record.get("sha256", {})
+    there = {name: folder / name for name in record["files"]}
+    return [
+        name
+        for name, path in there.items()
+        if not path.is_file() or name in known and sha256_of(path) != known[name]
+    ]
 
 
 def about_of(folder: Folder, detector: Detector, settings: DetectSettings) -> dict:

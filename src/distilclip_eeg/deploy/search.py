@@ -21,8 +21,9 @@ from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.index import FILE, Index, moments
 from distilclip_eeg.deploy.networks import DistilCLIPEEG
 from distilclip_eeg.deploy.screen import Item, find, key_of, place
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.writing import claim, write_csv
 from distilclip_eeg.report.moments import Moment, moments_png
-from distilclip_eeg.runs import claim, write_atomic, write_csv
 from distilclip_eeg.schema import ConfigError, DataError, visible
 from distilclip_eeg.signals.store import fingerprint
 

@@ -3,6 +3,7 @@
 No date, name or other field of a file header is written unless it is asked for.
 """
 
+import hashlib
 import io
 from contextlib import suppress
 from datetime import datetime
@@ -14,8 +15,9 @@ import pandas as pd
 from distilclip_eeg.corpora.events_tsv import szcore_tsv
 from distilclip_eeg.corpora.tusz_files import TERM
 from distilclip_eeg.deploy.detection import SEIZURE, Detection
-from distilclip_eeg.files import read_json, read_parquet
-from distilclip_eeg.runs import write_atomic, write_json
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.reading import read_json, read_parquet
+from distilclip_eeg.files.writing import make_folder, write_json
 from distilclip_eeg.schema import BACKGROUND, NOTE, DataError, Event, visible
 
 EVENTS, TERMS, PROBABILITY, FIGURE = "_events.tsv", ".csv_bi", "_probability.parquet", ".png"
@@ -60,7 +62,7 @@ def write_detection(
     if figure and found.excerpt:
         bodies[FIGURE] = figure_png(found, stem)
     check_place(folder, stem)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     record_path = folder / f"{stem}{RECORD}"
     for ending in ENDINGS:  # of an earlier start, whose figure may not be drawn again
         if ending not in bodies:
@@ -80,6 +82,10 @@ def write_detection(
         "filled": list(found.filled),
         "warnings": list(found.warnings),
         "files": [path.name for path in paths],
+        "sha256": {
+            path.name: hashlib.sha256(body).hexdigest()
+            for path, body in zip(paths, bodies.values(), strict=True)
+        },
         "note": NOTE,
     }
     write_json(record_path, record)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from distilclip_eeg.files import read_csv, read_json
+from distilclip_eeg.files.reading import read_csv, read_json
 
 
 def page(folder: Path) -> str:

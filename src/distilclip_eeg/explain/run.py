@@ -22,11 +22,13 @@ from distilclip_eeg.explain import examples, faithfulness, focus
 from distilclip_eeg.explain.ecam import ecam, window_columns
 from distilclip_eeg.explain.maps import METHODS, check_method, methods_for
 from distilclip_eeg.explain.model import FoldModel
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.digests import sign
+from distilclip_eeg.files.reading import read_json
+from distilclip_eeg.files.writing import write_csv, write_json, write_npz
 from distilclip_eeg.models import cost
 from distilclip_eeg.models.weights import ABOUT, load_network
 from distilclip_eeg.progress import track
-from distilclip_eeg.runs import Run, find_runs, sound, write_csv, write_json, write_npz
+from distilclip_eeg.runs import Run, find_runs, sound
 from distilclip_eeg.schema import ConfigError, DataError, check_choice
 from distilclip_eeg.training import engine
 from distilclip_eeg.training.data import Data, reopen, test_rows, train_rows
@@ -88,6 +90,7 @@ def explain(run: Run, ask: Ask, places: Places = HERE, *, fresh: bool = False) -
     with engine.Timed() as timed:
         left_out = write_parts(run, settings, data, model, ask, scratch)
     write_json(scratch / DONE, {"asked": asked, "left_out": left_out})
+    sign(scratch, [path.name for path in scratch.iterdir()])
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
     run.add_time(f"explain{ask.fold}_s", timed.seconds)

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from distilclip_eeg.artefact.folder import Folder, load_folder
 from distilclip_eeg.config.component import Component
-from distilclip_eeg.files import damaged, read_bytes, read_json
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.reading import damaged, read_bytes, read_json
+from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.models.contract import with_classifier
-from distilclip_eeg.runs import write_atomic, write_json
 from distilclip_eeg.schema import ConfigError, DataError
 
 WEIGHTS, ABOUT, TEXT = "model.safetensors", "model.json", "text.safetensors"
@@ -180,7 +181,7 @@ def load_text(folder: Path, model: nn.Module) -> None:
     """Put the saved text side into a freshly built teacher; its EEG side stays as it is.
 
     Raises:
-        DataError: ``text_state``, a tensor that the teacher has no place for.
+        DataError: ``text_state``, a tensor that the teacher has no place for; ``file_changed``.
     """
     body = read_bytes(folder / TEXT)
     try:

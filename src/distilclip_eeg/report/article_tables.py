@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.files import read_csv
+from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report import published
 from distilclip_eeg.report.comparison import COMPARABLE, in_order, settings_of
 from distilclip_eeg.report.entries import FULL, Entry

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from distilclip_eeg.files import damaged, read_bytes
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.reading import damaged, read_bytes
+from distilclip_eeg.files.writing import claim, csv_bytes
 from distilclip_eeg.report import cards, grid
 from distilclip_eeg.report.article_tables import article_tables
 from distilclip_eeg.report.drawing import file_name
 from distilclip_eeg.report.entries import Entry
 from distilclip_eeg.report.page import named_cards, report_page
 from distilclip_eeg.report.parts import Ledger
-from distilclip_eeg.runs import claim, csv_bytes, write_atomic
 from distilclip_eeg.schema import NOTE
 
 

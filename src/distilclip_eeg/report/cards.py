@@ -6,7 +6,7 @@ import numpy as np
 
 from distilclip_eeg.config.data import DataSettings
 from distilclip_eeg.config.rules import plain
-from distilclip_eeg.files import read_json, read_text
+from distilclip_eeg.files.reading import read_json, read_text
 from distilclip_eeg.report.entries import Entry
 from distilclip_eeg.report.tables import HEADS
 from distilclip_eeg.runs import Run

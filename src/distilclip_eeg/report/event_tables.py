@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.detection import DetectConfig
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.reading import read_json
+from distilclip_eeg.files.writing import write_csv, write_json
 from distilclip_eeg.report.tables import aligned
-from distilclip_eeg.runs import Run, write_atomic, write_csv, write_json
+from distilclip_eeg.runs import Run
 from distilclip_eeg.scoring.event_scores import FOLDER, GRID, SETTINGS, EventTables, event_tables
 from distilclip_eeg.scoring.events.counts import DAY_S
 from distilclip_eeg.scoring.events.summary import SZCORE_EVENT

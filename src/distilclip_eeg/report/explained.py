@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from distilclip_eeg.files import read_csv, read_json, read_npz
+from distilclip_eeg.files.reading import read_csv, read_json, read_npz
 from distilclip_eeg.report.drawing import (
     COLUMN,
     GREY,

@@ -7,7 +7,7 @@ import matplotlib.ticker
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.files import read_csv
+from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.drawing import (
     COLUMN,
     OKABE_ITO,

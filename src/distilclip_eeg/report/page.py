@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from distilclip_eeg.files import read_json, read_text
+from distilclip_eeg.files.reading import read_json, read_text
 from distilclip_eeg.report import cards, html, metric_tables, parts
 from distilclip_eeg.report.article_tables import scored, splits_of
 from distilclip_eeg.report.drawing import file_name

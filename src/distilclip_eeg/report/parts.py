@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config import registry
-from distilclip_eeg.files import read_csv, read_json, read_parquet, read_text
+from distilclip_eeg.files.reading import read_csv, read_json, read_parquet, read_text
 from distilclip_eeg.report import diagrams, eeg_figures, explained, figures, html, scalp
 from distilclip_eeg.report.article_tables import rows_of
 from distilclip_eeg.report.drawing import Picture, file_name

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.files import read_parquet
+from distilclip_eeg.files.reading import read_parquet
 from distilclip_eeg.runs import Run
 from distilclip_eeg.scoring.answers import AS_SAVED, Reading, read_answers
 from distilclip_eeg.scoring.metrics import confusion, ratio

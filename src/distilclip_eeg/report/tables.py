@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.older import digest_of
-from distilclip_eeg.files import read_csv, read_text
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.reading import read_csv, read_text
+from distilclip_eeg.files.writing import claim, write_csv
 from distilclip_eeg.report import subjects
-from distilclip_eeg.runs import Run, claim, write_atomic, write_csv
+from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import PROTOCOLS
 from distilclip_eeg.scoring.answers import (
     AS_SAVED,

@@ -6,7 +6,7 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.files import read_csv, read_json, read_parquet
+from distilclip_eeg.files.reading import read_csv, read_json, read_parquet
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.calibration import best_threshold

@@ -12,14 +12,13 @@ Both are 16 bytes an entry, 150 kB an hour of EEG in all and about half a second
 """
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from distilclip_eeg.files.reading import read_parquet
 from distilclip_eeg.schema import Recording
 
 ENTRY = np.dtype([("hash", "<u8"), ("recording", "<i4"), ("at", "<i4")])
@@ -108,32 +107,10 @@ def _mixed(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint64(31))
 
 
-class ContentWriter:
-    """Writes the fingerprints of a store's recordings as they come, and its table of copies at the end.
-
-    Args:
-        folder: of the store.
-    """
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.files = [(folder / name).open("wb") for name in FILES]
-
-    def __enter__(self) -> "ContentWriter":
-        return self
-
-    def add(self, number: int, content: Iterable[np.ndarray]) -> None:
-        """Append what :func:`fingerprints` gave of the recording with this number."""
-        for file, entries in zip(self.files, content, strict=True):
-            entries["recording"] = number
-            file.write(entries.tobytes())
-
-    def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
-        for file in self.files:
-            file.close()
-        if kind is None:
-            seconds, anchors = (np.fromfile(self.folder / name, ENTRY) for name in FILES)
-            find_copies(seconds, anchors).to_parquet(self.folder / COPIES)
+def write_copies(folder: Path) -> None:
+    """Find the copies among a store's recordings, whose fingerprints stand in ``folder``."""
+    seconds, anchors = (np.fromfile(folder / name, ENTRY) for name in FILES)
+    find_copies(seconds, anchors).to_parquet(folder / COPIES)
 
 
 def find_copies(seconds: np.ndarray, anchors: np.ndarray) -> pd.DataFrame:
@@ -193,7 +170,7 @@ def _shared(entries: np.ndarray) -> list[tuple[int, int, int]]:
 def read_copies(store: Path) -> pd.DataFrame | None:
     """A store's table of :func:`find_copies`; None where it was prepared before there was one."""
     path = store / COPIES
-    return pd.read_parquet(path) if path.is_file() else None
+    return read_parquet(path) if path.is_file() else None
 
 
 def how_alike(pair: pd.Series) -> str:

@@ -2,7 +2,8 @@
 
 One folder a corpus and setting. ``signal.i16`` holds all pieces one after the other, time-major
 (samples x channels), so a window is one contiguous read at any overlap, and any batch is one gather.
-``manifest.json`` is written last inside a folder that is renamed into place when it is whole.
+``manifest.json`` is written last inside a folder that is renamed into place when it is whole; it holds the
+SHA-256 of every other file. How a build goes on after a stop is in ``signals.building``.
 """
 
 import hashlib
@@ -10,7 +11,9 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,24 +21,38 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.data import SignalConfig
-from distilclip_eeg.files import read_json, read_npz, read_parquet
+from distilclip_eeg.endings import stop_if_asked, unbroken
+from distilclip_eeg.files.digests import DIGESTS
+from distilclip_eeg.files.locks import OLD_S, Lock, alive
+from distilclip_eeg.files.reading import read_npz, read_parquet
+from distilclip_eeg.files.writing import check_writable, make_folder
 from distilclip_eeg.plausible import check_rate
 from distilclip_eeg.progress import Tracker
 from distilclip_eeg.schema import (
     Corpus,
     CorpusError,
     DataError,
+    MachineError,
     RecordingRef,
     recordings_of,
     unreadable,
 )
 from distilclip_eeg.signals import content
+from distilclip_eeg.signals.building import PROGRESS, SIGNAL, Half
 from distilclip_eeg.signals.preprocess import AMPLITUDE_UV, FLAT_UV, preprocess
+from distilclip_eeg.signals.verify import (
+    MANIFEST,
+    REBUILD,
+    check_files,
+    check_signal,
+    damaged,
+    read_manifest,
+    seal,
+)
 from distilclip_eeg.workers import threaded
 
 SIGNALS = (".edf", ".bdf", ".npy")
 """Files that are not hashed whole: a corpus has tens of gigabytes of them."""
-MANIFEST = ("digest", "corpus", "sfreq", "ch_names", "classes", "n_samples", "identified", "signals")
 SPANS = ("recording", "onset_s", "offset_s", "label")
 TABLES = {
     "recordings": ("recording", "subject", "skipped", "number", "metadata"),
@@ -45,11 +62,10 @@ TABLES = {
 }
 SCALE = ("gain", "mean", "sd", "filled")
 FILES = {
-    *("manifest.json", "signal.i16", "scale.npz", "recordings.csv", *content.FILES, content.COPIES),
+    *(MANIFEST, SIGNAL, "scale.npz", "recordings.csv", DIGESTS, *content.FILES, content.COPIES),
     *(f"{name}.parquet" for name in TABLES),
 }
 """What stands in a store, beside measures of windows."""
-REBUILD = "Delete the folder of the store; it will be built again."
 VERSION = 2
 """Raise it when the numbers in the store would change; a test compares a golden output."""
 
@@ -136,23 +152,39 @@ def prepare(
     refs, told = recordings_of(corpus)
     digest = store_digest(corpus, refs, config)
     final = root / f"{corpus.name}-{digest[:8]}"
-    if not (final / "manifest.json").exists():
-        temporary = root / f".building-{final.name}-{os.getpid()}"
+    if not (final / MANIFEST).exists():
+        check_writable("store.root", root)
+        make_folder(root)
         remove_stale(root)
-        try:
-            temporary.mkdir(parents=True)
-            build(corpus, (refs, told), config, temporary, digest, n_jobs, progress or _untold)
-            if final.exists() and not (final / "manifest.json").exists():  # someone damaged it
-                remove_remains(final)
-            temporary.rename(final)
-        except OSError as error:
-            if not (final / "manifest.json").exists():  # else another process was faster
-                raise DataError(
-                    f"{root}: the store could not be written ({error}). Free space or set store.root."
-                ) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        half = root / f".building-{final.name}"
+        with Lock(half.with_name(f"{half.name}.lock"), f"the store {final}", wait=True) as lock:
+            if not (final / MANIFEST).exists():  # else another process built it meanwhile
+                try:
+                    build(corpus, (refs, told), config, half, digest, n_jobs, progress or _untold)
+                    lock.check()
+                    into_place(half, final)
+                except (KeyboardInterrupt, MemoryError, MachineError):
+                    raise  # to be continued
+                except OSError as error:
+                    shutil.rmtree(half, ignore_errors=True)
+                    raise DataError(
+                        f"{root}: the store could not be written ({error}). Free space or set store.root."
+                    ) from error
+                except BaseException:
+                    shutil.rmtree(half, ignore_errors=True)
+                    raise
     return open_store(final)
+
+
+def into_place(half: Path, final: Path) -> None:
+    """Rename a whole store to its name, unless another process without our lock was faster."""
+    with unbroken():
+        if final.exists() and not (final / MANIFEST).exists():  # someone damaged it
+            remove_remains(final)
+        if final.exists():
+            shutil.rmtree(half)
+        else:
+            half.rename(final)
 
 
 def _untold(items: Iterable, total: int, text: str) -> Iterable:
@@ -161,10 +193,14 @@ def _untold(items: Iterable, total: int, text: str) -> Iterable:
 
 
 def remove_stale(root: Path) -> None:
-    """Delete half-built stores of processes that are gone, or that had our number (as in a container)."""
-    for folder in root.glob(".building-*"):
+    """Delete what 0.1.0 left half built, which cannot be continued."""
+    for folder in root.glob(".building-*-*-*"):
         pid = folder.name.rpartition("-")[2]
-        if not pid.isdecimal() or int(pid) == os.getpid() or not alive(int(pid)):
+        if not pid.isdecimal() or (folder / PROGRESS).exists():
+            continue
+        # It has no heartbeat, and its process may be another machine's; but it grows while it is built.
+        untouched = time.time() - max(p.stat().st_mtime for p in (folder, *folder.glob("*")))
+        if untouched > OLD_S and (int(pid) == os.getpid() or not alive(int(pid))):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -185,17 +221,6 @@ def remove_remains(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def alive(pid: int) -> bool:
-    """Whether a process of this number runs; someone else's counts."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
 def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
     """Read and clean one recording: its rows for the tables and its signal as int16.
 
@@ -210,7 +235,6 @@ def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
     """
     try:
         recording = corpus.read(ref)
-        check_rate(str(ref.path), recording.sfreq, config.h_freq, config.sfreq)
         check_rate(str(ref.path), recording.sfreq, config.h_freq, config.sfreq)
     except CorpusError:
         raise
@@ -271,46 +295,28 @@ def build(
     Raises:
         DataError: ``nothing_usable``: every recording is skipped.
     """
-    rows, pieces, events, excluded, at = [], [], [], [], 0
-    scales: list[tuple] = []
     refs, told = listed
     # Threads: the FFTs and the file reads release the interpreter lock, and nothing has to be copied. Only
     # preferred, so that joblib.parallel_config may put Dask or Ray in their place.
-    results = threaded(ingest, [(corpus, ref, config) for ref in refs], jobs=n_jobs)
-    with content.ContentWriter(folder) as prints, (folder / "signal.i16").open("wb") as file:
-        for got in progress(results, len(refs), "preparing recordings"):
-            ref = got["ref"]
-            about = {"recording": ref.recording, "subject": ref.subject, "session": ref.session}
-            about |= {"part": ref.part, "skipped": got["skipped"], "detail": got["detail"]}
-            row = about | got.get("row", {})
-            if not got["skipped"]:
-                number = len(scales)
-                row["number"] = number
-                for start_s, n in got["pieces"]:
-                    pieces.append((number, start_s, at, n))
-                    at += n
-                events += [(number, *event) for event in got["events"]]
-                excluded += [(number, *event) for event in got["excluded"]]
-                scales.append(got["scale"])
-                file.write(got["signal"].tobytes())
-                prints.add(number, got["content"])
-            rows.append(row)
-        file.flush()
-        os.fsync(file.fileno())
-    if not scales:
-        raise _nothing_usable(corpus, rows)
-    pd.DataFrame(rows).to_parquet(folder / "recordings.parquet")
-    pd.DataFrame(pieces, columns=["recording", "start_s", "first", "n_samples"]).to_parquet(
-        folder / "pieces.parquet"
-    )
-    for name, table in (("events", events), ("excluded", excluded)):
-        pd.DataFrame(table, columns=["recording", "onset_s", "offset_s", "label"]).astype(
-            {"recording": int, "onset_s": float, "offset_s": float, "label": str}
-        ).to_parquet(folder / f"{name}.parquet")
-    gain, mean, sd, filled = (np.array(s) for s in zip(*scales, strict=True))
-    np.savez(folder / "scale.npz", gain=gain, mean=mean, sd=sd, filled=filled)
-    manifest = _manifest(corpus, config, digest, at) | {"warnings": [*told, *corpus.warnings]}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    with Half(folder, digest) as half:
+        left = refs[len(half.done) :]
+        results = threaded(ingest, [(corpus, ref, config) for ref in left], jobs=n_jobs)
+        number = sum("scale" in note for note in half.done)
+        with closing(results):  # else its threads go on
+            for got in progress(results, len(left), "preparing recordings"):
+                ref = got["ref"]
+                about = {"recording": ref.recording, "subject": ref.subject, "session": ref.session}
+                about |= {"part": ref.part, "skipped": got["skipped"], "detail": got["detail"]}
+                row = about | got.get("row", {})
+                if not got["skipped"]:
+                    row["number"] = number
+                    number += 1
+                half.add(row, got)
+                stop_if_asked()
+        if not number:
+            raise _nothing_usable(corpus, [note["row"] for note in half.done])
+        half.finish()
+    seal(folder, _manifest(corpus, config, digest, half.at) | {"warnings": [*told, *corpus.warnings]})
 
 
 def _nothing_usable(corpus: Corpus, rows: Sequence[dict]) -> DataError:
@@ -340,20 +346,19 @@ def _manifest(corpus: Corpus, config: SignalConfig, digest: str, n_samples: int)
 
 
 def open_store(path: Path) -> Store:
-    """Open a finished store, its signal mapped and not read.
+    """Open a finished store, its signal mapped and, unless it is small, not read.
 
     Raises:
-        DataError: ``store_damaged``: the signal file has not the size that the manifest names;
-            ``damaged_file``: another of its files is empty, cut or not what this version writes.
+        DataError: ``store_damaged``: a file is not the one that the manifest names; ``damaged_file``: one of
+            a store without digests is empty, cut or not what this version writes.
     """
-    manifest = read_json(path / "manifest.json", *MANIFEST, again=REBUILD)
+    manifest = read_manifest(path)
+    check_files(path, manifest)
     shape = (manifest["n_samples"], len(manifest["ch_names"]))
-    size = (path / "signal.i16").stat().st_size if (path / "signal.i16").is_file() else 0
+    size = (path / SIGNAL).stat().st_size if (path / SIGNAL).is_file() else 0
     if size != 2 * shape[0] * shape[1]:
-        raise DataError(
-            f"{path / 'signal.i16'} has {size} bytes, its manifest says {2 * shape[0] * shape[1]}. {REBUILD}",
-            reason="store_damaged",
-        )
+        raise damaged(path / SIGNAL, f"has {size} bytes, its manifest says {2 * shape[0] * shape[1]}")
+    check_signal(path, manifest)
     scale = read_npz(path / "scale.npz", *SCALE, again=REBUILD)
     tables = {
         name: read_parquet(path / f"{name}.parquet", *columns, again=REBUILD)
@@ -362,7 +367,7 @@ def open_store(path: Path) -> Store:
     return Store(
         path,
         manifest,
-        np.memmap(path / "signal.i16", dtype="<i2", mode="r", shape=shape),
+        np.memmap(path / SIGNAL, dtype="<i2", mode="r", shape=shape),
         tables["recordings"],
         tables["pieces"],
         tables["events"],

@@ -14,9 +14,10 @@ from typing import Any
 import pandas as pd
 
 from distilclip_eeg.config.studies import ALL, AblationsSettings, key_of, last_of
-from distilclip_eeg.files import read_csv
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.tables import aligned, cell
-from distilclip_eeg.runs import Run, public_command, write_atomic
+from distilclip_eeg.runs import Run, public_command
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.answers import fold_metrics
 from distilclip_eeg.scoring.metrics import COLUMNS

@@ -20,9 +20,10 @@ from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.experiment import DistillSettings, RunSettings, TrainSettings
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.studies import GridSettings
-from distilclip_eeg.files import read_csv
+from distilclip_eeg.files.reading import read_csv
+from distilclip_eeg.files.writing import write_csv
 from distilclip_eeg.progress import clock, track
-from distilclip_eeg.runs import Run, commit, write_csv
+from distilclip_eeg.runs import Run, commit
 from distilclip_eeg.schema import ConfigError, UserError
 from distilclip_eeg.studies.speed import hardware
 from distilclip_eeg.training.distillation import distillation, with_teacher_data

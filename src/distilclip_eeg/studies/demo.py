@@ -8,12 +8,13 @@ from distilclip_eeg.config.data import HERE
 from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.config.experiment import DistillSettings, RunSettings, TrainSettings
 from distilclip_eeg.explain.run import Ask, explain
+from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.progress import clock
 from distilclip_eeg.report.build import write_report
 from distilclip_eeg.report.entries import choose
 from distilclip_eeg.report.event_tables import write_event_tables
 from distilclip_eeg.report.tables import run_table
-from distilclip_eeg.runs import Run, write_atomic
+from distilclip_eeg.runs import Run
 from distilclip_eeg.training import distillation, pipeline, traces
 from distilclip_eeg.training.data import describe_data, load_data
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.studies import ALL, Table1Settings
-from distilclip_eeg.files import read_csv
+from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.comparison import FLOORS
 from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
 from distilclip_eeg.runs import Run, public_command

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.studies import GapSettings
-from distilclip_eeg.files import read_csv
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.tables import ALWAYS, HEADS, cell
-from distilclip_eeg.runs import write_atomic
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, UserError
 from distilclip_eeg.scoring.metrics import PAPER_COLUMNS
 from distilclip_eeg.signals.audit import SHARED

@@ -18,7 +18,7 @@ import pandas as pd
 
 from distilclip_eeg.config.studies import ALL, LayoutsSettings, last_of
 from distilclip_eeg.corpora.invented.layouts.tree import LAYOUTS, synthesize
-from distilclip_eeg.files import read_csv
+from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.tables import format_classes, summary_rows
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import check_choice

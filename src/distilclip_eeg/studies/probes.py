@@ -34,10 +34,12 @@ from scipy import sparse
 
 from distilclip_eeg.config.data import HERE, Places
 from distilclip_eeg.config.learning import Learning, TextConfig
-from distilclip_eeg.files import read_csv
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.reading import read_csv
+from distilclip_eeg.files.writing import csv_bytes
 from distilclip_eeg.models.clip import DistilCLIP
 from distilclip_eeg.report.tables import aligned, cell
-from distilclip_eeg.runs import Run, commit, csv_bytes, provenance, write_atomic
+from distilclip_eeg.runs import Run, commit, provenance
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.studies.readers import (
     Row,

@@ -26,10 +26,12 @@ from distilclip_eeg.deploy.detector import CHANNELS, Detector
 from distilclip_eeg.deploy.export import export
 from distilclip_eeg.deploy.screen import Item, about_of, detector_of, score
 from distilclip_eeg.deploy.writers import EVENTS
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.writing import csv_bytes
 from distilclip_eeg.progress import track
 from distilclip_eeg.report.event_tables import ranged
 from distilclip_eeg.report.tables import aligned, cell
-from distilclip_eeg.runs import Run, csv_bytes, write_atomic
+from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import BACKGROUND
 from distilclip_eeg.scoring.event_scores import references
 from distilclip_eeg.scoring.events import summary, szcore

@@ -11,9 +11,11 @@ import pandas as pd
 import torch
 
 from distilclip_eeg.config.learning import ModelConfig
-from distilclip_eeg.files import read_csv
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.reading import read_csv
+from distilclip_eeg.files.writing import csv_bytes
 from distilclip_eeg.models.contract import build_network
-from distilclip_eeg.runs import commit, csv_bytes, provenance, write_atomic
+from distilclip_eeg.runs import commit, provenance
 from distilclip_eeg.training.data import Data
 
 SPEED = "speed.csv"

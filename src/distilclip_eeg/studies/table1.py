@@ -17,11 +17,12 @@ import pandas as pd
 from distilclip_eeg.config.compose import CONFIG_DIR
 from distilclip_eeg.config.data import OWN_NUMBER
 from distilclip_eeg.config.studies import ALL, ModelGrid, Table1Settings, key_of
-from distilclip_eeg.files import read_csv
+from distilclip_eeg.files.digests import checked, write_atomic
+from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.comparison import BASELINES, EXTRA, FLOORS, comparison, settings_of
 from distilclip_eeg.report.published import COLUMNS
 from distilclip_eeg.report.tables import ALWAYS, summary_rows
-from distilclip_eeg.runs import Run, public_command, write_atomic
+from distilclip_eeg.runs import Run, public_command
 from distilclip_eeg.schema import ConfigError, check_choice
 from distilclip_eeg.scoring.answers import Reading
 from distilclip_eeg.scoring.metrics import PAPER_COLUMNS
@@ -128,8 +129,8 @@ def row_of(run: Run, net: str) -> dict[str, Any]:
 def sizes_of(run: Run) -> dict[str, int]:
     """Channels, samples and classes, as its predictions and settings tell."""
     settings = run.settings
-    with (run.path / "data_report.txt").open(encoding="utf-8") as page:
-        n_chans = int(page.readline().rpartition(" channels")[0].rpartition(" ")[2])
+    first = checked(run.path / "data_report.txt").decode().partition("\n")[0]
+    n_chans = int(first.rpartition(" channels")[0].rpartition(" ")[2])
     classes = run.predictions(run.folds_done()[0])["classes"]
     n_times = round(settings.windows.length_s * settings.signals.sfreq)
     return {"n_chans": n_chans, "n_times": n_times, "n_outputs": len(classes)}

@@ -20,18 +20,25 @@ from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.config.learning import Learning
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.rules import plain
+from distilclip_eeg.files.digests import DIGESTS, changed, sign, write_atomic
+from distilclip_eeg.files.locks import Lock
+from distilclip_eeg.files.writing import make_folder, remove_left, write_json, write_yaml
 from distilclip_eeg.models.floors import band_features
 from distilclip_eeg.progress import Ticker
-from distilclip_eeg.runs import Run, provenance, write_atomic, write_json, write_predictions, write_yaml
+from distilclip_eeg.runs import Run, provenance, write_predictions
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.metrics import window_metrics
 from distilclip_eeg.signals import splits
 from distilclip_eeg.training import engine
+from distilclip_eeg.training.checkpoints import previous
 from distilclip_eeg.training.data import CHUNK, Data, describe_data, test_rows, train_rows
 from distilclip_eeg.training.engine import Fit, Loop, Timed
 from distilclip_eeg.training.loaders import WindowSource
 from distilclip_eeg.training.tasks import Task
 
+SIGNED = ("config.yaml", "data.json", "data_report.txt", "folds.parquet", "provenance.json")
+OF_FOLD = ("history.csv", "model.safetensors", "model.json", "text.safetensors", "predictions.npz")
+"""Files behind a digest, of a run and of a fold; ``metrics.json`` of either comes last."""
 Saver = Callable[[Path, Any], None]
 """Writes the trained network of a task into a folder."""
 MakeTask = Callable[[int, WindowSource, Accelerator], tuple[Task, Saver]]
@@ -81,6 +88,7 @@ def open_run(settings: RunSettings, data: Data, **extra: object) -> Run:
         write_atomic(run.path / "data_report.txt", f"{describe_data(data)}\n".encode())
         write_atomic(run.path / "folds.parquet", data.windows.to_parquet())
         write_json(run.path / "provenance.json", provenance())  # last: with it, the other two are whole
+    sign(run.path, SIGNED)
     return run
 
 
@@ -99,14 +107,16 @@ class CrossValidation:
         """Train and predict every chosen fold that is not finished; ``metrics.json`` is written last."""
         floor, run = self.learning.model.kind == "floor", self.run
         epochs = None if floor else self.learning.trainer.epochs
-        todo = [k for k in self.folds if not run.fold_done(k, epochs)]
+        todo = [k for k in self.folds if not self.done(k, epochs)]
         if len(todo) < len(self.folds):
             print(f"{len(self.folds) - len(todo)} of {len(self.folds)} folds are finished already")
         if todo:
             (run.path / "metrics.json").unlink(missing_ok=True)
         with Ticker(len(todo) if floor else 0, run.path.name) as ticker:
             for done, fold in enumerate(todo):
-                with Timed() as timed:
+                with self.alone(fold), Timed() as timed:
+                    if run.fold_done(fold, epochs):  # another process was faster
+                        continue
                     if floor:
                         floor_fold(self.learning.model.net, self.data, run, fold)
                         ticker.advance(1)
@@ -120,7 +130,31 @@ class CrossValidation:
         if len(run.folds_done()) == self.data.split.n_folds:
             rows = [run.metrics(k)["test"] for k in run.folds_done()]
             write_json(run.path / "metrics.json", {"folds": len(rows), "test": summary_of(rows)})
+            sign(run.path, ["metrics.json"])
         return run
+
+    def done(self, fold: int, epochs: int | None) -> bool:
+        """Whether a fold is finished and its files are what they were; a damaged one is finished again."""
+        folder = self.run.fold(fold)
+        try:
+            damaged = [name for name in changed(folder) if name in (*OF_FOLD, "metrics.json")]
+        except DataError:
+            damaged = [DIGESTS]
+        if damaged and (folder / "metrics.json").exists():
+            print(f"{folder}: {', '.join(damaged)} changed since it was written; the fold is finished again")
+            (folder / DIGESTS).unlink(missing_ok=True)
+            return False
+        return self.run.fold_done(fold, epochs)
+
+    def alone(self, fold: int) -> Lock:
+        """Holds a fold while it is trained, so that no other process trains it too.
+
+        Raises:
+            MachineError: ``held``: another process does.
+        """
+        folder = self.run.fold(fold)
+        make_folder(folder)
+        return Lock(folder / ".lock", str(folder))
 
     def open(self, fold: int, tick: Callable[[int, str], None]) -> tuple[Fit, Saver]:
         """One fold's training in the run's folder; what is there of an older network is forgotten."""
@@ -175,7 +209,9 @@ def finish_fold(
         p: window_metrics(saved["label"][saved["part"] == p], saved["probability_NK"][saved["part"] == p])
         for p in order
     }
+    sign(run.fold(fold), OF_FOLD)
     write_json(run.fold(fold) / "metrics.json", {**metrics, **info})
+    sign(run.fold(fold), ["metrics.json"])
 
 
 def floor_fold(net: Component, data: Data, run: Run, fold: int) -> None:
@@ -183,7 +219,6 @@ def floor_fold(net: Component, data: Data, run: Run, fold: int) -> None:
 
     Its validation windows are scored by a second one, trained without them, to choose a threshold on.
     """
-    run.fold(fold).mkdir(exist_ok=True)
     train, val = (train_rows(data, fold, part) for part in ("train", "val"))
     rows = {"val": data.rows(fold, "val"), "test": test_rows(data, fold)}
     logits = {
@@ -216,6 +251,7 @@ def close_fold(data: Data, run: Run, fold: int, fit: Fit, task: Task, saver: Sav
     saver(run.fold(fold), task)
     info = {"epochs": fit.trainer.epochs, "best_epoch": fit.best["epoch"], "steps": fit.step}
     finish_fold(data, run, fold, parts, logits, **info)
+    previous(fit.checkpoint).unlink(missing_ok=True)  # the network is saved
 
 
 def open_fit(
@@ -225,9 +261,8 @@ def open_fit(
 
     It knows training and validation windows alone; ``watch``: the last three of ``engine.Loop``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for left_by_a_kill in folder.glob(".*.tmp.*"):
-        left_by_a_kill.unlink()
+    make_folder(folder)
+    remove_left(folder)
     accelerator = engine.make_accelerator(learning.trainer.precision, learning.device)
     rows = train_rows(data, fold)
     source = data.source(rows)

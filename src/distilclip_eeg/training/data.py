@@ -18,9 +18,10 @@ from distilclip_eeg.config.data import (
     WindowConfig,
 )
 from distilclip_eeg.config.experiment import RunSettings
-from distilclip_eeg.files import read_parquet
+from distilclip_eeg.files.digests import sign, write_atomic
+from distilclip_eeg.files.reading import read_parquet
 from distilclip_eeg.progress import track
-from distilclip_eeg.runs import Run, write_atomic
+from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import ConfigError, DataError, short
 from distilclip_eeg.signals import audit, splits
 from distilclip_eeg.signals.content import read_copies
@@ -84,6 +85,7 @@ class Data:
                 self._measures[context_s] = table = self._measure(start_N, length_N)
                 with suppress(DataError):  # a store that belongs to others may be read-only
                     write_atomic(path, table.to_parquet())
+                    sign(path.parent, [path.name])
         return self._measures[context_s]
 
     def _measure(self, start_N: np.ndarray, length_N: np.ndarray) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 from distilclip_eeg.config.data import Places, small_seed
 from distilclip_eeg.config.experiment import RunSettings, narrowed
 from distilclip_eeg.config.learning import DistillConfig, Learning
-from distilclip_eeg.files import read_bytes
+from distilclip_eeg.files.reading import read_bytes
 from distilclip_eeg.models.clip import PromptClassifier
 from distilclip_eeg.models.conformer import take_layers
 from distilclip_eeg.models.contract import EncoderWithHead

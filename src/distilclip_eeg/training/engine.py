@@ -5,8 +5,6 @@ of dropout, which is seeded at every step. A checkpoint is therefore weights, op
 and a run that was killed ends with the same bytes as one that was not (CPU, fp32).
 """
 
-import hashlib
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,9 +21,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
 from distilclip_eeg.config.learning import OptimConfig, TrainerConfig
-from distilclip_eeg.runs import write_atomic, write_csv
+from distilclip_eeg.endings import Stop, asked, stop_if_asked, unbroken
+from distilclip_eeg.files.writing import write_csv
 from distilclip_eeg.schema import ConfigError, DataError, check_choice
 from distilclip_eeg.scoring.metrics import macro_f1
+from distilclip_eeg.training.checkpoints import newest_checkpoint, write_checkpoint
 from distilclip_eeg.training.loaders import Batch, WindowSource, epoch_order
 from distilclip_eeg.training.tasks import Task
 
@@ -91,31 +91,12 @@ def put_state(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
         target[name].copy_(value)
 
 
-def write_checkpoint(path: Path, content: dict) -> None:
-    """A torch file behind its own SHA-256, renamed into place."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    body = buffer.getvalue()
-    write_atomic(path, hashlib.sha256(body).hexdigest().encode() + body)
-
-
-def read_checkpoint(path: Path) -> dict:
-    """What ``write_checkpoint`` wrote; a damaged file is an error, never a silent fresh start."""
-    data = path.read_bytes()
-    if hashlib.sha256(data[64:]).hexdigest().encode() != data[:64]:
-        raise DataError(
-            f"{path} is damaged (its SHA-256 does not fit). Delete this file to train the fold anew.",
-            reason="corrupt_checkpoint",
-        )
-    return torch.load(io.BytesIO(data[64:]), map_location="cpu", weights_only=True)
-
-
 class Seen:
     """Sums over the windows of an epoch."""
 
-    def __init__(self) -> None:
-        self.sums: dict[str, float] = {}
-        self.hits = self.windows = 0
+    def __init__(self, sums: dict[str, float] | None = None, hits: int = 0, windows: int = 0) -> None:
+        self.sums: dict[str, float] = {} if sums is None else sums
+        self.hits, self.windows = hits, windows
 
     def add(self, terms: dict[str, torch.Tensor], label_B: np.ndarray) -> None:
         """A step's loss terms and logits."""
@@ -192,8 +173,11 @@ class Fit:
         self.best: dict = {}
         """Epoch, F1, loss and state of the best epoch so far; empty before the first."""
         self.checkpoint = folder / "checkpoint.pt"
-        if self.checkpoint.exists():
-            self.resume()
+        self.seen = Seen()
+        """Of the running epoch."""
+        self.within = 0
+        """Steps of the running epoch that are done."""
+        self.resume()
 
     @property
     def total_steps(self) -> int:
@@ -212,32 +196,45 @@ class Fit:
         Raises:
             DataError: ``non_finite``: the loss is no number any more.
         """
-        while not self.finished():
-            self.task.train()
-            seen = Seen()
-            for rows in self.batches():
-                batch = self.prepare_step(rows)
-                with self.accelerator.autocast():
-                    terms = self.task(batch)
-                self.finish_step(terms, rows)
-                seen.add(terms, self.source.label[rows])
-                loss = float(terms["loss"].detach())
-                self.loop.tick(1, f"epoch {self.epoch + 1}/{self.trainer.epochs}, loss {loss:.3f}")
-            self.close_epoch(seen.means())
+        with unbroken():
+            while not self.finished():
+                self.task.train()
+                for rows in self.batches():
+                    batch = self.prepare_step(rows)
+                    with self.accelerator.autocast():
+                        terms = self.task(batch)
+                    self.finish_step(terms, rows)
+                    loss = float(terms["loss"].detach())
+                    self.loop.tick(1, f"epoch {self.epoch + 1}/{self.trainer.epochs}, loss {loss:.3f}")
+                    self.stop_if_asked()
+                self.close_epoch()
         put_state(self.plain, self.best["state"])
         return self.plain.eval()
+
+    def stop_if_asked(self) -> None:
+        """Save between two steps and end, where a signal asks for it.
+
+        Raises:
+            Stop: it does; the next start goes on with the next step.
+        """
+        if asked():
+            write_checkpoint(self.checkpoint, self.state())
+            stop_if_asked()
 
     def finished(self) -> bool:
         """Whether the last step is done, or too many epochs have passed without a better one."""
         patience = self.trainer.patience
+        if self.within:  # stopped in the last epoch, which is to be judged yet
+            return False
         stale = patience is not None and self.best and self.epoch - self.best["epoch"] >= patience
         return bool(self.step >= self.total_steps or stale)
 
     def batches(self) -> list[np.ndarray]:
-        """Rows of the window index, a batch each, of this epoch as far as steps are left."""
+        """Rows of the window index, a batch each, of this epoch, as far as they are not done and wanted."""
         order = epoch_order(self.train_rows, self.seed, self.epoch)
         size = self.trainer.batch_size
-        return [order[i : i + size] for i in range(0, len(order), size)][: self.total_steps - self.step]
+        left = [order[i : i + size] for i in range(0, len(order), size)][self.within :]
+        return left[: self.total_steps - self.step]
 
     def prepare_step(self, rows: np.ndarray) -> Batch:
         """The batch, augmented; dropout's seed and the rate depend on the step alone."""
@@ -268,10 +265,17 @@ class Fit:
         if self.averaged:
             self.averaged.update_parameters(self.plain)
         self.step += 1
+        self.within += 1
+        self.seen.add(terms, self.source.label[rows])
 
-    def close_epoch(self, terms: dict[str, float]) -> None:
+    def close_epoch(self) -> None:
         """Validate, remember the best, save."""
-        judged = self.validate() if len(self.val_rows) else {}
+        try:
+            judged = self.validate() if len(self.val_rows) else {}
+        except Stop:
+            self.stop_if_asked()
+            raise
+        terms = self.seen.means()
         row = {
             "epoch": self.epoch + 1,
             "step": self.step,
@@ -282,6 +286,7 @@ class Fit:
         }
         self.history.append(row)
         self.epoch += 1
+        self.seen, self.within = Seen(), 0
         if not self.best or not judged or self.beaten(row):
             self.best = {
                 "epoch": self.epoch,
@@ -323,6 +328,8 @@ class Fit:
             "made_by": self.loop.made_by,
             "epoch": self.epoch,
             "step": self.step,
+            "within": self.within,
+            "seen": {"sums": self.seen.sums, "hits": self.seen.hits, "windows": self.seen.windows},
             "history": self.history,
             "best": self.best or None,
             "task": kept_state(self.plain),
@@ -332,13 +339,14 @@ class Fit:
         }
 
     def resume(self) -> None:
-        """Continue after the last whole epoch."""
-        saved = read_checkpoint(self.checkpoint)
-        if (
-            self.loop.made_by and saved.get("made_by", self.loop.made_by) != self.loop.made_by
-        ):  # 0.1.0 has none
+        """Continue after the last step that was saved, if any was."""
+        saved = newest_checkpoint(self.checkpoint)
+        if saved is None:
+            return
+        made_by = saved.get("made_by", self.loop.made_by)  # 0.1.0 has none
+        if self.loop.made_by and made_by != self.loop.made_by:
             raise DataError(
-                f"{self.checkpoint}: a checkpoint of other settings ({saved['made_by']}, these are "
+                f"{self.checkpoint}: a checkpoint of other settings ({made_by}, these are "
                 f"{self.loop.made_by}). Delete it to train the fold anew.",
                 reason="other_settings",
             )
@@ -350,17 +358,24 @@ class Fit:
             self.accelerator.scaler.load_state_dict(saved["scaler"])
         self.epoch, self.step = saved["epoch"], saved["step"]
         self.history, self.best = saved["history"], saved["best"] or {}
+        self.within = saved.get("within", 0)  # 0.1.0 saved whole epochs only
+        self.seen = Seen(**saved.get("seen", {}))
 
 
 @torch.no_grad()
 def predict(
     task: Task, source: WindowSource, rows: np.ndarray, accelerator: Accelerator, batch_size: int = 256
 ) -> np.ndarray:
-    """What ``task.answer`` answers to the windows at ``rows``, (N, K) float32, dropout off."""
+    """What ``task.answer`` answers to the windows at ``rows``, (N, K) float32, dropout off.
+
+    Raises:
+        Stop: a signal asked for the end.
+    """
     training = task.training
     task.eval()
     out = []
     for i in range(0, len(rows), batch_size):
+        stop_if_asked()
         with accelerator.autocast():
             logits = task.answer(source.batch(rows[i : i + batch_size], accelerator.device))
         out.append(logits.float().cpu().numpy())

@@ -18,10 +18,12 @@ from scipy.special import softmax
 
 from distilclip_eeg.config.data import HERE, Places, WindowConfig
 from distilclip_eeg.config.learning import Learning
-from distilclip_eeg.files import read_json
+from distilclip_eeg.files.digests import sign, write_atomic
+from distilclip_eeg.files.reading import read_json
+from distilclip_eeg.files.writing import csv_bytes, write_json
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.progress import track
-from distilclip_eeg.runs import Run, csv_bytes, write_atomic, write_json
+from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.calibration import ictal_score
 from distilclip_eeg.scoring.event_scores import EVENTS, GRID, RECORDED, TRACES
@@ -66,6 +68,7 @@ def score(
         (run.fold(fold) / TRACES).unlink(missing_ok=True)
     write_reference(run, data)
     write_json(run.path / GRID, {"hop_s": hop_s, "length_s": data.length / data.store.sfreq})
+    sign(run.path, [EVENTS, RECORDED, GRID])
     everything = with_grid(data, hop_s)
     for fold in track(todo, len(todo), "scoring whole recordings"):
         write_traces(run, settings.learning, everything, fold)
@@ -134,6 +137,7 @@ def write_traces(run: Run, learning: Learning, data: Data, fold: int) -> None:
         )
     body = pd.concat(tables, ignore_index=True).to_parquet(index=False)
     write_atomic(run.fold(fold) / TRACES, body)
+    sign(run.fold(fold), [TRACES])
 
 
 def logits_of(run: Run, learning: Learning, data: Data, fold: int, part: str, rows: np.ndarray) -> np.ndarray:

@@ -15,17 +15,12 @@ from distilclip_eeg.config.data import DatasetConfig
 from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.rules import plain
+from distilclip_eeg.files.digests import sign, write_atomic
+from distilclip_eeg.files.reading import read_json
+from distilclip_eeg.files.writing import write_json, write_yaml
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.progress import track
-from distilclip_eeg.runs import (
-    Run,
-    provenance,
-    read_json,
-    write_atomic,
-    write_json,
-    write_predictions,
-    write_yaml,
-)
+from distilclip_eeg.runs import Run, provenance, write_predictions
 from distilclip_eeg.schema import BACKGROUND, SEIZURE, ConfigError, Corpus
 from distilclip_eeg.scoring.metrics import window_metrics
 from distilclip_eeg.signals.data_report import data_report
@@ -93,7 +88,9 @@ def transfer(run: Run, target: Target) -> Run:
         saved = result.predictions(fold)
         tests.append(window_metrics(saved["label"], saved["probability_NK"]))
         write_json(folder / "metrics.json", {"test": tests[-1]})
+        sign(folder, ["predictions.npz", "metrics.json"])
     write_json(result.path / "metrics.json", {"folds": len(tests), "test": summary_of(tests)})
+    sign(result.path, ["metrics.json"])
     return result
 
 
@@ -142,6 +139,7 @@ def open_result(run: Run, made: RunSettings, target: Target, store: Store) -> Ru
     write_json(result.path / "data.json", info)
     write_atomic(result.path / "data_report.txt", f"{data_report(store)}\n".encode())
     write_json(result.path / "provenance.json", provenance())
+    sign(result.path, ("config.yaml", "data.json", "data_report.txt", "provenance.json"))
     return result
 
 

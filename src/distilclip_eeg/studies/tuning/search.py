@@ -21,7 +21,8 @@ from distilclip_eeg.config.experiment import DistillSettings, RunSettings, Train
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.rules import plain
 from distilclip_eeg.config.studies import TuneSettings, key_of, last_of
-from distilclip_eeg.runs import Run, provenance, write_yaml
+from distilclip_eeg.files.writing import write_yaml
+from distilclip_eeg.runs import Run, provenance
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals import splits
 from distilclip_eeg.studies.tuning import space as spaces

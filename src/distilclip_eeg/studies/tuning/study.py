@@ -15,7 +15,8 @@ from filelock import FileLock, Timeout
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from distilclip_eeg.runs import csv_bytes, write_atomic
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.writing import csv_bytes
 from distilclip_eeg.studies.tuning.space import Chosen, Space, combinations, n_combinations
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)

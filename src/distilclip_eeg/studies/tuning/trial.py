@@ -42,7 +42,7 @@ def run_trial(settings: RunSettings, data: Data, study: Study, trial: Trial, tea
                 raise
             note = "the loss was not finite"
     study.finish(trial, value, note=note, seconds=round(timed.seconds, 2), folder=name)
-    for large in (study.folder / name).glob("fold*/checkpoint.pt"):
+    for large in (study.folder / name).glob("fold*/checkpoint*.pt"):
         large.unlink()  # history.csv stays
     score = "pruned" if value is None else f"validation macro F1 {value:.4f}"
     print(

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from distilclip_eeg.files.digests import checked
 from distilclip_eeg.schema import DataError, unguarded
 
 AGAIN = "Delete it and give the command that made it again."
@@ -38,10 +39,11 @@ def read_bytes(path: Path, again: str = AGAIN) -> bytes:
     """A file's content, of which there is some.
 
     Raises:
-        DataError: ``missing_file``, ``unreadable_file``, or ``damaged_file`` where it is empty.
+        DataError: ``missing_file``, ``unreadable_file``, ``damaged_file`` where it is empty, or
+            ``file_changed`` where a digest beside it says otherwise.
     """
     try:
-        body = path.read_bytes()
+        body = checked(path)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{path}: there is no such file. {again}", reason="missing_file") from None
     except OSError as error:
