@@ -52,7 +52,8 @@ def place(honest, tmp_path, monkeypatch):
     """A working folder with the run in it, and beside it a folder that must stay as it is."""
     (tmp_path / "victim").mkdir()
     (tmp_path / "victim" / "precious.edf").write_text("signal")
-    shutil.copytree(honest, tmp_path / "here" / "runs" / "synthetic" / "sent")
+    without_digests = shutil.ignore_patterns("sha256.json")  # who means harm leaves them out, or has them fit
+    shutil.copytree(honest, tmp_path / "here" / "runs" / "synthetic" / "sent", ignore=without_digests)
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("CANARY", str(tmp_path / "canary"))
     return tmp_path

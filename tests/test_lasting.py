@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distilclip_eeg import endings, files, locks
+from distilclip_eeg import endings
 from distilclip_eeg.commands import cli
 from distilclip_eeg.endings import Stop, listening, unbroken
-from distilclip_eeg.files.digests import DIGESTS, checked, sign, write_atomic
+from distilclip_eeg.files import digests, locks
+from distilclip_eeg.files.digests import DIGESTS, sign, write_atomic
 from distilclip_eeg.files.locks import Lock, Owner
-from distilclip_eeg.files.writing import check_writable, write_json
+from distilclip_eeg.files.reading import read_bytes, read_parquet
+from distilclip_eeg.files.writing import check_writable, remove_left, write_json
 from distilclip_eeg.models import weights
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import ConfigError, DataError, MachineError
@@ -38,13 +40,13 @@ def flipped(body: bytes, bit: int) -> bytes:
 def test_a_signed_file_is_read_and_one_changed_bit_of_it_is_told(tmp_path):
     write_atomic(tmp_path / "a", b"four")
     sign(tmp_path, ["a", "not there"])
-    assert checked(tmp_path / "a") == b"four"
+    assert read_bytes(tmp_path / "a") == b"four"
     for bit in range(32):
         (tmp_path / "a").write_bytes(flipped(b"four", bit))
         with pytest.raises(DataError, match="/a: changed since it was written") as caught:
-            checked(tmp_path / "a")
+            read_bytes(tmp_path / "a")
         assert caught.value.reason == "file_changed" and "\n" not in str(caught.value)
-    assert files.changed(tmp_path) == ["a"]
+    assert digests.changed(tmp_path) == ["a"]
 
 
 def test_what_is_written_anew_is_unsigned_and_never_a_wrong_alarm(tmp_path):
@@ -52,8 +54,8 @@ def test_what_is_written_anew_is_unsigned_and_never_a_wrong_alarm(tmp_path):
     write_json(tmp_path / "b.json", {"x": 1})
     sign(tmp_path, ["a.json", "b.json"])
     write_json(tmp_path / "a.json", {"x": 2})
-    assert list(files.digests(tmp_path)) == ["b.json"]
-    assert checked(tmp_path / "a.json")
+    assert list(digests.digests(tmp_path)) == ["b.json"]
+    assert read_bytes(tmp_path / "a.json")
     assert sorted(os.listdir(tmp_path)) == ["a.json", "b.json", DIGESTS]
 
 
@@ -62,9 +64,9 @@ def test_a_damaged_list_of_digests_names_itself(tmp_path):
     sign(tmp_path, ["a"])
     (tmp_path / DIGESTS).write_text("{")
     with pytest.raises(DataError, match=f"{DIGESTS}: damaged"):
-        checked(tmp_path / "a")
+        read_bytes(tmp_path / "a")
     sign(tmp_path, ["a"])  # whoever makes the file again mends it
-    assert checked(tmp_path / "a") == b"x"
+    assert read_bytes(tmp_path / "a") == b"x"
 
 
 def test_processes_that_sign_at_once_lose_nothing(tmp_path):
@@ -73,7 +75,7 @@ def test_processes_that_sign_at_once_lose_nothing(tmp_path):
     many = [threading.Thread(target=sign, args=(tmp_path, [name])) for name in "abcdefgh"]
     [thread.start() for thread in many]
     [thread.join() for thread in many]
-    assert sorted(files.digests(tmp_path)) == list("abcdefgh")
+    assert sorted(digests.digests(tmp_path)) == list("abcdefgh")
 
 
 @pytest.fixture
@@ -90,15 +92,15 @@ def run(tmp_path):
 
 def read_all(run):
     """Everything that commands read of a run, by what they read it with."""
-    from distilclip_eeg.files.reading import read_json, read_parquet
+    from distilclip_eeg.files.reading import read_json
     from distilclip_eeg.report.figures import histories
 
     fresh, entry = Run(run.path), type("Entry", (), {"run": run})
     found = [fresh.settings, fresh.data, fresh.seconds, histories(entry)]
     for k in fresh.folds_done():
         network = weights.load_encoder(fresh.fold(k)).state_dict()
-        found += [fresh.metrics(k), fresh.predictions(k), network, checked(fresh.fold(k) / weights.TEXT)]
-    found += [read_parquet(run.path / "folds.parquet"), checked(run.path / "data_report.txt")]
+        found += [fresh.metrics(k), fresh.predictions(k), network, read_bytes(fresh.fold(k) / weights.TEXT)]
+    found += [read_parquet(run.path / "folds.parquet"), read_bytes(run.path / "data_report.txt")]
     return [*found, read_json(run.path / "provenance.json"), read_json(run.path / "metrics.json")]
 
 
@@ -240,7 +242,7 @@ def test_only_temporary_files_of_dead_owners_are_removed(tmp_path):
         (tmp_path / name).touch()
     for name in (".b.tmp.00000000-7", ".c.tmp.7"):
         os.utime(tmp_path / name, (old, old))
-    files.remove_left(tmp_path)
+    remove_left(tmp_path)
     assert {name: not (tmp_path / name).exists() for name in names} == names
 
 

@@ -374,7 +374,7 @@ def test_every_flipped_bit_of_a_store_is_told_and_a_whole_one_opens(corpus, root
             with pytest.raises(DataError):
                 verify(path)
         file.write_bytes(good)
-    assert "5 tables are as written" in verify(path)
+    assert "8 other files are as written" in verify(path)
     open_store(path)
 
 

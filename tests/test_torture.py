@@ -54,7 +54,6 @@ def test_the_known_bad_files_are_met_within_time_and_memory(scratch):  # kinds 1
     assert not part.faults, part.row().line()
 
 
-LATER = pytest.mark.skip(reason="its kind of fault is not ended yet")
 KIND = {kind.name: kind for kind in KINDS}
 
 
@@ -62,13 +61,13 @@ KIND = {kind.name: kind for kind in KINDS}
 @pytest.mark.parametrize(
     "run, most",
     [
-        pytest.param(killed, 5, marks=LATER),  # kind 12: what a kill left half written is cleared away
-        pytest.param(terminated, 5, marks=LATER),  # kind 12
-        pytest.param(interrupted, 5, marks=LATER),  # kind 12
-        pytest.param(hostile, 20, marks=LATER),  # kinds 2 and 8
-        pytest.param(hosts, 4, marks=LATER),  # kind 11
-        pytest.param(full, 6, marks=LATER),  # kind 12
-        pytest.param(sockets, 7, marks=LATER),  # none; the commands of the road alone
+        (killed, 5),
+        (terminated, 5),
+        (interrupted, 5),
+        (hostile, 20),
+        (hosts, 4),
+        (full, 6),
+        (sockets, 7),
     ],
 )
 def test_a_part_of_the_trial(run, most, scratch):
@@ -81,12 +80,12 @@ def test_a_part_of_the_trial(run, most, scratch):
 @pytest.mark.parametrize(
     "name, most",
     [
-        pytest.param("store", 12, marks=LATER),  # kinds 8 and 9
-        pytest.param("run", 12, marks=LATER),  # kind 8
-        pytest.param("weights", 12, marks=LATER),  # kinds 8 and 9
-        pytest.param("checkpoint", 8, marks=LATER),  # kinds 9 and 10
-        pytest.param("artefact", 12, marks=LATER),  # kind 8
-        pytest.param("index", 12, marks=LATER),  # kind 8
+        ("store", 12),
+        ("run", 12),
+        ("weights", 12),
+        ("checkpoint", 8),
+        ("artefact", 12),
+        ("index", 12),
     ],
 )
 def test_damage_is_told_or_harmless(name, most, scratch):

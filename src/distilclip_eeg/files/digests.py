@@ -1,12 +1,11 @@
-"""Files whole or not at all, their digests, and folders that can be written.
+"""Files whole or not at all, and their digests.
 
 ``sha256.json`` in a folder names files of it with their SHA-256 (``sign``). Who reads a named file through
-``checked`` is told where one bit of it changed. A file that is written anew loses its entry first, so that a
-process which dies in between leaves a file without a digest and never a wrong alarm.
+``files.reading`` is told where one bit of it changed. A file that is written anew loses its entry first, so
+that a process which dies in between leaves a file without a digest and never a wrong alarm.
 """
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Iterable
@@ -108,14 +107,12 @@ def _change(folder: Path, new: dict[str, str], old: Iterable[str]) -> None:
         write_atomic(folder / DIGESTS, (json.dumps(kept, indent=1, sort_keys=True) + "\n").encode())
 
 
-def checked(path: Path) -> bytes:
-    """The bytes of a file, which are those that were signed, where it was.
+def check_body(path: Path, body: bytes) -> None:
+    """Refuse what was read from a file that was signed, and is not what was written then.
 
     Raises:
-        OSError: it cannot be read.
         DataError: ``file_changed``.
     """
-    body = path.read_bytes()
     wanted = None if path.name == DIGESTS else digests(path.parent).get(path.name)
     if wanted is not None and hashlib.sha256(body).hexdigest() != wanted:
         raise DataError(
@@ -123,16 +120,6 @@ def checked(path: Path) -> bytes:
             "Restore it, or make it again; where the change is meant, delete its line there.",
             reason="file_changed",
         )
-    return body
-
-
-def opened(path: Path) -> io.BytesIO:
-    """The same as a stream, for readers of tables and arrays.
-
-    Raises:
-        OSError, DataError: as :func:`checked`.
-    """
-    return io.BytesIO(checked(path))
 
 
 def changed(folder: Path) -> list[str]:

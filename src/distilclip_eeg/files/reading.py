@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from distilclip_eeg.files.digests import checked
+from distilclip_eeg.files.digests import check_body
 from distilclip_eeg.schema import DataError, unguarded
 
 AGAIN = "Delete it and give the command that made it again."
@@ -43,7 +43,7 @@ def read_bytes(path: Path, again: str = AGAIN) -> bytes:
             ``file_changed`` where a digest beside it says otherwise.
     """
     try:
-        body = checked(path)
+        body = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{path}: there is no such file. {again}", reason="missing_file") from None
     except OSError as error:
@@ -53,6 +53,7 @@ def read_bytes(path: Path, again: str = AGAIN) -> bytes:
         ) from None
     if not body:
         raise damaged(path, "is empty", again)
+    check_body(path, body)
     return body
 
 

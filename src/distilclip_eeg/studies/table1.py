@@ -17,8 +17,8 @@ import pandas as pd
 from distilclip_eeg.config.compose import CONFIG_DIR
 from distilclip_eeg.config.data import OWN_NUMBER
 from distilclip_eeg.config.studies import ALL, ModelGrid, Table1Settings, key_of
-from distilclip_eeg.files.digests import checked, write_atomic
-from distilclip_eeg.files.reading import read_csv
+from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.reading import read_csv, read_text
 from distilclip_eeg.report.comparison import BASELINES, EXTRA, FLOORS, comparison, settings_of
 from distilclip_eeg.report.published import COLUMNS
 from distilclip_eeg.report.tables import ALWAYS, summary_rows
@@ -129,7 +129,7 @@ def row_of(run: Run, net: str) -> dict[str, Any]:
 def sizes_of(run: Run) -> dict[str, int]:
     """Channels, samples and classes, as its predictions and settings tell."""
     settings = run.settings
-    first = checked(run.path / "data_report.txt").decode().partition("\n")[0]
+    first = read_text(run.path / "data_report.txt").partition("\n")[0]
     n_chans = int(first.rpartition(" channels")[0].rpartition(" ")[2])
     classes = run.predictions(run.folds_done()[0])["classes"]
     n_times = round(settings.windows.length_s * settings.signals.sfreq)
