@@ -25,6 +25,7 @@ from distilclip_eeg.deploy.engines import open_network
 from distilclip_eeg.deploy.export import export, page
 from distilclip_eeg.deploy.networks import DistilCLIPEEG
 from distilclip_eeg.deploy.text_side import TextSide
+from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.models.text_backends import described, minilm, random_tiny, rebuilt
 from distilclip_eeg.models.weights import load_network
@@ -322,14 +323,15 @@ def test_a_final_student_is_distilled_from_a_final_teacher(teacher, student, dat
 
 
 def test_a_final_student_whose_teacher_changed_is_refused(teacher, student, tmp_path):
-    weights = teacher.fold(0) / "model.safetensors"
-    whole = weights.read_bytes()
+    weights, digests = teacher.fold(0) / "model.safetensors", teacher.fold(0) / "sha256.json"
+    whole, signed = weights.read_bytes(), digests.read_bytes()
     try:
-        weights.write_bytes(whole[:-1] + b"x")
+        write_atomic(weights, whole[:-1] + b"x")
         with pytest.raises(DataError, match="was trained again since"):
             export(student, "final", tmp_path / "out", places=LOCAL, onnx=False)
     finally:
         weights.write_bytes(whole)
+        digests.write_bytes(signed)
     assert not (tmp_path / "out").exists()
 
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 REPO = Path(__file__).parents[2]
-UNLIKE = re.compile(r"tfevents|/timing\.json$|/provenance\.json$")
-"""Files that tell times and machines; no two runs share them."""
+UNLIKE = re.compile(r"tfevents|/timing\.json$|/provenance\.json$|/locks/")
+"""Files that tell times and machines, which no two runs share, and empty ones that are there to be locked."""
 
 
 @dataclass

@@ -16,6 +16,7 @@ from distilclip_eeg.artefact.folder import CARD, PATTERNS, Folder, entry, load_f
 from distilclip_eeg.artefact.recipe import Recipe
 from distilclip_eeg.config.component import Component
 from distilclip_eeg.deploy.text_side import TextSide
+from distilclip_eeg.files.reading import read_text
 from distilclip_eeg.models.contract import Encoder, with_classifier
 from distilclip_eeg.models.weights import SIZES
 from distilclip_eeg.schema import ConfigError, DataError
@@ -105,7 +106,7 @@ class DistilCLIPEEG(nn.Module):
                 folder.read(about["weights"]),
                 folder.path / about["weights"]["file"],
             )
-        card = (folder.path / CARD).read_text(encoding="utf-8")
+        card = read_text(folder.path / CARD)
         return cls(nets, folder.recipe, side, copy.deepcopy(folder.about), card)
 
     def save_pretrained(self, folder: str | Path) -> None:

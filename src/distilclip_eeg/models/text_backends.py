@@ -6,7 +6,6 @@ a pickled checkpoint may run code.
 
 import hashlib
 import importlib.util
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokeniz
 from transformers.utils import logging
 
 from distilclip_eeg.config.registry import component
+from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.models.bert_lp import BertLP
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.text.tokenizer import build_wordpiece
@@ -243,7 +243,7 @@ def _check_folder(folder: Path, sha256: str | None) -> None:
             f"text_encoder: {folder} lacks {', '.join(missing)}.{pickled} {ELSEWHERE}",
             reason="text_encoder_missing",
         )
-    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    kind = read_json(folder / "config.json", again=ELSEWHERE).get("model_type")
     if kind != "bert":
         raise ConfigError(f"text_encoder: {folder} holds a model of type {kind!r}, not 'bert'. {ELSEWHERE}")
     if sha256 is not None:

@@ -81,7 +81,8 @@ def open_run(settings: RunSettings, data: Data, **extra: object) -> Run:
                 "start anew, or run.name=… to keep both.",
                 reason="data_changed",
             )
-    run.path.mkdir(parents=True, exist_ok=True)
+    make_folder(run.path)
+    remove_left(run.path)
     write_yaml(run.path / "config.yaml", plain(settings))
     write_json(run.path / "data.json", info)
     if not (run.path / "provenance.json").exists():
