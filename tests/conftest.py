@@ -3,6 +3,7 @@
 import io
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+
+from distilclip_eeg.endings import SIGNALS
 
 REPO = Path(__file__).parents[1]
 SIZES = [
@@ -104,6 +107,7 @@ def as_script():
             patch.chdir(cwd)
             for key in set(os.environ) - set(environment()):
                 patch.delenv(key)
+            handlers = {number: signal.getsignal(number) for number in SIGNALS}
             try:
                 runpy.run_path(str(REPO / name), run_name="__main__")
             except SystemExit as end:  # as Python itself ends
@@ -113,6 +117,9 @@ def as_script():
             except Exception:
                 code = 1
                 traceback.print_exc(file=err)
+            finally:
+                for number, handler in handlers.items():  # a process that ends need not put them back
+                    signal.signal(number, handler)
         return subprocess.CompletedProcess([name, *argv], code, out.getvalue(), err.getvalue())
 
     return start

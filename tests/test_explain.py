@@ -151,7 +151,8 @@ def contents(folder):
 
 def test_the_folder_holds_every_part(folder):
     names = {"ecam.npz", "faithfulness.json", "examples.npz", "examples.json", "embedding.npz", "cost.csv"}
-    assert names | {"explain.json"} <= set(contents(folder)) <= names | {"explain.json", "focus.csv"}
+    names |= {"explain.json", "sha256.json"}
+    assert names <= set(contents(folder)) <= names | {"focus.csv"}
     assert not list(folder.parent.glob(".*"))
 
 

@@ -18,9 +18,10 @@ from distilclip_eeg.commands import cli
 from distilclip_eeg.endings import Stop, listening, unbroken
 from distilclip_eeg.files import digests, locks
 from distilclip_eeg.files.digests import DIGESTS, sign, write_atomic
+from distilclip_eeg.files.folders import check_writable, remove_left
 from distilclip_eeg.files.locks import Lock, Owner
 from distilclip_eeg.files.reading import read_bytes, read_parquet
-from distilclip_eeg.files.writing import check_writable, remove_left, write_json
+from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.models import weights
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import ConfigError, DataError, MachineError

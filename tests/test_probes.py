@@ -247,6 +247,7 @@ def altered(teacher: Run, folder, **text) -> Run:
     shutil.copytree(teacher.path, folder)
     config = plain(teacher.settings)
     config["text"].update(text)
+    (folder / "sha256.json").unlink()
     (folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
     noted = read_json(folder / "data.json") | {"digest": digest_of(read_settings(config, folder))}
     (folder / "data.json").write_text(json.dumps(noted), encoding="utf-8")

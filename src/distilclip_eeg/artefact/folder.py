@@ -16,9 +16,10 @@ from distilclip_eeg.artefact.recipe import Recipe
 from distilclip_eeg.config import registry
 from distilclip_eeg.endings import unbroken
 from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.folders import make_folder, remove_left
 from distilclip_eeg.files.locks import unfinished
 from distilclip_eeg.files.reading import read_bytes, read_json
-from distilclip_eeg.files.writing import make_folder, remove_left, write_json
+from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.schema import ConfigError, DataError
 
 FORMAT = 1

@@ -24,7 +24,7 @@ from distilclip_eeg.config.compose import CONFIG_DIR, as_typed, is_plain, load, 
 from distilclip_eeg.config.describe import Key, describe, groups_of
 from distilclip_eeg.config.words import in_quotes
 from distilclip_eeg.endings import Stop, asked, listening, memory_used_up
-from distilclip_eeg.files.writing import check_writable
+from distilclip_eeg.files.folders import check_writable
 from distilclip_eeg.schema import NOTE, ConfigError, DataError, MachineError, UserError, nearest
 
 EXTRAS = {

@@ -10,7 +10,7 @@ from distilclip_eeg.config.commands import (
     RehearseSettings,
     SearchSettings,
 )
-from distilclip_eeg.files.writing import check_writable
+from distilclip_eeg.files.folders import check_writable
 from distilclip_eeg.schema import NOTE
 
 

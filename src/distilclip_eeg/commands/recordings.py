@@ -105,9 +105,8 @@ COMMANDS = {
         prepare,
         (
             "dataset=chbmit dataset.root=FOLDER",
-            "dataset=tusz dataset.root=FOLDER store.root=FAST_DISK",
+            "dataset=tusz dataset.root=FOLDER store.root=FAST_DISK verify=true",
             "dataset=bids dataset.root=FOLDER signals.montage=bipolar18",
-            "dataset=chbmit dataset.root=FOLDER verify=true",
         ),
         writes=("store.root",),
     ),

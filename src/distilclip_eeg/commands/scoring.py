@@ -12,7 +12,7 @@ from distilclip_eeg.config.commands import (
     ReportSettings,
 )
 from distilclip_eeg.config.compose import load
-from distilclip_eeg.files.writing import check_writable
+from distilclip_eeg.files.folders import check_writable
 from distilclip_eeg.schema import NOTE, ConfigError, UserError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from pathlib import Path
 from distilclip_eeg.commands.command import Command
 from distilclip_eeg.config.commands import DemoSettings, ParametersSettings
 from distilclip_eeg.config.studies import AblationsSettings, GapSettings, LayoutsSettings, Table1Settings
-from distilclip_eeg.files.writing import check_writable
+from distilclip_eeg.files.folders import check_writable
 from distilclip_eeg.schema import NOTE
 
 

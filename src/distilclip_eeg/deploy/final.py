@@ -15,9 +15,9 @@ from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.rules import check_name
 from distilclip_eeg.files.digests import sign
+from distilclip_eeg.files.folders import make_folder
 from distilclip_eeg.files.locks import Lock
 from distilclip_eeg.files.reading import read_json
-from distilclip_eeg.files.writing import make_folder
 from distilclip_eeg.progress import Ticker
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import DataError

@@ -16,8 +16,9 @@ from distilclip_eeg.corpora.events_tsv import szcore_tsv
 from distilclip_eeg.corpora.tusz_files import TERM
 from distilclip_eeg.deploy.detection import SEIZURE, Detection
 from distilclip_eeg.files.digests import write_atomic
+from distilclip_eeg.files.folders import make_folder
 from distilclip_eeg.files.reading import read_json, read_parquet
-from distilclip_eeg.files.writing import make_folder, write_json
+from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.schema import BACKGROUND, NOTE, DataError, Event, visible
 
 EVENTS, TERMS, PROBABILITY, FIGURE = "_events.tsv", ".csv_bi", "_probability.parquet", ".png"

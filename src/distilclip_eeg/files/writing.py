@@ -1,24 +1,20 @@
 """Files and folders of ours, written: each format in one form, and what may be replaced.
 
-No file of another's is ever replaced (``claim``), and a folder that cannot be written is told before work
-begins (``check_writable``).
+No file of another's is ever replaced (``claim``).
 """
 
 import io
 import json
-import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 import yaml
 
 from distilclip_eeg.files.digests import write_atomic
-from distilclip_eeg.files.locks import is_left
 from distilclip_eeg.files.reading import read_json, texts
 from distilclip_eeg.schema import ConfigError, DataError, guarded
 
@@ -80,50 +76,3 @@ def claim(folder: Path, names: Iterable[str], before: Callable[[], object]) -> N
     if not ours.issuperset(wanted) or not (folder / WRITTEN).exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / WRITTEN, {"by": "distilclip-eeg", "files": sorted(ours.union(wanted))})
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it.
-
-    Raises:
-        DataError: ``write_failed``.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{path} could not be made ({error}).", reason="write_failed") from error
-
-
-def check_writable(key: str, folder: Path) -> None:
-    """Refuse a folder in which nothing can be written, before any work; it need not exist, and is not made.
-
-    Args:
-        key: the setting that names it, for the message.
-
-    Raises:
-        ConfigError: ``not_writable``.
-    """
-    there = folder.absolute()
-    try:
-        while not there.exists() and there != there.parent:
-            there = there.parent
-        probe = there / f".{uuid4().hex[:12]}"
-        probe.mkdir()
-        probe.rmdir()
-    except OSError as error:
-        where = "" if there == folder.absolute() else f"{there}: "
-        raise ConfigError(
-            f"{key}={folder}: nothing can be written there ({where}{error.strerror or error}). Give a folder "
-            f"that can be, {key}=FOLDER.",
-            reason="not_writable",
-        ) from None
-
-
-def remove_left(folder: Path, pattern: str = ".*") -> None:
-    """Delete unfinished files and folders of processes that are gone."""
-    for path in folder.glob(pattern):
-        if is_left(path):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)

@@ -23,9 +23,9 @@ import pandas as pd
 from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.endings import stop_if_asked, unbroken
 from distilclip_eeg.files.digests import DIGESTS
+from distilclip_eeg.files.folders import check_writable, make_folder
 from distilclip_eeg.files.locks import OLD_S, Lock, alive
 from distilclip_eeg.files.reading import read_npz, read_parquet
-from distilclip_eeg.files.writing import check_writable, make_folder
 from distilclip_eeg.plausible import check_rate
 from distilclip_eeg.progress import Tracker
 from distilclip_eeg.schema import (

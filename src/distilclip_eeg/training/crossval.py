@@ -21,8 +21,9 @@ from distilclip_eeg.config.learning import Learning
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.rules import plain
 from distilclip_eeg.files.digests import DIGESTS, changed, sign, write_atomic
+from distilclip_eeg.files.folders import make_folder, remove_left
 from distilclip_eeg.files.locks import Lock
-from distilclip_eeg.files.writing import make_folder, remove_left, write_json, write_yaml
+from distilclip_eeg.files.writing import write_json, write_yaml
 from distilclip_eeg.models.floors import band_features
 from distilclip_eeg.progress import Ticker
 from distilclip_eeg.runs import Run, provenance, write_predictions
