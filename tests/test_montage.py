@@ -8,11 +8,9 @@ from distilclip_eeg.corpora.edf.montage import (
     STANDARD_19,
     Montage,
     canonical,
-    copies,
-    montage_warnings,
-    plan_channels,
     split_reference,
 )
+from distilclip_eeg.corpora.edf.plan import copies, montage_warnings, plan_channels
 from distilclip_eeg.schema import SkipRecording
 
 
