@@ -124,11 +124,14 @@ def _missing_channels(
 ) -> SkipRecording:
     has = ", ".join(printable(label) for label in signals.labels) or "nothing"
     names = list(dict.fromkeys(signals.written(montage.ch_names[k]) for k in missing))
-    expected = "each as a signal"
-    if montage.derive:
-        expected += f", or what it follows from: {_needed(signals, [montage.ch_names[k] for k in missing])}"
     rename, fill = montage.settings
-    do = [f"say which label is which by {rename}={{LABEL: {names[0]}}}"] if rename else []
+    expected, unnamed = "each as a signal", names[0]
+    if montage.derive:
+        absent = _absent(signals, [montage.ch_names[k] for k in missing])
+        unnamed = (absent or [unnamed])[0]
+        needed = _needed(signals, absent, [montage.ch_names[k] for k in missing])
+        expected += f", or what it follows from: {needed}"
+    do = [f"say which label is which by {rename}={{LABEL: {unnamed}}}"] if rename else []
     if not montage.derive and fill != "channels" and all(signals.follow(*n.split("-")) for n in BIPOLAR_18):
         do.append("use signals.montage=bipolar18, which the file can give")
     if fill and 2 * len(missing) <= len(montage.ch_names):
@@ -147,18 +150,21 @@ def _advice(do: Sequence[str]) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
-def _needed(signals: Signals, missing: Sequence[str]) -> str:
+def _absent(signals: Signals, missing: Sequence[str]) -> list[str]:
+    """Electrodes of the missing channels that no signal has, in the file's or the montage's spelling."""
+    return [signals.written(name) for name in electrodes_of(missing) if name not in signals.edges]
+
+
+def _needed(signals: Signals, absent: Sequence[str], missing: Sequence[str]) -> str:
     """Which further derivations would give the missing ones."""
-    electrodes = electrodes_of(missing)
-    lacking = [signals.written(name) for name in electrodes if name not in signals.edges]
     needed = []
-    if lacking:
+    if absent:
         references = signals.references()
         against = f"{references[0]} or another electrode" if references else "an electrode"
-        needed.append(f"{' and '.join(lacking)} against {against} of the file")
-    pairs = [name for name in missing if {*canonical(name).split("-")} <= {*signals.edges}]
+        needed.append(f"{' and '.join(absent)} against {against} of the file")
+    pairs = [canonical(n).split("-") for n in missing if {*canonical(n).split("-")} <= {*signals.edges}]
     if pairs:
-        words = [" with ".join(signals.written(e) for e in canonical(n).split("-")) for n in pairs]
+        words = [" with ".join(map(signals.written, pair)) for pair in pairs]
         needed.append(f"a derivation that connects {', '.join(words[:MOST_PAIRS])}")
     return "; ".join(needed)
 
