@@ -460,8 +460,8 @@ def test_check_reads_what_labels_are_named_and_the_montage_that_is_asked_for(tmp
         (
             ["EEG Fp1-LE", "EEG F7-LE", "EEG T7-LE"],
             derived("FP1-F7", "F7-T3", "T3-T5"),
-            "x.edf: 1 of 3 montage channels are missing: T7-T5; expected each as a signal, or what it "
-            "follows from: T5 against LE or another electrode of the file; the file has EEG Fp1-LE, EEG "
+            "x.edf: 1 of 3 montage channels are missing: T7-P7; expected each as a signal, or what it "
+            "follows from: P7 against LE or another electrode of the file; the file has EEG Fp1-LE, EEG "
             "F7-LE, EEG T7-LE. Set dataset.missing_channels=zero or interpolate, or leave the file out.",
         ),
         (

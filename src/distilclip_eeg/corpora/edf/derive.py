@@ -13,6 +13,7 @@ The path of fewest signals is taken, for each adds its own rounding (half a step
 one over a reference, then the one whose signals stand first in the file.
 """
 
+import re
 from collections import deque
 from collections.abc import Sequence
 
@@ -29,6 +30,7 @@ from distilclip_eeg.corpora.edf.montage import (
 
 LOCAL = frozenset({"SD", "SL", "LAP", "LAPLACE", "LAPLACIAN", "HJORTH", "CSD"})
 """Second halves that are another potential for each electrode, so that they do not cancel."""
+MODERN = {name: ALIASES[name] for name in ("T7", "T8", "P7", "P8")}
 REFERENCE = "reference "
 """Begins the node of a reference, which no electrode's name does."""
 Term = tuple[int, int]
@@ -98,9 +100,24 @@ class Signals:
         return [n.removeprefix(REFERENCE) for n in self.edges if n.startswith(REFERENCE) and n != REFERENCE]
 
     def written(self, name: str) -> str:
-        """A channel in the file's own spelling of its electrodes: ``F7-T3`` is ``F7-T7`` where it says T7."""
-        halves = [(half, half.upper()) for half in halves_of(name)]
-        return "-".join(printable(self.spelling.get(ALIASES.get(up, up), half)) for half, up in halves)
+        """A channel in the file's own spelling of its electrodes: ``F7-T3`` is ``F7-T7`` where it says T7.
+
+        Electrodes that the file lacks are written in its manner: ``Cz`` beside ``Fz``, ``P7`` beside ``T7``.
+        """
+        return "-".join(printable(self._electrode(half)) for half in halves_of(name))
+
+    def _electrode(self, half: str) -> str:
+        name = ALIASES.get(half.upper(), half.upper())
+        if name in self.spelling:
+            return self.spelling[name]
+        there = {*self.spelling.values()}
+        if {text.upper() for text in there} & MODERN.keys():
+            half = next((new for new, old in MODERN.items() if old == name), half)
+        elif there & {*MODERN.values()}:
+            half = MODERN.get(half, half)
+        if any(text != text.upper() for text in there):
+            half = re.sub("^FP", "Fp", re.sub("Z$", "z", half))
+        return half
 
     def named(self, name: str, row: Sequence[Term] | None) -> str:
         """What to call a channel in figures: the file's label where it is one signal as it stands."""
