@@ -213,11 +213,11 @@ def banana(folder):
     return write_edf(folder / "a.edf", [uv[a] - uv[b] for a, b in reversed(pairs)], 256, labels)
 
 
-def biosemi(folder):
-    """Against CMS, without a high-pass: 24 bits, tens of millivolts of offset, a status channel."""
+def biosemi(folder, offset_uv=0.0):
+    """Against CMS: 24 bits, a status channel; without a high-pass electrodes stand millivolts off."""
     how = {"physical_range": (-262144.0, 262143.0), "digital_range": (-(2**23), 2**23 - 1)}
     uv = potentials(512)
-    signals = [signal_of(n, uv[canonical(n)] + 20_000 + k, 512, **how) for k, n in enumerate(TEN_TEN)]
+    signals = [signal_of(n, uv[canonical(n)] + offset_uv + k, 512, **how) for k, n in enumerate(TEN_TEN)]
     status = signal_of("Status", np.zeros(12 * 512), 512, unit="Boolean", **how)
     (folder / "a.bdf").write_bytes(edf_bytes([*signals, status], bdf=True))
     return folder / "a.bdf"
@@ -260,17 +260,28 @@ def by_mne(path):
     return data - data.mean(axis=1, keepdims=True), raw.info["sfreq"]
 
 
+def by_detector(path, sfreq):
+    """The same by a detector whose model filters nothing and keeps the rate."""
+    how = {"montage": "bipolar18", "l_freq": None, "h_freq": None, "clip_uv": None, "sfreq": sfreq}
+    detector = Detector(recipe(ch_names=BIPOLAR_18, n_times=round(sfreq), **how), Loudness())
+    blocks, _ = detector.open(EdfSource(path, detector.rename))
+    assert not blocks.filled
+    return np.concatenate([block.uv_CT for block in blocks], axis=1) * 1e-6
+
+
 @pytest.mark.parametrize("write", LAYOUTS.values(), ids=LAYOUTS)
 def test_six_layouts_give_the_double_banana_that_mne_makes_of_them(tmp_path, write):
     path = write(tmp_path)
     theirs, sfreq = by_mne(path)
-    how = {"montage": "bipolar18", "l_freq": None, "h_freq": None, "clip_uv": None, "sfreq": sfreq}
-    detector = Detector(recipe(ch_names=BIPOLAR_18, n_times=round(sfreq), **how), Loudness())
-    blocks, _ = detector.open(EdfSource(path, detector.rename))
-    ours = np.concatenate([block.uv_CT for block in blocks], axis=1) * 1e-6
-    assert ours.shape == theirs.shape and not blocks.filled
-    offset = 0.02 if path.suffix == ".bdf" else 0.0  # volts, whose rounding in float32 the difference carries
-    assert np.abs(ours - theirs).max() < 1e-6 * np.abs(theirs).max() + 2 * offset * 2.0**-24
+    ours = by_detector(path, sfreq)
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() < 1e-6 * np.abs(theirs).max()
+
+
+def test_an_offset_of_electrodes_costs_the_rounding_of_float32_which_is_below_a_step_of_the_file(tmp_path):
+    path = biosemi(tmp_path, offset_uv=20_000)
+    error = np.abs(by_detector(path, 512.0) - by_mne(path)[0]).max()
+    assert 1e-10 < error < 3 * 0.0205 * 2.0**-24 < 31.25e-9 / 2  # volts: three roundings; half a step
 
 
 @pytest.mark.parametrize("write", LAYOUTS.values(), ids=LAYOUTS)

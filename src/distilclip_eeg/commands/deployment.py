@@ -82,7 +82,6 @@ COMMANDS = {
         (
             "weights=model input=night.edf output=events",
             "weights=model input=FOLDER output=events channels=zero figure=false",
-            "weights=model input=FOLDER output=events rename='{EEG 1: Fp1, EEG 2: F7}'",
             "weights=model input=FOLDER output=events engine=onnx precision=int8",
         ),
         writes=("output",),
