@@ -155,6 +155,27 @@ def test_another_file_under_the_same_name_is_scored_anew(here, as_script, tmp_pa
     assert "in 30 s" in ran.stdout and "was finished" not in ran.stdout
 
 
+def test_labels_of_one_s_own_are_named_by_a_setting_which_a_record_keeps(here, as_script, tmp_path):
+    path = write_edf(tmp_path / "a.edf", brain(20, 256), 256, ("EEG 1", "EEG 2", "EEG 3"))
+    place = {"input": path, "output": tmp_path / "out", "figure": "false"}
+    ran = detect(as_script, here, **place)
+    assert ran.returncode == 3 and "Say which label is which by rename={LABEL: F3}" in ran.stderr
+    assert "the file has EEG 1, EEG 2, EEG 3." in ran.stderr and "ALIASES" not in ran.stderr
+    named = {"rename": '{"EEG 1":F3, "EEG 2":C3, "EEG 3":T7}'}
+    ran = detect(as_script, here, **place, **named)
+    assert ran.returncode == 0, ran.stderr
+    record = json.loads((tmp_path / "out" / "a_detection.json").read_text())
+    assert record["settings"]["rename"] == {"EEG 1": "F3", "EEG 2": "C3", "EEG 3": "T7"}
+    assert "was finished" in detect(as_script, here, **place, **named).stdout
+    swapped = {"rename": "{EEG 1: C3, EEG 2: F3, EEG 3: T7}"}
+    assert "was finished" not in detect(as_script, here, **place, **swapped).stdout
+    ran = detect(as_script, here, **place, rename="{EEG 9: F3}")
+    assert ran.returncode == 3 and "no signal is called EEG 9" in ran.stderr
+    usual = here / "data" / "good.edf"
+    detect(as_script, here, **(place | {"input": usual}))
+    assert "rename" not in json.loads((tmp_path / "out" / "good_detection.json").read_text())["settings"]
+
+
 @pytest.mark.parametrize(
     "name, reason", [("lacking", "montage channels are missing"), ("text", "expected an EDF")]
 )

@@ -8,11 +8,9 @@ from distilclip_eeg.corpora.edf.montage import (
     STANDARD_19,
     Montage,
     canonical,
-    copies,
-    montage_warnings,
-    plan_channels,
     split_reference,
 )
+from distilclip_eeg.corpora.edf.plan import copies, montage_warnings, plan_channels
 from distilclip_eeg.schema import SkipRecording
 
 
@@ -57,6 +55,37 @@ CHBMIT_28 = (
         (".", "", ""),
         ("", "", ""),
         ("   ", "", ""),
+        ("EEG Fp1-Ref", "FP1", "REF"),
+        ("EEG FP1-LE", "FP1", "LE"),
+        ("Fp1-A1A2", "FP1", "A1A2"),
+        ("Fp1-A1+A2", "FP1", "A1A2"),
+        ("EEG A2-(A1+A2)/2", "A2", "A1A22"),  # as EDF+ writes linked ears
+        ("Fp1-Av", "FP1", "AV"),
+        ("Fp1-Avg", "FP1", "AVG"),
+        ("Fp1-CAR", "FP1", "CAR"),
+        ("C3-CLE", "C3", "CLE"),
+        ("Fp1-Cz", "FP1-CZ", ""),  # an electrode as reference is a derivation
+        ("C3-M2", "C3-M2", ""),
+        ("Fp1_ref", "FP1", "REF"),
+        ("fp1_f7", "FP1-F7", ""),
+        ("C3:A2", "C3", "A2"),
+        ("Fp1 - Ref", "FP1", "REF"),
+        ("Fp1 Ref", "FP1", "REF"),
+        ("EEG_Fp1", "FP1", ""),
+        ("EEG-Fp1-Ref", "FP1", "REF"),
+        ("POL FP1", "FP1", ""),
+        ("eeg fpz-cz", "FPZ-CZ", ""),  # Sleep-EDF
+        ("Fc5.", "FC5", ""),  # PhysioNet's motor imagery
+        ("..T7..", "T3", ""),
+        ("FT9", "FT9", ""),
+        ("AF7", "AF7", ""),
+        ("AFF5h", "AFF5H", ""),
+        ("EEG FT10-REF-0", "FT10", "REF"),
+        ("EOG VEOG_I", "EOG VEOG_I", ""),  # neither an electrode nor a derivation
+        ("REF_EEG REF_EEG", "REF_EEG REF_EEG", ""),
+        ("Status", "STATUS", ""),
+        ("EEG", "EEG", ""),
+        ("EEG 1", "1", ""),
     ],
 )
 def test_a_label_has_one_canonical_name_whatever_its_spelling(label, name, reference):

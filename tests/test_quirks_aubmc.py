@@ -93,7 +93,7 @@ def test_aubmc_quirk_06_p10_lacks_cz_and_pz(tmp_path):
     rows = [(9, 0, 5, 12)]
     native = only(raw(tmp_path, "p10_Record1", rows, midline=False))
     assert native.ch_names == AUBMC_19 and native.filled == ()
-    for montage, missing in (("car19", "CZ, PZ"), ("bipolar18", "FZ-CZ, CZ-PZ")):
+    for montage, missing in (("car19", "Cz, Pz"), ("bipolar18", "Fz-Cz, Cz-Pz")):
         with pytest.raises(SkipRecording, match=f"missing: {missing};") as caught:
             only(AubmcRaw(root=tmp_path, montage=montage))
         assert caught.value.reason == "missing_channels"

@@ -11,8 +11,8 @@ from distilclip_eeg.corpora.edf.montage import (
     MONTAGES,
     STANDARD_19,
     montage_of,
-    plan_channels,
 )
+from distilclip_eeg.corpora.edf.plan import plan_channels
 from distilclip_eeg.corpora.edf.reader import read_eeg
 from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
 from distilclip_eeg.schema import ConfigError, SkipRecording

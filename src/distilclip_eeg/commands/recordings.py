@@ -49,7 +49,8 @@ def check(settings: CheckSettings, words: list[str]) -> None:
     from distilclip_eeg.corpora import filecheck
 
     recording = Path(settings.recording) if settings.recording else None
-    for line in filecheck.check(Path(settings.path), recording, settings.signals, settings.links):
+    path, links = Path(settings.path), settings.links
+    for line in filecheck.check(path, recording, settings.signals, links, settings.rename):
         print(json.dumps(line), flush=True)
 
 

@@ -26,6 +26,7 @@ from distilclip_eeg.config.ranges import (
     Seconds,
     Seed,
     Text,
+    Words,
 )
 from distilclip_eeg.config.rules import Settings
 
@@ -209,6 +210,9 @@ class OnFiles(Settings):
     """Seconds from one window to the next."""
     channels: Channels = "strict"
     """Of the model, where a file lacks some: strict (refuse it), zero or interpolate."""
+    rename: Words | None = None
+    """What labels of the files are: {EEG 1: Fp1, EEG 2: F7-T7}, - for none; null: as they are. T7, EEG
+    Fp1-Ref, Fp1-A1A2, Fp1-Cz and their like are known, and derivations follow from others."""
     ages: Ages | None = None
     """Age group recorded, where files do not say; any: do not compare."""
     device: Device = "auto"
@@ -291,6 +295,8 @@ class CheckSettings(Settings):
     signals: SignalConfig = field(default_factory=SignalConfig)
     links: Links = "inside"
     """Links below path: inside of it they are followed, those that lead out are named; follow: all are."""
+    rename: Words | None = None
+    """What labels of recordings are: {EEG 1: Fp1, EEG 2: F7-T7}, - for none; null: as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)

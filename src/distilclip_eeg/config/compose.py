@@ -22,11 +22,12 @@ from omegaconf.errors import OmegaConfBaseException
 from distilclip_eeg.config import commands, studies
 from distilclip_eeg.config.component import Component
 from distilclip_eeg.config.experiment import DistillSettings, TrainSettings
-from distilclip_eeg.config.ranges import AsTyped, PathAsTyped
+from distilclip_eeg.config.ranges import AsTyped, PathAsTyped, Words
 from distilclip_eeg.config.rules import Settings, bare, check, freeze, hints, is_settings, marks, schema
 from distilclip_eeg.config.words import (
     PATHS_OF_PARTS,
     at_home,
+    bare_keys,
     home_word,
     quoted,
     readable,
@@ -156,7 +157,8 @@ def prepared(command: str, words: list[str]) -> list[str]:
     open_ended = tuple(f"{name}." for name, hint in known if is_open(hint))
     names = [*(name for name, _ in known), *(folder.name for folder in group_folders())]
     typed, first = typed_keys(command), told_paths(command)
-    right = [quoted(spoken(word, names, first), typed) for word in words]
+    mappings = [name for name, hint in known if Words in (bare(hint), *get_args(bare(hint)))]
+    right = [bare_keys(quoted(spoken(word, names, first), typed), mappings) for word in words]
     return [readable(opened(word, open_ended)) for word in right]
 
 

@@ -52,6 +52,8 @@ class DatasetConfig(Settings):
     """Own recordings: the label of time without seizure, or a list of them."""
     label_map: Words | None = None
     """Own recordings: what the table's words count as: {ictal: seiz, spikes: bckg}; null: as they are."""
+    rename: Words | None = None
+    """Own recordings: what labels of the files are: {EEG 1: Fp1, EEG 2: F7-T7}; null: as they are."""
     corpus: Component
     """Class of the corpus and its arguments; dataset.corpus.NAME=VALUE sets any of them."""
 
@@ -75,7 +77,7 @@ class DatasetConfig(Settings):
 
 SHORT_NAMES = (
     *("labels", "unit", "consensus", "channels", "classes", "table", "label_column", "unlabelled"),
-    *("background", "links", "label_map"),
+    *("background", "links", "label_map", "rename"),
 )
 """Settings of ``dataset`` that only some corpora know."""
 

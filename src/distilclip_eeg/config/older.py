@@ -36,6 +36,7 @@ ADDED_LATER: dict[str, Any] = {
     "dataset.corpus.rebuild_bipolar": False,
     "dataset.corpus.links": "inside",
     "dataset.corpus.label_map": None,
+    "dataset.corpus.rename": None,
     "text.context_s": None,
     "text.class_prompts": None,
     "loss.class_weights": "none",

@@ -19,6 +19,8 @@ from distilclip_eeg.schema import ConfigError, nearest
 KEY = re.compile(r"(\+{0,2}[^\W\d][\w./@:$-]*)=|~[^\W\d][\w./@:$-]*(=|$)")
 """What stands before the value; ``~key`` takes a key out."""
 IN_QUOTES = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+QUOTED_KEY = re.compile(r"([{,]\s*)('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")(?=\s*:)")
+"""Of a mapping, which Hydra's grammar wants without quotes."""
 INTERPOLATION = re.compile(r"\$\{[^${}]*\}")
 PATHS_OF_PARTS = ("root", "table", "path")
 """Arguments of parts that are paths."""
@@ -99,6 +101,23 @@ def unquoted(word: str, typed: Mapping[str, bool]) -> str:
     plain = read.text if isinstance(read, QuotedString) else str(read)
     plain = plain.replace("\\${", "${") if not INTERPOLATION.search(plain) else plain
     return word if IN_QUOTES.fullmatch(plain) or plain in ("", "null", "???") else f"{left}={plain}"
+
+
+def bare_keys(word: str, mappings: Iterable[str]) -> str:
+    """A mapping as Hydra's grammar has it: ``{"EEG 1":Fp1}`` as it stands in JSON or yaml will do.
+
+    Args:
+        mappings: keys whose value is a mapping of texts.
+    """
+    left, _, value = word.partition("=")
+    if left.lstrip("+") not in mappings or not value.startswith("{"):
+        return word
+    return f"{left}={QUOTED_KEY.sub(lambda m: m[1] + _escaped(m[2][1:-1]), value)}"
+
+
+def _escaped(text: str) -> str:
+    """A text that Hydra's grammar reads without quotes."""
+    return re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", text)
 
 
 def home_word(word: str, paths: Iterable[str]) -> str:

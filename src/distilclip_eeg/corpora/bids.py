@@ -69,7 +69,7 @@ class Bids(EdfCorpus):
         montage: ``native``, ``bipolar18`` or ``car19``.
         missing_channels: ``skip``, ``zero`` or ``interpolate``.
         channels: the native montage, by default the 19 electrodes of 10-20. ``A-B`` is taken where a file
-            has it, else computed from A and B.
+            has it, else computed from what it follows from.
         classes: levels to tell apart, such as ``[sz_foc, sz_gen]``; each seizure belongs to the longest one
             that is its ancestor, or is excluded as ``other_type``. None: every seizure is ``seiz``.
         label_column: of events.tsv. Labels other than SzCORE's must stand in events.json.
@@ -77,6 +77,7 @@ class Bids(EdfCorpus):
         links: ``inside`` of the root, or ``follow`` those that lead out of it.
         label_map: what words of the label column count as: a level of a seizure, a class, or ``bckg``; each
             word that stands here is known, whatever events.json lists.
+        rename: labels of the files by the electrode or derivation that each is; ``-`` for none.
 
     Raises:
         ConfigError: a setting that is none of these.
@@ -98,9 +99,10 @@ class Bids(EdfCorpus):
         unlabelled: str = "background",
         links: Links = "inside",
         label_map: dict | None = None,
+        rename: dict | None = None,
     ):
         chosen = own_montage(montage, channels, missing_channels)
-        super().__init__(root=root, montage=chosen, links=links)
+        super().__init__(root=root, montage=chosen, links=links, rename=rename)
         check_choice("dataset.unlabelled", unlabelled, UNLABELLED)
         self.levels = () if classes is None else own_classes(spell(str(level)) for level in classes)
         self.classes = (BACKGROUND, *(self.levels or (SEIZURE,)))

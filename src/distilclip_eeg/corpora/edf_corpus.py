@@ -1,6 +1,6 @@
 """What corpora of EDF or BDF files have in common: one way from a file and its annotations to a recording."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -8,6 +8,7 @@ from distilclip_eeg.config.data import Links
 from distilclip_eeg.corpora.edf.header import EdfHeader, read_header
 from distilclip_eeg.corpora.edf.montage import Montage
 from distilclip_eeg.corpora.edf.reader import read_eeg
+from distilclip_eeg.corpora.edf.rename import Rename
 from distilclip_eeg.corpora.walk import Walk, hidden, told
 from distilclip_eeg.schema import (
     DataError,
@@ -36,12 +37,21 @@ class EdfCorpus:
         montage: the channels every recording is given in.
         links: ``inside`` of the root, or ``follow`` those that lead out of it; see
             :mod:`~distilclip_eeg.corpora.walk`.
+        rename: what labels of the files are to be read as, where the user may say so; see
+            :class:`~distilclip_eeg.corpora.edf.rename.Rename`.
     """
 
     name: str
     identified = True
 
-    def __init__(self, *, root: str | Path, montage: Montage, links: Links = "inside"):
+    def __init__(
+        self,
+        *,
+        root: str | Path,
+        montage: Montage,
+        links: Links = "inside",
+        rename: Mapping[str, str] | None = None,
+    ):
         check_choice("dataset.links", links, get_args(Links))
         self.root = Path(root)
         self.walk = Walk(self.root, links)
@@ -49,6 +59,10 @@ class EdfCorpus:
         self.montage = montage
         self.options: dict[str, object] = {"missing_channels": montage.missing, "derive": montage.derive}
         """Settings that change what is read from the same files; a subclass adds its own."""
+        words = {str(label): str(name) for label, name in sorted((rename or {}).items())}
+        self.rename = Rename("dataset.rename", words)
+        if words:
+            self.options["rename"] = words
         self.missing: tuple[str, ...] = ()
         """Files that the corpus's own lists name and the disk lacks; known after :meth:`recordings`."""
         self.warnings: tuple[str, ...] = ()
@@ -92,7 +106,8 @@ class EdfCorpus:
         """What the file says about itself.
 
         Raises:
-            SkipRecording: ``not_fetched`` where only a link or pointer to the file is here.
+            SkipRecording: ``not_fetched`` where only a link or pointer to the file is here; as ``rename``
+                has it.
             DataError: see :func:`~distilclip_eeg.corpora.edf.header.read_header`.
         """
         if is_pointer(ref.path):
@@ -101,7 +116,7 @@ class EdfCorpus:
                 "(datalad get, git annex get, git lfs pull, or the archive's own download).",
                 reason="not_fetched",
             )
-        return read_header(ref.path)
+        return self.rename.header(read_header(ref.path), ref.path)
 
     def labels(self, ref: RecordingRef, header: EdfHeader) -> Labels:
         """What the annotations of one recording say, checked against its header; no signal is read.

@@ -6,7 +6,7 @@ stable codes that reports and exceptions carry.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,11 @@ from distilclip_eeg.corpora.edf.montage import (
     STANDARD_19,
     Montage,
     canonical,
-    plan_channels,
+    montage_of,
 )
+from distilclip_eeg.corpora.edf.plan import plan_channels
 from distilclip_eeg.corpora.edf.reader import read_eeg
+from distilclip_eeg.corpora.edf.rename import Rename
 from distilclip_eeg.corpora.edf.stretches import settle
 from distilclip_eeg.corpora.events_tsv import read_events, read_levels
 from distilclip_eeg.corpora.tusz_files import TYPES, TuszFile, labels_of, read_csv
@@ -44,6 +46,8 @@ from distilclip_eeg.schema import (
 
 NATIVES = (STANDARD_19, CHBMIT_23, AUBMC_19, BIPOLAR_18)
 """Channel lists of the corpora; a recording is read as the first it has, or the one it comes nearest to."""
+RENAME = Rename("rename")
+"""The setting that names spellings unknown here; empty."""
 EVENTS_SKIPPED = ("excluded_class", "untyped_seizure")
 """Warnings that say an event is left out, not only that it is odd."""
 
@@ -56,7 +60,8 @@ class Recordings:
     """By name in lower case; what an annotation says is looked up here and never becomes a path."""
     default: Path | None = None
     signals: SignalConfig = SignalConfig()
-    """What the recordings are to become: the band and rate that they must hold."""
+    """What the recordings are to become: the band and rate that they must hold, and the montage."""
+    rename: Rename = RENAME
 
 
 def check(
@@ -64,6 +69,7 @@ def check(
     recording: Path | None = None,
     signals: SignalConfig | None = None,
     links: Links = "inside",
+    rename: Mapping[str, str] | None = None,
 ) -> Iterator[dict]:
     """One line for each recording and annotation file at ``path``, sorted; other files give none.
 
@@ -72,6 +78,8 @@ def check(
         recording: the EDF of annotation files that have none beside them and name none below ``path``.
         signals: what recordings are to become; the article's by default.
         links: below ``path``; those that lead out of it are skipped by name unless ``follow``.
+        rename: what labels of recordings are to be read as; see
+            :class:`~distilclip_eeg.corpora.edf.rename.Rename`.
 
     Yields:
         ``path``, ``kind``, ``outcome``, ``reasons`` and ``messages``.
@@ -86,7 +94,10 @@ def check(
     files = [path] if alone else walk.files()
     edfs = [file for file in (*files, *([recording] if recording else ())) if looks_like_edf(file)]
     around = Recordings(
-        {edf.name.lower(): edf for edf in edfs if edf.is_file()}, recording, signals or SignalConfig()
+        {edf.name.lower(): edf for edf in edfs if edf.is_file()},
+        recording,
+        signals or SignalConfig(),
+        replace(RENAME, words=rename or {}),
     )
     for file in files:
         kind = kind_of(file)
@@ -159,11 +170,12 @@ def check_recording(path: Path, around: Recordings) -> Iterable[str]:
         SkipRecording, DataError: see :func:`~distilclip_eeg.corpora.edf.reader.read_eeg` and
             :func:`~distilclip_eeg.plausible.check_rate`.
     """
-    header = read_header(path)
+    header, band = around.rename.header(read_header(path), path), around.signals
     montage = nearest(header.labels)
+    if band.montage != montage.name:
+        montage = montage_of(band.montage, STANDARD_19, settings=montage.settings)
     plan_channels(header.labels, montage, str(path))
     eeg = read_eeg(path, montage, header)
-    band = around.signals
     check_rate(str(path), eeg.sfreq, band.h_freq, band.sfreq)
     return eeg.warnings
 
@@ -172,7 +184,7 @@ def nearest(labels: Sequence[str]) -> Montage:
     """The corpora's own montage that a file's signals have whole, or lack least of."""
     there = {canonical(label) for label in labels}
     lacking = [sum(canonical(c) not in there for c in names) / len(names) for names in NATIVES]
-    return Montage("native", NATIVES[int(np.argmin(lacking))])
+    return Montage("native", NATIVES[int(np.argmin(lacking))], settings=(RENAME.setting, ""))
 
 
 def partner_of(path: Path, file: TuszFile, around: Recordings) -> EdfHeader | None:

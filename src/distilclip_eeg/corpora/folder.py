@@ -73,10 +73,11 @@ class Folder(EdfCorpus):
         label_map: what words of the label column count as: a class, or background; others count as they are.
         unlabelled: time that no row covers is ``background``, or ``exclude`` it.
         channels: the native montage, by default the 19 electrodes of 10-20. ``A-B`` is taken where a file
-            has it, else computed from A and B.
+            has it, else computed from what it follows from.
         montage: ``native``, ``bipolar18`` or ``car19``.
         missing_channels: ``skip``, ``zero`` or ``interpolate``.
         links: ``inside`` of the root, or ``follow`` those that lead out of it.
+        rename: labels of the files by the electrode or derivation that each is; ``-`` for none.
 
     Raises:
         ConfigError: a setting that is none of these; ``bad_classes``, a label that is class and background.
@@ -100,9 +101,10 @@ class Folder(EdfCorpus):
         missing_channels: str = "skip",
         links: Links = "inside",
         label_map: dict | None = None,
+        rename: dict | None = None,
     ):
         chosen = own_montage(montage, channels, missing_channels)
-        super().__init__(root=root, montage=chosen, links=links)
+        super().__init__(root=root, montage=chosen, links=links, rename=rename)
         check_choice("dataset.unlabelled", unlabelled, UNLABELLED)
         self.table, self.label_column, self.unlabelled = table, label_column, unlabelled
         names = [background] if isinstance(background, str | int | float) else list(background)

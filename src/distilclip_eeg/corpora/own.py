@@ -10,7 +10,14 @@ from pathlib import Path
 
 from distilclip_eeg.corpora.edf.fields import number
 from distilclip_eeg.corpora.edf.header import age_band
-from distilclip_eeg.corpora.edf.montage import STANDARD_19, Montage, canonical, montage_of, printable
+from distilclip_eeg.corpora.edf.montage import (
+    OF_OWN,
+    STANDARD_19,
+    Montage,
+    canonical,
+    montage_of,
+    printable,
+)
 from distilclip_eeg.corpora.small_files import csv_rows, read_small
 from distilclip_eeg.schema import BACKGROUND, ConfigError, DataError
 
@@ -28,7 +35,7 @@ DECIMALS = 6
 def own_montage(name: str, channels: Sequence[str] | None, missing: str) -> Montage:
     """The montage of recordings whose channels the user names; by default the 19 electrodes of 10-20.
 
-    ``A-B`` is taken where a file has it, else computed from A and B.
+    ``A-B`` is taken where a file has it, else computed from what it follows from.
 
     Raises:
         ConfigError: no channel, an empty name, or one electrode under two names (T3 is T7).
@@ -41,7 +48,8 @@ def own_montage(name: str, channels: Sequence[str] | None, missing: str) -> Mont
             "Fp1). Name each once.",
             reason="bad_channels",
         )
-    return montage_of(name, native, missing=missing, derive=any("-" in channel for channel in native))
+    derive = any("-" in channel for channel in native)
+    return montage_of(name, native, missing=missing, derive=derive, settings=OF_OWN)
 
 
 def own_classes(labels: Iterable[str]) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from distilclip_eeg.corpora.edf.fields import ANNOTATION_LABELS
 from distilclip_eeg.corpora.edf.header import EdfHeader
-from distilclip_eeg.corpora.edf.montage import canonical, plan_channels
+from distilclip_eeg.corpora.edf.montage import canonical
+from distilclip_eeg.corpora.edf.plan import plan_channels
 from distilclip_eeg.corpora.edf_corpus import EdfCorpus
 from distilclip_eeg.progress import Tracker
 from distilclip_eeg.schema import (

@@ -16,9 +16,11 @@ import numpy as np
 from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.corpora.edf.fields import edf_error
 from distilclip_eeg.corpora.edf.header import map_records, read_header
-from distilclip_eeg.corpora.edf.montage import Montage, Plan, montage_warnings, plan_channels, printable
+from distilclip_eeg.corpora.edf.montage import Montage, printable
+from distilclip_eeg.corpora.edf.plan import Plan, montage_warnings, plan_channels
 from distilclip_eeg.corpora.edf.quality import Quality
 from distilclip_eeg.corpora.edf.reader import compare_copies, decode, decode_slow, scaling
+from distilclip_eeg.corpora.edf.rename import Rename
 from distilclip_eeg.corpora.edf.rereference import arrange
 from distilclip_eeg.deploy.filters import BLOCK_S, Causal, zero_phase_blocks
 from distilclip_eeg.plausible import check_rate
@@ -28,6 +30,8 @@ from distilclip_eeg.signals.preprocess import clip, zero_phase
 MICRO = np.float32(1e6)
 EDGE_S = 20.0
 """Beside an excerpt, so that the filter's edges lie outside."""
+AS_WRITTEN = Rename("rename")
+"""No label is anything else than the file says."""
 GAPS = ("BAD_ACQ_SKIP", "BAD_BOUNDARY", "EDGE_BOUNDARY")
 """mne's annotations of time in which nothing was recorded, and of joints between recordings."""
 
@@ -37,7 +41,7 @@ class Source(Protocol):
 
     name: str
     labels: tuple[str, ...]
-    """Of the signals, as written; empty where a channel is marked bad."""
+    """Of the signals, as written or as the user renamed them; empty where a channel is marked bad."""
     bads: tuple[str, ...]
     """Channels marked bad by somebody; they count as missing."""
     sfreq: float
@@ -63,7 +67,7 @@ def plan_of(source: Source, montage: Montage) -> Plan:
     """How a source's signals become the montage's channels.
 
     Raises:
-        SkipRecording: see :func:`~distilclip_eeg.corpora.edf.montage.plan_channels`.
+        SkipRecording: see :func:`~distilclip_eeg.corpora.edf.plan.plan_channels`.
     """
     try:
         return plan_channels(source.labels, montage, source.name)
@@ -78,16 +82,19 @@ def plan_of(source: Source, montage: Montage) -> Plan:
 class EdfSource:
     """An EDF or BDF file.
 
+    Args:
+        rename: what its labels are to be read as.
+
     Raises:
-        DataError, SkipRecording: see :func:`~distilclip_eeg.corpora.edf.reader.read_eeg`.
+        DataError, SkipRecording: see :func:`~distilclip_eeg.corpora.edf.reader.read_eeg`, and ``rename``.
     """
 
     bads: tuple[str, ...] = ()
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, rename: Rename = AS_WRITTEN):
         self.path = Path(path)
         self.name = str(path)
-        self.header = read_header(self.path)
+        self.header = rename.header(read_header(self.path), self.path)
         self.labels = self.header.labels
         self.age_band = self.header.age_band
         self.warnings = self.header.warnings
@@ -131,14 +138,22 @@ class RawSource:
     Time that mne marks as ``BAD_ACQ_SKIP`` is a gap, and so are the joints of ``mne.concatenate_raws``
     (``BAD boundary``, ``EDGE boundary``): nothing is filtered across them. Channels in ``info["bads"]`` count
     as missing.
+
+    Args:
+        rename: what its channels' names are to be read as.
+
+    Raises:
+        SkipRecording: as ``rename`` has it.
     """
 
     age_band = ""
 
-    def __init__(self, raw: mne.io.BaseRaw):
+    def __init__(self, raw: mne.io.BaseRaw, rename: Rename = AS_WRITTEN):
         self.raw, self.name = raw, "mne.io.Raw"
         self.bads = tuple(name for name in raw.ch_names if name in raw.info["bads"])
-        self.labels = tuple("" if name in self.bads else name for name in raw.ch_names)
+        labels = rename.labels(raw.ch_names, self.name)
+        named = zip(raw.ch_names, labels, strict=True)
+        self.labels = tuple("" if name in self.bads else label for name, label in named)
         self.sfreq = float(raw.info["sfreq"])
         said = f"bad_channels: in info['bads'], taken as missing: {', '.join(map(printable, self.bads))}"
         self.warnings: tuple[str, ...] = (said,) if self.bads else ()
@@ -199,9 +214,7 @@ class Blocks:
         """Samples beyond ``clip_uv`` in the last iteration."""
         warnings, self.means_PC = self._survey()
         check_rate(source.name, source.sfreq, config.h_freq, config.sfreq)
-        if self.filled:
-            how = "all zero" if montage.missing == "zero" else "interpolated"
-            warnings.append(f"filled_channels: not in the file, {how}: {', '.join(self.filled)}")
+        warnings += self.plan.told(montage.missing)
         odd = montage_warnings(source.labels, self.plan.picks)
         self.warnings = (*source.warnings, *odd, *warnings)
 

@@ -22,6 +22,7 @@ class Excerpt:
     start_s: float
     sfreq: float
     ch_names: tuple[str, ...]
+    """As the recording spells them: its label where a channel is one of its signals."""
     uv_CT: np.ndarray
 
 

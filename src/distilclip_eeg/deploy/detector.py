@@ -1,6 +1,6 @@
 """A model on a recording: file, ``mne.io.Raw`` or live chunks in, events out. No torch in here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import mne
@@ -9,10 +9,11 @@ import numpy as np
 from distilclip_eeg.artefact.recipe import AGES, Network, Recipe, ictal
 from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.corpora.edf.montage import Montage, canonical, montage_of
+from distilclip_eeg.corpora.edf.rename import Rename
 from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource, Source
 from distilclip_eeg.deploy.detection import EXCERPT_S, Detection, Excerpt
 from distilclip_eeg.deploy.filters import Causal
-from distilclip_eeg.deploy.live import Alarm, Stream
+from distilclip_eeg.deploy.live import NAME, Alarm, Stream
 from distilclip_eeg.deploy.windows import Windows, hop_samples
 from distilclip_eeg.progress import Ticker
 from distilclip_eeg.schema import ConfigError, DataError, SkipRecording, check_choice
@@ -20,6 +21,8 @@ from distilclip_eeg.scoring.events.detect import Trace, smooth
 
 CHANNELS = {"strict": "skip", "zero": "zero", "interpolate": "interpolate"}
 """What to do with channels that a recording lacks, and what the montage calls it."""
+SETTINGS = ("rename", "channels")
+"""What the user of a detector calls the settings that help where channels are missing."""
 GROUPS = {"infant": "child", "adolescent": "child", "older adult": "adult"}
 """Age bands of a header that belong to a group of another name."""
 ANY = "any"
@@ -33,6 +36,8 @@ class Detector:
         detect: how probabilities become events; the model's own by default.
         channels: where a recording lacks channels of the model: ``strict`` refuses it, ``zero`` and
             ``interpolate`` fill them as long as half are there, and say so.
+        rename: what labels of recordings are that nobody else uses: an electrode (``{"EEG 1": "Fp1"}``), a
+            derivation (``F7-T7``), or ``-`` for none.
         ages: age group of the people recorded, where the files do not say. A model is refused on another
             group than it was trained on; ``any`` uses it all the same, with a warning.
         batch_size: windows at a time.
@@ -50,6 +55,7 @@ class Detector:
         detect: DetectConfig | None = None,
         *,
         channels: str = "strict",
+        rename: Mapping[str, str] | None = None,
         ages: str | None = None,
         batch_size: int = 128,
     ):
@@ -65,6 +71,7 @@ class Detector:
         self.hop = hop_samples(hop_s, recipe.signals.sfreq, recipe.length_s)
         self.hop_s, self.batch_size, self.ages = hop_s, batch_size, check_ages(recipe, ages)
         self.montage = montage_for(recipe, CHANNELS[channels])
+        self.rename = Rename(SETTINGS[0], rename or {})
         self.stream: Stream | None = None
 
     def file(self, path: str | Path, age_band: str = "") -> Detection:
@@ -77,11 +84,11 @@ class Detector:
             SkipRecording, DataError: see :class:`~distilclip_eeg.deploy.blocks.Blocks`; also ``too_short``
                 and ``other_age_group``.
         """
-        return self._detect(EdfSource(path), age_band)
+        return self._detect(EdfSource(path, self.rename), age_band)
 
     def raw(self, raw: mne.io.BaseRaw) -> Detection:
         """The same for an mne object, preloaded or not; it is left as it is."""
-        return self._detect(RawSource(raw))
+        return self._detect(RawSource(raw, self.rename))
 
     def start(self, sfreq: float | None = None, ch_names: tuple[str, ...] | None = None) -> None:
         """Begin a live recording.
@@ -92,7 +99,8 @@ class Detector:
 
         Raises:
             ConfigError: the model needs the future or the whole recording.
-            SkipRecording: ``missing_channels``, ``mixed_references``, ``low_rate``, ``bad_sampling_rate``.
+            SkipRecording: ``missing_channels``, ``mixed_references``, ``low_rate``, ``bad_sampling_rate``; as
+                ``rename`` has it.
         """
         signals = self.recipe.signals
         if signals.phase != "causal" or signals.normalize != "running":
@@ -108,7 +116,7 @@ class Detector:
             signals,
             self.detect,
             sfreq or signals.sfreq,
-            ch_names,
+            ch_names and self.rename.labels(ch_names, NAME),
         )
 
     def push(self, chunk_CT: np.ndarray) -> list[Alarm]:
@@ -206,7 +214,7 @@ class Detector:
         peak = int(np.argmax(smooth(trace, self.detect.smooth_s)))
         middle_s = float(trace.start_s_N[peak]) + trace.length_s / 2
         start_s, uv_CT = blocks.excerpt(middle_s, EXCERPT_S)
-        return Excerpt(start_s, self.recipe.signals.sfreq, self.montage.ch_names, uv_CT)
+        return Excerpt(start_s, self.recipe.signals.sfreq, blocks.plan.names, uv_CT)
 
     def _windows(self, scale: tuple[np.ndarray, np.ndarray] | None) -> Windows:
         recipe = self.recipe
@@ -225,13 +233,14 @@ class Detector:
 
 
 def montage_for(recipe: Recipe, missing: str) -> Montage:
-    """The model's montage; derivations are computed where a file has only the electrodes.
+    """The model's montage; derivations are computed where a file has only what they follow from.
 
     Raises:
         DataError: ``bad_recipe``.
     """
     derive = any("-" in name for name in recipe.ch_names)
-    montage = montage_of(recipe.signals.montage, recipe.ch_names, missing=missing, derive=derive)
+    name, names = recipe.signals.montage, recipe.ch_names
+    montage = montage_of(name, names, missing=missing, derive=derive, settings=SETTINGS)
     if [*map(canonical, montage.ch_names)] != [*map(canonical, recipe.ch_names)]:
         raise DataError(
             f"recipe: channels {', '.join(recipe.ch_names)} are not those of the montage {montage.name}. "

@@ -7,7 +7,8 @@ import numpy as np
 
 from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.config.detection import DetectConfig
-from distilclip_eeg.corpora.edf.montage import Montage, plan_channels
+from distilclip_eeg.corpora.edf.montage import Montage
+from distilclip_eeg.corpora.edf.plan import plan_channels
 from distilclip_eeg.corpora.edf.rereference import arrange
 from distilclip_eeg.deploy.blocks import MICRO
 from distilclip_eeg.deploy.detection import Detection

@@ -125,6 +125,7 @@ def detector_of(folder: Folder, settings: DetectSettings) -> Detector:
         settings.hop_s,
         replace(folder.recipe.detect, **given),
         channels=settings.channels,
+        rename=settings.rename,
         ages=settings.ages,
         batch_size=settings.batch_size,
     )
@@ -164,6 +165,8 @@ def changed_of(folder: Path, record: dict) -> list[str]:
 def about_of(folder: Folder, detector: Detector, settings: DetectSettings) -> dict:
     """Which model, in which way; what a record keeps, and what tells whether it still holds."""
     used = {key: getattr(settings, key) for key in USED}
+    if settings.rename:  # records of before there was a choice still hold
+        used["rename"] = dict(settings.rename)
     return {
         "model": {"name": folder.about["model"]["name"], "sha256": folder.about["sha256"]},
         "settings": used | {"detect": asdict(detector.detect)},

@@ -72,7 +72,12 @@ class Search:
         Raises:
             DataError: ``nothing_usable``, or the index is another model's.
         """
-        prints = {item.label: key_of(fingerprint(item.path)) for item in items if not item.refused}
+        words = sorted(self.detector.rename.words.items())
+        prints = {
+            item.label: key_of([fingerprint(item.path), words] if words else fingerprint(item.path))
+            for item in items
+            if not item.refused
+        }
         found = self.empty() if known is None else self.empty().joined(known)
         found = found.only([name for name, key in prints.items() if found.files.get(name) == key])
         failed = []
@@ -100,7 +105,7 @@ class Search:
 
     def features(self, item: Item, key: str) -> Index:
         """The index of one recording."""
-        blocks, _ = self.detector.open(EdfSource(item.path), item.age_band)
+        blocks, _ = self.detector.open(EdfSource(item.path, self.detector.rename), item.age_band)
         batches = [(start, self.model.encode_eeg(eeg)) for start, eeg in self.detector.batches(blocks)]
         start_s, features_NE = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         name = item.label
@@ -163,7 +168,7 @@ def search(asked: SearchSettings) -> pd.DataFrame:
         )
     if len(classes) == 1:
         raise ConfigError(f"class_texts={classes}: one text has nothing to be told from. Give two or more.")
-    settings = {key: getattr(asked, key) for key in ("hop_s", "channels", "ages", "batch_size")}
+    settings = {key: getattr(asked, key) for key in ("hop_s", "channels", "rename", "ages", "batch_size")}
     finder = Search.open(asked.weights, asked.device, **settings)
     if (targets := finder.model.about["made"].get("targets")) in BY_CLASS:
         print(
@@ -208,11 +213,11 @@ def shown(detector: Detector, found: pd.DataFrame, items: dict[str, Item]) -> li
     result = []
     for row in rows.itertuples():
         item = items[row.recording]
-        blocks, _ = detector.open(EdfSource(item.path), item.age_band)
+        blocks, _ = detector.open(EdfSource(item.path, detector.rename), item.age_band)
         middle_s = (row.onset_s + row.offset_s) / 2
         start_s, uv_CT = blocks.excerpt(middle_s, FIGURE_S)
         title = f"{row.rank}. {visible(row.recording)}, similarity {row.similarity:.2f}"
-        names, sfreq = detector.montage.ch_names, detector.recipe.signals.sfreq
+        names, sfreq = blocks.plan.names, detector.recipe.signals.sfreq
         result.append(Moment(title, start_s, sfreq, names, uv_CT, row.onset_s, row.offset_s))
     return result
 

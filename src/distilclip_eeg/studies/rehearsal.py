@@ -19,7 +19,7 @@ import pandas as pd
 
 from distilclip_eeg.artefact.folder import load_folder
 from distilclip_eeg.config.commands import DetectSettings
-from distilclip_eeg.config.data import HERE, Places
+from distilclip_eeg.config.data import HERE, DatasetConfig, Places
 from distilclip_eeg.config.rules import freeze
 from distilclip_eeg.corpora.events_tsv import read_events
 from distilclip_eeg.deploy.detector import CHANNELS, Detector
@@ -75,7 +75,7 @@ def rehearse(run: Run, hop_s: float = 1.0, places: Places = HERE) -> str:
         check_whole(run, data, fold)
     write_reference(run, data)
     known, found, thresholds = references(run), [], []
-    settings = detect_settings(run_settings.dataset.missing_channels, hop_s, places)
+    settings = detect_settings(run_settings.dataset, hop_s, places)
     for fold in run.folds_done():
         detector, about = exported(run, fold, settings, places)
         names = tested(data, fold)
@@ -88,10 +88,11 @@ def rehearse(run: Run, hop_s: float = 1.0, places: Places = HERE) -> str:
     return write_tables(run, summary.combine(found), thresholds, hop_s)
 
 
-def detect_settings(missing: str, hop_s: float, places: Places) -> DetectSettings:
-    """What ``detect.py`` is told: channels that a file lacks are treated as the run's corpus did."""
-    channels = next(name for name, meant in CHANNELS.items() if meant == missing)
-    given = {"hop_s": hop_s, "device": places.device, "figure": False, "channels": channels}
+def detect_settings(dataset: DatasetConfig, hop_s: float, places: Places) -> DetectSettings:
+    """What ``detect.py`` is told: channels are named, and filled where a file lacks them, as in the run."""
+    channels = next(name for name, meant in CHANNELS.items() if meant == dataset.missing_channels)
+    given: dict[str, object] = {"hop_s": hop_s, "device": places.device, "figure": False}
+    given |= {"channels": channels, "rename": dataset.rename}
     return freeze(DetectSettings, {"weights": "-", "input": "-", "output": "-", **given})
 
 

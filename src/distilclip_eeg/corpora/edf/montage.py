@@ -8,11 +8,11 @@ double banana) and ``car19`` (common average of the 10-20 electrodes) are the sa
 that a model carries over from one to another.
 """
 
-from collections import Counter
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distilclip_eeg.schema import ConfigError, SkipRecording, check_choice
+from distilclip_eeg.schema import ConfigError, check_choice
 
 STANDARD_19 = (
     "FP1", "FP2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2",
@@ -37,28 +37,70 @@ CHBMIT_18 = CHBMIT_23[:18]
 ALIASES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6", "01": "O1", "02": "O2"}
 """Other spellings of an electrode: the modern 10-20 names, and a zero typed for the letter O (chb12)."""
 
-REFERENCES = frozenset({"REF", "LE", "AR", "AVG", "CS2", "A1", "A2"})
-"""Second halves that name a reference. As a *first* half, A1 and A2 are electrodes."""
+EARS = ("A1", "A2")
+"""As a second half they name a reference, as a first half an electrode."""
+REFERENCES = frozenset(
+    "REF REFERENCE VREF COM LE LER CLE LM AR AV AVE AVG AVERAGE CAR CAV CS2 A1A2 A1A22 M1M2 M1M22".split()
+) | {*EARS}
+"""Second halves that name a reference, without signs and brackets: ``(A1+A2)/2`` is A1A22."""
+
+ELECTRODE = (
+    r"(?:(?:FP|AFP|AF|F|FFT|FFC|FT|FC|C|CCP|T|TP|TTP|CP|P|PPO|PO|O|I|N)(?:Z|\d{1,2})H?|[AM][12]|0[12])"
+)
+"""Names of 10-20, 10-10 and most of 10-5, upper case."""
+KIND = re.compile(rf"(?:EEG|POL)(?:\s+|[-_:.](?={ELECTRODE}))", re.IGNORECASE)
+"""What stands before the name: the kind of signal as EDF+ has it, or Nihon Kohden's."""
+JOINED = re.compile(rf"({ELECTRODE})\.*(\s*[_:/\u2013\u2212]\s*|\s+)([^-\s].*)", re.IGNORECASE)
+"""An electrode and a second half that something else than a hyphen parts."""
 
 MONTAGES = ("native", "bipolar18", "car19")
 POLICIES = ("skip", "zero", "interpolate")
 """What to do with a recording that lacks channels of the montage (``missing_channels``)."""
+IN_TRAINING, OF_OWN = ("", "dataset.missing_channels"), ("dataset.rename", "dataset.missing_channels")
+"""Names of the settings that help where channels are missing: of a known corpus, of one's own recordings."""
+
+
+def bare(label: str) -> str:
+    """A label as written, without the kind of signal before it: ``EEG Fp1-Ref`` gives ``Fp1-Ref``."""
+    name = label.strip()
+    return name[kind.end() :].strip() if (kind := KIND.match(name)) else name
+
+
+def halves_of(label: str) -> list[str]:
+    """The parts of a label as written: ``EEG T7-P7-0`` gives ``["T7", "P7"]``.
+
+    A trailing number is the counter that MNE appends to repeated names. ``Fp1_ref``, ``Fp1:M2`` and
+    ``Fp1 Ref`` have two halves, too.
+    """
+    name = bare(label).strip(".")
+    if joined := JOINED.fullmatch(name):
+        first, between, second = joined.groups()
+        electrode = re.fullmatch(ELECTRODE, second.strip(" ."), re.IGNORECASE) and between.strip()
+        if electrode or squeezed(second) in REFERENCES:
+            name = f"{first}-{second}"
+    halves = [part.strip().strip(".") for part in name.split("-")]
+    if len(halves) > 1 and halves[-1].isdecimal() and halves[-1] not in ALIASES:
+        halves.pop()
+    return halves
+
+
+def squeezed(text: str) -> str:
+    """Letters and digits alone, upper case: ``(A1+A2)/2`` gives A1A22."""
+    return re.sub(r"[^A-Z0-9]", "", text.upper())
 
 
 def split_reference(label: str) -> tuple[str, str]:
     """The canonical electrode (or derivation) of a label and its reference, ``""`` where none is named.
 
-    ``EEG T7-REF`` gives ``("T3", "REF")``, ``T7-P7`` and ``T7-P7-1`` give ``("T3-T5", "")``: a trailing
-    number is the counter that MNE appends to repeated names. A dummy (``-``, ``.``, blank) gives ``""``,
-    which matches nothing; ECG, VNS and their like keep names that no montage holds.
+    ``EEG T7-REF`` gives ``("T3", "REF")``, ``T7-P7`` and ``T7-P7-1`` give ``("T3-T5", "")``. A dummy (``-``,
+    ``.``, blank) gives ``""``, which matches nothing; ECG, VNS and their like keep names that no montage
+    holds.
     """
-    name = label.strip().upper().removeprefix("EEG ").strip().strip(".")
-    halves = [part.strip().strip(".") for part in name.split("-")]
-    if len(halves) > 1 and halves[-1].isdecimal() and halves[-1] not in ALIASES:
-        halves.pop()
+    halves = [part.upper() for part in halves_of(label)]
     if not halves[0]:
         return "", ""
-    reference = halves.pop() if len(halves) == 2 and halves[1] in REFERENCES else ""
+    named = len(halves) == 2 and squeezed(halves[1]) in REFERENCES
+    reference = squeezed(halves.pop()) if named else ""
     return "-".join(ALIASES.get(part, part) for part in halves).rstrip("-"), reference
 
 
@@ -83,12 +125,14 @@ class Montage:
     """``native``, ``bipolar18`` or ``car19``."""
     ch_names: tuple[str, ...]
     derive: bool = False
-    """Whether ``A-B`` may be computed from electrodes A and B where the file has no such signal."""
+    """Whether ``A-B`` may be computed from other signals where the file has none of that name."""
     average: bool = False
     """Subtract the mean of the channels (common average reference)."""
     missing: str = "skip"
     """Where channels are missing: ``skip`` the recording, ``zero`` them, or ``interpolate`` electrodes on the
     sphere from the others (Perrin et al. 1989, Electroencephalogr Clin Neurophysiol 72:184-187)."""
+    settings: tuple[str, str] = IN_TRAINING
+    """What a user calls ``rename`` and ``missing``, for messages; empty where there is no such setting."""
 
     def __post_init__(self) -> None:
         check_choice("signals.montage", self.name, MONTAGES)
@@ -100,151 +144,38 @@ class Montage:
             )
 
 
-def montage_of(name: str, native: Sequence[str], *, missing: str = "skip", derive: bool = False) -> Montage:
+def montage_of(
+    name: str,
+    native: Sequence[str],
+    *,
+    missing: str = "skip",
+    derive: bool = False,
+    settings: tuple[str, str] = IN_TRAINING,
+) -> Montage:
     """The montage called ``name`` for a corpus that records ``native`` channels.
+
+    Args:
+        missing, derive, settings: see :class:`Montage`; ``bipolar18`` is always derived.
 
     Raises:
         ConfigError: an unknown name or policy, or ``car19`` of a corpus that records derivations only.
     """
     check_choice("signals.montage", name, MONTAGES)
     if name == "native":
-        return Montage(name, tuple(native), derive=derive, missing=missing)
+        return Montage(name, tuple(native), derive=derive, missing=missing, settings=settings)
     if name == "bipolar18":
-        return Montage(name, BIPOLAR_18, derive=True, missing=missing)
+        return Montage(name, BIPOLAR_18, derive=True, missing=missing, settings=settings)
     if all("-" in channel for channel in native):
         raise ConfigError(
             "signals.montage=car19 needs electrodes against one reference; this corpus records derivations, "
             "from which they cannot be had back. Use signals.montage=bipolar18."
         )
-    return Montage(name, STANDARD_19, average=True, missing=missing)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How one file's signals become a montage's channels."""
-
-    picks: tuple[int, ...]
-    """Positions of the signals to decode."""
-    rows: tuple[tuple[int, int | None] | None, ...]
-    """For each channel, positions in ``picks``: a signal, or one minus another; None where there is none."""
-    filled: tuple[str, ...] = ()
-    """Channels of the montage that the file does not give."""
-    electrodes: tuple[str, ...] = ()
-    """Names of the picks, where missing ones are to be interpolated from them; ``rows`` is empty then."""
-
-    @property
-    def plain(self) -> bool:
-        """Whether the picks are the channels, as they stand."""
-        return self.rows == tuple((k, None) for k in range(len(self.picks)))
-
-
-def plan_channels(available: Sequence[str], montage: Montage, source: str) -> Plan:
-    """Find every channel of the montage in a file, by name.
-
-    The k-th channel of a name takes the k-th signal of that name, or the last one where the file has fewer
-    (CHB-MIT's T8-P8 stands twice in most files, once in some).
-
-    Args:
-        available: labels as the file writes them.
-        source: what to call the file in a message.
-
-    Raises:
-        SkipRecording: ``missing_channels``, with what is missing and what the file has, unless the montage
-            may fill them and at least half are there; ``mixed_references`` where two electrodes that are
-            to be subtracted have different ones.
-    """
-    places: dict[str, list[int]] = {}
-    for index, label in enumerate(available):
-        if name := canonical(label):
-            places.setdefault(name, []).append(index)
-    taken: Counter[str] = Counter()
-    found: list[tuple[int, int | None] | None] = []
-    for name in map(canonical, montage.ch_names):
-        first, _, second = name.partition("-")
-        if name in places:
-            found.append((places[name][min(taken[name], len(places[name]) - 1)], None))
-            taken[name] += 1
-        elif montage.derive and second and first in places and second in places:
-            found.append((places[first][0], places[second][0]))
-        else:
-            found.append(None)
-    missing = [c for c, pair in zip(montage.ch_names, found, strict=True) if pair is None]
-    if missing and (montage.missing == "skip" or 2 * len(missing) > len(montage.ch_names)):
-        raise _missing_channels(available, montage, missing, source)
-    pairs = [pair for pair in found if pair]
-    for left, right in pairs:
-        if right is not None:
-            _check_one_reference([available[left], available[right]], source)
-    if montage.average:
-        _check_one_reference([available[left] for left, _ in pairs], source)
-    if missing and montage.missing == "interpolate":
-        wanted = electrodes_of(montage.ch_names)
-        there = [name for name in wanted if name in places]
-        if 2 * len(there) < len(wanted):  # derivations, which cannot be interpolated
-            raise _missing_channels(available, montage, missing, source)
-        return Plan(tuple(places[name][0] for name in there), (), tuple(missing), tuple(there))
-    picks = list(dict.fromkeys(index for pair in pairs for index in pair if index is not None))
-    if not missing and all(right is None for _, right in pairs):
-        picks = [left for left, _ in pairs]  # as they stand, a signal that serves two channels twice
-        return Plan(tuple(picks), tuple((k, None) for k in range(len(picks))))
-    at = {index: k for k, index in enumerate(picks)}
-    rows = [pair and (at[pair[0]], None if pair[1] is None else at[pair[1]]) for pair in found]
-    return Plan(tuple(picks), tuple(rows), tuple(missing))
+    return Montage(name, STANDARD_19, average=True, missing=missing, settings=settings)
 
 
 def electrodes_of(ch_names: Sequence[str]) -> list[str]:
     """Every electrode the channels are made of, once, in canonical spelling."""
     return list(dict.fromkeys(e for name in ch_names for e in canonical(name).split("-")))
-
-
-def _missing_channels(
-    available: Sequence[str], montage: Montage, missing: Sequence[str], source: str
-) -> SkipRecording:
-    has = ", ".join(printable(label) for label in available) or "nothing"
-    names = list(dict.fromkeys(name.removesuffix("-1") for name in missing))
-    return SkipRecording(
-        f"{source}: {len(names)} of {len(montage.ch_names)} montage channels are missing: "
-        f"{', '.join(names)}; expected all, the file has {has}. Add the file's spelling to "
-        "corpora/montage.py:ALIASES, set dataset.missing_channels=zero or interpolate (at least half must be "
-        "there), or leave the file out.",
-        reason="missing_channels",
-    )
-
-
-def _check_one_reference(labels: Sequence[str], source: str) -> None:
-    by_reference = {split_reference(label)[1]: label for label in labels}
-    if len(by_reference) > 1:
-        names = " and ".join(printable(label) for label in by_reference.values())
-        raise SkipRecording(
-            f"{source}: {names} have different references; expected one, so that it cancels. Use "
-            "signals.montage=native, or leave the file out.",
-            reason="mixed_references",
-        )
-
-
-def copies(available: Sequence[str], picks: Sequence[int]) -> list[tuple[int, int]]:
-    """Signals that share a picked name, as (first picked, other); the other may be picked, too.
-
-    Whoever reads the file must compare the two: an equal copy is harmless, two different signals under one
-    name cannot be told apart.
-    """
-    chosen = {canonical(available[index]): index for index in reversed(picks)}
-    return [
-        (chosen[canonical(label)], index)
-        for index, label in enumerate(available)
-        if chosen.get(canonical(label), index) != index
-    ]
-
-
-def montage_warnings(available: Sequence[str], picks: Sequence[int]) -> tuple[str, ...]:
-    """What is odd about a choice: linked-ear reference, mixed references."""
-    references = sorted({split_reference(available[index])[1] for index in picks} - {""})
-    out = []
-    if "LE" in references:
-        out.append("linked_ear_reference: the reference is linked ears (LE)")
-    if len(references) > 1:
-        out.append(f"mixed_references: channels have different references ({', '.join(references)})")
-    return tuple(out)
 
 
 def printable(label: str) -> str:

@@ -13,7 +13,8 @@ from scipy.signal import resample_poly
 
 from distilclip_eeg.corpora.edf.fields import EdfSignal, edf_error, number
 from distilclip_eeg.corpora.edf.header import RECORDS, EdfHeader, map_records, read_header, samples
-from distilclip_eeg.corpora.edf.montage import Montage, copies, montage_warnings, plan_channels, printable
+from distilclip_eeg.corpora.edf.montage import Montage, printable
+from distilclip_eeg.corpora.edf.plan import copies, montage_warnings, plan_channels
 from distilclip_eeg.corpora.edf.quality import Quality
 from distilclip_eeg.corpora.edf.rereference import arrange
 from distilclip_eeg.schema import Piece, SkipRecording
@@ -72,9 +73,7 @@ def read_eeg(path: str | Path, montage: Montage | Sequence[str], header: EdfHead
         quality.add(piece.eeg_CT)
     warnings += quality.judge(clipped_C)
     pieces = arrange(pieces, sfreq, plan, montage)
-    if plan.filled:
-        how = "all zero" if montage.missing == "zero" else "interpolated"
-        warnings.append(f"filled_channels: not in the file, {how}: {', '.join(plan.filled)}")
+    warnings += plan.told(montage.missing)
     return EdfEeg(header, pieces, sfreq, int(clipped_C.sum()), plan.filled, tuple(warnings))
 
 
