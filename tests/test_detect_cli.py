@@ -115,6 +115,8 @@ def test_a_file_from_the_command_line_is_what_python_says(here, as_script, tmp_p
     loaded = Annotations.loadTsv(str(tmp_path / "out" / "good_events.tsv"))
     np.testing.assert_allclose(loaded.getEvents(), found.track.events_E2)
     assert (tmp_path / "out" / "good.png").is_file() and (tmp_path / "out" / "good.csv_bi").is_file()
+    assert (tmp_path / "out" / "good_review.html").is_file()
+    assert f"next: open {tmp_path}/out/good_review.html in a browser, or score" in ran.stdout
 
 
 def test_a_folder_goes_on_after_bad_files_and_says_why(here, as_script, tmp_path, no_one_may_read):

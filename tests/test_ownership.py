@@ -187,7 +187,11 @@ def test_annotations_of_experts_are_refused_as_output_before_any_work(model, tre
 
 
 @pytest.mark.parametrize(
-    "name", ["_events.tsv", ".csv_bi", "_probability.parquet", ".png", "_detection.json"]
+    "name",
+    [
+        *("_events.tsv", ".csv_bi", "_annotations.txt", "_probability.parquet", ".png", "_review.html"),
+        "_detection.json",
+    ],
 )
 def test_any_single_file_of_others_is_enough(name, model, tree, as_script, tmp_path):
     out = tmp_path / "out" / "sub-02" / "eeg"

@@ -67,7 +67,8 @@ def test_the_wheel_holds_every_module_every_config_and_the_licence(unpacked):
     assert {"distilclip_eeg/configs/train.yaml", "distilclip_eeg/configs/model/teacher.yaml"} <= configs
     assert package | configs <= inside, sorted((package | configs) - inside)
     others = {name for name in inside - package - configs if ".dist-info/" not in name}
-    assert others == {"distilclip_eeg/py.typed"}
+    assets = {f"distilclip_eeg/report/assets/review.{ending}" for ending in ("html", "css", "js")}
+    assert others == {"distilclip_eeg/py.typed", *assets}
     (licence,) = unpacked.glob("*.dist-info/licenses/LICENSE")
     assert licence.read_text() == (REPO / "LICENSE").read_text()
 

@@ -2,13 +2,16 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import datetime
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
 from deploy_tools import CHANNELS, brain, write_edf
 from epilepsy2bids.annotations import Annotations
+from matplotlib.figure import Figure
 from PIL import Image
 
 from distilclip_eeg.config.detection import DetectConfig
@@ -16,7 +19,15 @@ from distilclip_eeg.corpora.edf.fields import start_time
 from distilclip_eeg.corpora.events_tsv import read_events
 from distilclip_eeg.corpora.tusz_files import read_csv
 from distilclip_eeg.deploy.detection import Detection, Excerpt
-from distilclip_eeg.deploy.writers import csv_bi, events_tsv, probability_parquet, write_detection
+from distilclip_eeg.deploy.writers import (
+    annotations_txt,
+    csv_bi,
+    events_tsv,
+    probability_parquet,
+    screened,
+    write_detection,
+)
+from distilclip_eeg.report.detection import draw_probability
 from distilclip_eeg.schema import NOTE, DataError
 from distilclip_eeg.scoring.events.detect import Trace
 
@@ -77,6 +88,49 @@ def test_our_reader_of_tusz_reads_the_csv_bi_back(tmp_path):
     assert rows == [("TERM", 10, 12, "seiz"), ("TERM", 32, 37, "seiz")]
 
 
+def test_mne_opens_the_events_with_their_onsets_and_durations(tmp_path):
+    path = tmp_path / "a_annotations.txt"
+    path.write_bytes(annotations_txt(detection(TWO)))
+    opened = mne.read_annotations(path)
+    assert opened.onset.tolist() == [10, 32] and opened.duration.tolist() == [2, 5]
+    assert opened.description.tolist() == ["seiz", "seiz"] and opened.orig_time is None
+    raw = mne.io.RawArray(np.zeros((1, 60 * 64)), mne.create_info(["C3"], 64, "eeg"), verbose="error")
+    raw.set_annotations(opened)
+    assert raw.annotations.onset.tolist() == [10, 32]
+
+
+def test_mne_opens_the_events_of_a_file_without_any_and_of_one_alone(tmp_path):
+    path = tmp_path / "a_annotations.txt"
+    for probability, onsets in ((TWO, [10, 32]), (TWO[:20], [10]), ([0.1] * 60, [])):
+        path.write_bytes(annotations_txt(detection(probability)))
+        assert mne.read_annotations(path).onset.tolist() == onsets
+
+
+def test_the_annotations_are_a_table_that_edfbrowser_imports():
+    """As its form is to be filled: comma between columns, data from the third line on, seconds."""
+    lines = annotations_txt(detection(TWO)).decode().splitlines()
+    assert lines[2:] == ["10.000000,2.000000,seiz", "32.000000,5.000000,seiz"]
+
+
+def test_the_figure_s_main_line_is_the_curve_that_decides():
+    starts = [*range(20), *range(40, 60)]
+    found = detection([0.1] * 30 + [0.9] * 10, starts, recorded=((0, 20.0), (40.0, 60.0)))
+    found = replace(found, detect=DetectConfig(smooth_s=5))
+    axes = Figure().subplots()
+    draw_probability(axes, screened(found, "a"))
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    main, faint = lines["smoothed, decides"], lines["each window"]
+    assert main.get_linewidth() > faint.get_linewidth()
+    time, value = main.get_data()
+    assert time[20] == 20 and np.isnan(value[21]) and time[22] == 40  # nothing in the gap
+    drawn = np.delete(np.arange(44), [20, 21, 42, 43])  # the ends of the two stretches
+    np.testing.assert_allclose(value[drawn], found.smoothed_N)
+    np.testing.assert_allclose(faint.get_ydata()[drawn], found.trace.probability_N)
+    [(onset, offset)] = found.track.events_E2
+    assert np.nanmin(value[(time >= onset) & (time < offset)]) >= 0.5 > value[time == onset - 1][0]
+    assert main.get_drawstyle() == "steps-post"  # so that it rises where the event begins
+
+
 def test_the_table_says_of_every_window_how_probable_and_whether_in_an_event():
     table = pd.read_parquet(io.BytesIO(probability_parquet(detection(TWO))))
     assert table.columns.tolist() == ["start_s", "probability", "seizure"] and len(table) == 60
@@ -108,8 +162,8 @@ def test_everything_is_written_and_the_record_last(tmp_path):
     found = detection(TWO, filled=("PZ",), warnings=("odd: a thing",))
     paths = write_detection(found, tmp_path / "new", "a", {"model": {"name": "m"}})
     assert [p.name for p in paths] == [
-        *("a_events.tsv", "a.csv_bi", "a_probability.parquet", "a.png"),
-        "a_detection.json",
+        *("a_events.tsv", "a.csv_bi", "a_annotations.txt", "a_probability.parquet", "a.png"),
+        *("a_review.html", "a_detection.json"),
     ]
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == sorted(p.name for p in paths)
     record = json.loads(paths[-1].read_text())

@@ -234,6 +234,8 @@ class DetectSettings(OnFiles):
     """auto: torch where it is installed."""
     precision: Literal["auto", "fp32", "int8"] = "auto"
     """Of onnx; auto: what the export found fit."""
+    review: bool = True
+    """Write a page for each recording on which its events are looked through in a browser."""
     dates: bool = False
     """true writes the start of the recording, which is personal, into events.tsv."""
 

@@ -91,7 +91,7 @@ def memory_of(path: Path, recipe: Recipe = RECIPE) -> tuple[float, float]:
 
 def _memory(path: Path, recipe: Recipe) -> tuple[float, float]:
     before = peak_mib()
-    Detector(recipe, Silent()).file(path)
+    Detector(recipe, Silent()).file(path, review=True)  # as detect.py does
     return before, peak_mib()
 
 

@@ -241,13 +241,17 @@ class Blocks:
             n += m
         return mean_C, np.sqrt(square_C / n)
 
-    def excerpt(self, at_s: float, length_s: float) -> tuple[float, np.ndarray]:
-        """What to show of a moment: start, and up to ``length_s`` seconds in microvolts (C, T), at the
-        model's rate.
+    def excerpt(
+        self, at_s: float, length_s: float, signals: SignalConfig | None = None
+    ) -> tuple[float, np.ndarray]:
+        """What to show of a moment: start, and up to ``length_s`` seconds in microvolts (C, T).
 
         Filtered without delay and with ``EDGE_S`` of what is beside it: nearly what the model saw.
+
+        Args:
+            signals: another band and rate than the model's.
         """
-        sfreq = self.source.sfreq
+        sfreq, signals = self.source.sfreq, signals or self.config
         piece = max(k for k, (start_s, _) in enumerate(self.source.pieces) if k == 0 or start_s <= at_s)
         begin_s, n = self.source.pieces[piece]
         low = round((at_s - length_s / 2 - begin_s) * sfreq)
@@ -255,8 +259,8 @@ class Blocks:
         high = min(n, low + round(length_s * sfreq))
         left = max(0, low - round(EDGE_S * sfreq))
         volts_ST = self.source.read(piece, left, min(n, high + round(EDGE_S * sfreq)))
-        uv_CT, _ = zero_phase(self._microvolts(piece, volts_ST), sfreq, self.config)
-        first, last = (round((k - left) / sfreq * self.config.sfreq) for k in (low, high))
+        uv_CT, _ = zero_phase(self._microvolts(piece, volts_ST), sfreq, signals)
+        first, last = (round((k - left) / sfreq * signals.sfreq) for k in (low, high))
         return begin_s + low / sfreq, uv_CT[:, first:last]
 
     def _zero(self, piece: int, n: int) -> Iterator[np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.schema import Event
-from distilclip_eeg.scoring.events.detect import Trace, events_from_probability
+from distilclip_eeg.scoring.events.detect import Trace, events_from_probability, smooth
 from distilclip_eeg.scoring.events.spans import Track, intersection
 
 SEIZURE = "seiz"
@@ -17,7 +17,7 @@ EXCERPT_S = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Excerpt:
-    """What the EEG looks like where a seizure is most probable."""
+    """What the EEG looks like for a while."""
 
     start_s: float
     sfreq: float
@@ -42,6 +42,8 @@ class Detection:
     """``"code: words"`` for everything odd but tolerated."""
     excerpt: Excerpt | None = None
     """Around the most probable window; None live, where nothing is kept."""
+    strips: tuple[Excerpt, ...] = ()
+    """Around events, in time order, for the review page; empty where nobody asked."""
 
     @cached_property
     def track(self) -> Track:
@@ -58,16 +60,20 @@ class Detection:
         """One for each stretch at or above the threshold."""
         return [Event(float(onset), float(offset), SEIZURE) for onset, offset in self.track.events_E2]
 
-    @property
+    @cached_property
+    def smoothed_N(self) -> np.ndarray:
+        """What the threshold is compared with, (N,)."""
+        return smooth(self.trace, self.detect.smooth_s)
+
+    @cached_property
     def confidence_E(self) -> np.ndarray:
         """Mean probability of the windows that lie in each event, (E,)."""
+        onset_E, offset_E = self.track.events_E2.T
         start_N = self.trace.start_s_N
-        end_N = start_N + self.trace.length_s
-        found = []
-        for onset, offset in self.track.events_E2:
-            inside_N = (start_N > onset - 1e-6) & (end_N < offset + 1e-6)
-            found.append(self.trace.probability_N[inside_N].mean())
-        return np.array(found)
+        first_E = np.searchsorted(start_N, onset_E - 1e-6, side="right")
+        last_E = np.searchsorted(start_N + self.trace.length_s, offset_E + 1e-6, side="left")
+        parts = zip(first_E, last_E, strict=True)
+        return np.array([self.trace.probability_N[first:last].mean() for first, last in parts])
 
     @property
     def gaps_G2(self) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A model on a recording: file, ``mne.io.Raw`` or live chunks in, events out. No torch in here."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -14,6 +15,7 @@ from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource, Source
 from distilclip_eeg.deploy.detection import EXCERPT_S, Detection, Excerpt
 from distilclip_eeg.deploy.filters import Causal
 from distilclip_eeg.deploy.live import NAME, Alarm, Stream
+from distilclip_eeg.deploy.review import strips_of
 from distilclip_eeg.deploy.windows import Windows, hop_samples
 from distilclip_eeg.progress import Ticker
 from distilclip_eeg.schema import ConfigError, DataError, SkipRecording, check_choice
@@ -74,21 +76,22 @@ class Detector:
         self.rename = Rename(SETTINGS[0], rename or {})
         self.stream: Stream | None = None
 
-    def file(self, path: str | Path, age_band: str = "") -> Detection:
+    def file(self, path: str | Path, age_band: str = "", *, review: bool = False) -> Detection:
         """Score an EDF or BDF file of any length, in bounded memory.
 
         Args:
             age_band: what a table of persons says, where the file itself does not.
+            review: keep the EEG around events, too.
 
         Raises:
             SkipRecording, DataError: see :class:`~distilclip_eeg.deploy.blocks.Blocks`; also ``too_short``
                 and ``other_age_group``.
         """
-        return self._detect(EdfSource(path, self.rename), age_band)
+        return self._detect(EdfSource(path, self.rename), age_band, review)
 
-    def raw(self, raw: mne.io.BaseRaw) -> Detection:
+    def raw(self, raw: mne.io.BaseRaw, *, review: bool = False) -> Detection:
         """The same for an mne object, preloaded or not; it is left as it is."""
-        return self._detect(RawSource(raw, self.rename))
+        return self._detect(RawSource(raw, self.rename), review=review)
 
     def start(self, sfreq: float | None = None, ch_names: tuple[str, ...] | None = None) -> None:
         """Begin a live recording.
@@ -150,7 +153,7 @@ class Detector:
         signals = self.recipe.signals
         return self.detect.delay_s(self.recipe.length_s) + Causal(sfreq or signals.sfreq, signals).lookahead_s
 
-    def _detect(self, source: Source, age_band: str = "") -> Detection:
+    def _detect(self, source: Source, age_band: str = "", review: bool = False) -> Detection:
         blocks, warnings = self.open(source, age_band)
         start_s, probability = [], []
         for start_B, eeg_BCT in self.batches(blocks):
@@ -161,7 +164,7 @@ class Detector:
             warnings.append(f"clipped: {blocks.clipped} samples beyond {limit} set to it")
         trace = Trace(np.concatenate(probability), np.concatenate(start_s), self.hop_s, self.recipe.length_s)
         ends_P = [start_s + n / source.sfreq for start_s, n in source.pieces]
-        return Detection(
+        found = Detection(
             source.name,
             trace,
             self.detect,
@@ -170,6 +173,7 @@ class Detector:
             (*blocks.warnings, *warnings),
             self._excerpt(blocks, trace),
         )
+        return replace(found, strips=strips_of(blocks, found)) if review else found
 
     def open(self, source: Source, age_band: str = "") -> tuple[Blocks, list[str]]:
         """A recording as the model wants it, and what is odd about using it.

@@ -23,6 +23,7 @@ from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.engines import OnnxNetwork, open_network
 from distilclip_eeg.deploy.writers import (
     EVENTS,
+    REVIEW,
     check_place,
     foreign_files,
     read_record,
@@ -33,7 +34,7 @@ from distilclip_eeg.schema import ConfigError, DataError, check_choice, visible
 from distilclip_eeg.signals.store import fingerprint
 
 HEAD = ("file", "seconds", "events", "what was odd")
-USED = ("hop_s", "channels", "ages", "engine", "precision", "figure", "dates")
+USED = ("hop_s", "channels", "ages", "engine", "precision", "figure", "review", "dates")
 """Settings that change what is written."""
 MOST_WORDS = 100
 """Of a reason, in the table; the line above it says all."""
@@ -110,9 +111,17 @@ def screen(settings: DetectSettings) -> int:
         print(f"{len(failed)} of {len(items)} failed")
         print("next: mend those and give the same command; the others are not repeated")
     else:
-        look = f"look at the figures in {output}, or " if settings.figure else ""
-        print(f"next: {look}score the events with timescoring (SzCORE)")
+        print(f"next: {looking(items, output, settings)}score the events with timescoring (SzCORE)")
     return len(failed)
+
+
+def looking(items: Sequence[Item], output: Path, settings: DetectSettings) -> str:
+    """What to look at first, for the line that says what comes next."""
+    if settings.review:
+        one = f"{visible(output)}/{items[0].label}{REVIEW}"
+        pages = one if len(items) == 1 else f"the *{REVIEW} pages in {visible(output)}"
+        return f"open {pages} in a browser, or "
+    return f"look at the figures in {visible(output)}, or " if settings.figure else ""
 
 
 def detector_of(folder: Folder, settings: DetectSettings) -> Detector:
@@ -145,9 +154,10 @@ def score(
         return record, False
     if same:
         print(f"{folder / wrong[0]}: missing or changed since it was written; scored again", flush=True)
-    found = detector.file(item.path, item.age_band)
+    found = detector.file(item.path, item.age_band, review=settings.review)
+    shown = {"figure": settings.figure, "review": settings.review}
     start = start_time(item.path) if settings.dates else None
-    write_detection(found, folder, stem, about, figure=settings.figure, start=start)
+    write_detection(found, folder, stem, about, **shown, start=start)
     return read_record(folder, stem), True
 
 

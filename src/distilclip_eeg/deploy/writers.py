@@ -1,4 +1,4 @@
-"""A detection as files that others read: SzCORE's ``events.tsv``, NEDC's ``csv_bi``, parquet, JSON, a figure.
+"""A detection as files that others read: tables for SzCORE, NEDC, MNE and EDFbrowser, parquet, figure, page.
 
 No date, name or other field of a file header is written unless it is asked for.
 """
@@ -8,6 +8,7 @@ import io
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,18 +16,23 @@ import pandas as pd
 from distilclip_eeg.corpora.events_tsv import szcore_tsv
 from distilclip_eeg.corpora.tusz_files import TERM
 from distilclip_eeg.deploy.detection import SEIZURE, Detection
+from distilclip_eeg.deploy.review import review_page
 from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.folders import make_folder
 from distilclip_eeg.files.reading import read_json, read_parquet
 from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.schema import BACKGROUND, NOTE, DataError, Event, visible
 
-EVENTS, TERMS, PROBABILITY, FIGURE = "_events.tsv", ".csv_bi", "_probability.parquet", ".png"
+if TYPE_CHECKING:
+    from distilclip_eeg.report.detection import Screened
+
+EVENTS, TERMS, ANNOTATIONS = "_events.tsv", ".csv_bi", "_annotations.txt"
+PROBABILITY, FIGURE, REVIEW = "_probability.parquet", ".png", "_review.html"
 RECORD = "_detection.json"
 """Settings, warnings and counts; written last, so that it tells a finished recording."""
 CLAIM = ".{}_detection.writing"
 """Says which files are ours until the record does."""
-ENDINGS = (EVENTS, TERMS, PROBABILITY, FIGURE)
+ENDINGS = (EVENTS, TERMS, ANNOTATIONS, PROBABILITY, FIGURE, REVIEW)
 TRACE = ("start_s", "probability", "seizure")
 """Columns of the parquet file."""
 TICK_S = 0.01
@@ -40,6 +46,7 @@ def write_detection(
     about: dict,
     *,
     figure: bool = True,
+    review: bool = True,
     start: datetime | None = None,
 ) -> list[Path]:
     """Write every file of one recording, each whole or not at all.
@@ -47,6 +54,8 @@ def write_detection(
     Args:
         stem: what their names begin with.
         about: for the record: which model, which settings.
+        figure: write a picture, where the detection keeps an excerpt.
+        review: write the page, where it does.
         start: of the recording, for ``events.tsv``; None writes ``n/a``.
 
     Returns:
@@ -58,10 +67,13 @@ def write_detection(
     bodies = {
         EVENTS: events_tsv(found, start),
         TERMS: csv_bi(found, stem),
+        ANNOTATIONS: annotations_txt(found),
         PROBABILITY: probability_parquet(found),
     }
     if figure and found.excerpt:
         bodies[FIGURE] = figure_png(found, stem)
+    if review and found.excerpt:
+        bodies[REVIEW] = review_page(found, stem, about.get("model", {}).get("name", ""))
     check_place(folder, stem)
     make_folder(folder)
     record_path = folder / f"{stem}{RECORD}"
@@ -166,6 +178,18 @@ def csv_bi(found: Detection, name: str) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
+def annotations_txt(found: Detection) -> bytes:
+    """``onset,duration,description`` in seconds below two lines of comment, a line an event.
+
+    ``mne.read_annotations`` opens it, and so does EDFbrowser's import of ASCII annotations: separator comma,
+    columns 1, 2 and 3, data from line 3 on. No ``.edf``, which the next walk through a folder would take for
+    a recording.
+    """
+    lines = ["# MNE-Annotations", "# onset, duration, description"]
+    lines += [f"{e.onset_s:.6f},{e.offset_s - e.onset_s:.6f},{SEIZURE}" for e in found.events]
+    return ("\n".join(lines) + "\n").encode()
+
+
 def probability_parquet(found: Detection) -> bytes:
     """A row a window: ``start_s``, ``probability``, and ``seizure``, whether an event holds all of it."""
     trace = found.trace
@@ -186,23 +210,29 @@ def inside(start_N: np.ndarray, end_N: np.ndarray, events_E2: np.ndarray) -> np.
 
 def figure_png(found: Detection, title: str) -> bytes:
     """Probability with events, and the EEG where it is highest, of a detection with an excerpt."""
-    from distilclip_eeg.report.detection import Screened, detection_png
+    from distilclip_eeg.report.detection import detection_png
+
+    return detection_png(screened(found, title))
+
+
+def screened(found: Detection, title: str) -> "Screened":
+    """What the figure shows."""
+    from distilclip_eeg.report.detection import Screened
 
     eeg = found.excerpt
     assert eeg is not None  # a live detection has none, and no figure is asked for it
-    return detection_png(
-        Screened(
-            title=visible(title),
-            start_s_N=found.trace.start_s_N,
-            probability_N=found.trace.probability_N,
-            hop_s=found.trace.hop_s,
-            threshold=found.detect.threshold,
-            events_E2=found.track.events_E2,
-            gaps_G2=found.gaps_G2,
-            span_s=found.span_s,
-            eeg_start_s=eeg.start_s,
-            eeg_sfreq=eeg.sfreq,
-            ch_names=eeg.ch_names,
-            uv_CT=eeg.uv_CT,
-        )
+    return Screened(
+        title=visible(title),
+        start_s_N=found.trace.start_s_N,
+        probability_N=found.trace.probability_N,
+        smoothed_N=found.smoothed_N,
+        hop_s=found.trace.hop_s,
+        threshold=found.detect.threshold,
+        events_E2=found.track.events_E2,
+        gaps_G2=found.gaps_G2,
+        span_s=found.span_s,
+        eeg_start_s=eeg.start_s,
+        eeg_sfreq=eeg.sfreq,
+        ch_names=eeg.ch_names,
+        uv_CT=eeg.uv_CT,
     )

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from distilclip_eeg.report.drawing import OKABE_ITO, new_figure, png_of, styled
 from distilclip_eeg.schema import NOTE
 
-LINE, EVENT, GAP = *OKABE_ITO[:2], "#BBBBBB"
+LINE, EVENT, FAINT, GAP = *OKABE_ITO[:2], OKABE_ITO[5], "#BBBBBB"
 """Told apart with any colour vision; events and gaps differ in more than colour."""
 BARS_UV = (20, 50, 100, 200, 500, 1000, 2000)
 
@@ -21,6 +21,8 @@ class Screened:
     title: str
     start_s_N: np.ndarray
     probability_N: np.ndarray
+    smoothed_N: np.ndarray
+    """What the threshold is compared with; the main line."""
     hop_s: float
     threshold: float
     events_E2: np.ndarray
@@ -46,22 +48,43 @@ def detection_png(shown: Screened) -> bytes:
 
 
 def draw_probability(axes: Axes, shown: Screened) -> None:
-    """Probability of each window, in hours where the recording is long; broken where there is no data."""
+    """The smoothed probability, which decides, over that of each window; broken where there is no data.
+
+    Each value is drawn over its own step, so that the line is above the threshold where an event is. Time is
+    in hours where the recording is long.
+    """
     unit_s, unit = (3600.0, "h") if shown.span_s >= 2 * 3600 else (1.0, "s")
-    time_N, value_N = shown.start_s_N.copy(), shown.probability_N.copy()
-    breaks = np.flatnonzero(np.diff(time_N) > 1.5 * shown.hop_s) + 1
-    time_N, value_N = (np.insert(values, breaks, np.nan) for values in (time_N, value_N))
-    axes.plot(time_N / unit_s, value_N, color=LINE, linewidth=0.7, label="probability")
-    for k, (first, last) in enumerate(shown.events_E2 / unit_s):
-        axes.axvspan(first, last, color=EVENT, alpha=0.3, label=None if k else "event")
-        axes.plot([first, last], [1.04, 1.04], color=EVENT, linewidth=3, clip_on=False)
-    for k, (first, last) in enumerate(shown.gaps_G2 / unit_s):
-        axes.axvspan(first, last, facecolor=GAP, hatch="///", alpha=0.5, label=None if k else "no data")
+    breaks = np.flatnonzero(np.diff(shown.start_s_N) > 1.5 * shown.hop_s) + 1
+    time_M = closed(shown.start_s_N, breaks, shown.hop_s) / unit_s
+    for values_N, color, width, label in (
+        (shown.probability_N, FAINT, 0.5, "each window"),
+        (shown.smoothed_N, LINE, 1.0, "smoothed, decides"),
+    ):
+        value_M = closed(values_N, breaks)
+        axes.plot(time_M, value_M, drawstyle="steps-post", color=color, linewidth=width, label=label)
+    # One collection each: an alarm every few seconds of a day would be a minute of single patches.
+    if len(events_E2 := shown.events_E2 / unit_s):
+        axes.broken_barh(lengths(events_E2), (0, 1.08), facecolor=EVENT, alpha=0.3, label="event")
+        axes.hlines([1.04] * len(events_E2), *events_E2.T, color=EVENT, linewidth=3, clip_on=False)
+    if len(gaps_G2 := shown.gaps_G2 / unit_s):
+        spans, tall = lengths(gaps_G2), (0, 1.08)
+        axes.broken_barh(spans, tall, facecolor=GAP, hatch="///", alpha=0.5, label="no data")
     if np.isfinite(shown.threshold):
         axes.axhline(shown.threshold, color="black", linestyle="--", linewidth=0.8, label="threshold")
     axes.set(xlim=(0, shown.span_s / unit_s), ylim=(0, 1.08))
     axes.set(xlabel=f"time from the first sample ({unit})", ylabel="probability of seizure")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+
+
+def closed(values_N: np.ndarray, breaks: np.ndarray, further: float = 0.0) -> np.ndarray:
+    """Values with the end of the last step after each stretch, and NaN, at which a line breaks."""
+    parts = [[*part, part[-1] + further, np.nan] for part in np.split(values_N, breaks) if len(part)]
+    return np.concatenate(parts)
+
+
+def lengths(stretches_E2: np.ndarray) -> list[tuple[float, float]]:
+    """Where each begins and how long it is, as matplotlib takes them."""
+    return [(first, last - first) for first, last in stretches_E2.tolist()]
 
 
 def draw_eeg(axes: Axes, shown: Screened) -> None:
