@@ -29,7 +29,7 @@ a mean power needs no rate that holds the signal itself."""
 class FilterBank(nn.Module):
     """After the filterbank networks of motor imagery (Mane et al., arXiv 2104.01233); no row of the article.
 
-    16,681 parameters at 19 channels, 256 Hz and 8 classes.
+    16,680 parameters at 19 channels, 256 Hz and 8 classes.
 
     Wavelets whose taps are then learned; power in bursts; one hidden layer a channel; mean, maximum and
     spread over channels, which any montage has; two convolutions over the frames, and a mean over frames
@@ -78,7 +78,7 @@ class FilterBank(nn.Module):
         self.montage = nn.Sequential(nn.Linear(3 * hidden, hidden), nn.GELU(), nn.Dropout(dropout))
         self.near = nn.Conv1d(hidden, hidden, 3, padding=1)
         self.far = nn.Conv1d(hidden, hidden, 3, padding=3, dilation=3)
-        self.weight = nn.Parameter(torch.zeros(self.frames))
+        self.weight = nn.Parameter(torch.zeros(self.frames)) if self.frames > 1 else None
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(self.dim, n_outputs)
 
@@ -102,7 +102,7 @@ class FilterBank(nn.Module):
         spread = ((x - mean).square().mean(1) + FLOOR).sqrt()
         x = self.montage(torch.cat([mean[:, 0], x.amax(1), spread], -1)).transpose(1, 2)  # (B, H, S)
         x = torch.cat([x, self.dropout(F.gelu(self.near(x)) + F.gelu(self.far(x)))], 1)
-        return (x * self.weight.softmax(0)).sum(-1)
+        return x[..., 0] if self.weight is None else (x * self.weight.softmax(0)).sum(-1)
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
         """Class logits, (B, K)."""
