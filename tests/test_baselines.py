@@ -24,7 +24,7 @@ TABLE_I = [
     "multisincnet",
 ]
 """The article's rows, in their order."""
-BESIDE = ["eeg_conformer", "zhu_transformer", "external"]
+BESIDE = ["eeg_conformer", "zhu_transformer", "filterbank", "external"]
 """Baselines that are no row of the article."""
 
 PARAMETERS = {
@@ -46,6 +46,7 @@ PARAMETERS = {
     "multisincnet": (12_104, 12_104),
     "eeg_conformer": (272_904, 272_904),
     "zhu_transformer": (1_039_616, None),
+    "filterbank": (16_680, None),
 }
 """At 19 channels, 256 Hz and 8 classes: as built, and as the design of the baselines counted it."""
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilclip_eeg.config.data import SignalConfig, WindowConfig
+from distilclip_eeg.config.data import SignalConfig, View, WindowConfig
 from distilclip_eeg.files import locks
 from distilclip_eeg.files.locks import Owner
 from distilclip_eeg.schema import (
@@ -510,7 +510,7 @@ def by_hand(corpus, windows, row, mean, sd):
 def test_recording_means_z_scores_over_the_whole_recording(corpus, root):
     store = prepare(corpus, CONFIG, root, n_jobs=1)
     windows = index_of(store)
-    source = WindowSource(store, windows, 64, "recording")
+    source = WindowSource(store, windows, View(64), "recording")
     rows = np.array([len(windows) - 1, 0, 9, 20, 9])
     batch = source.batch(rows)
     assert batch.row_B.tolist() == rows.tolist()
@@ -525,7 +525,7 @@ def test_microvolts_are_as_filtered(corpus, root):
     store = prepare(corpus, CONFIG, root, n_jobs=1)
     windows = index_of(store)
     rows = np.array([3, 14, 25])
-    got = WindowSource(store, windows, 64, "recording").microvolts(rows)
+    got = WindowSource(store, windows, View(64), "recording").microvolts(rows)
     assert got.dtype == np.float32 and got.flags.c_contiguous
     for mine, row in zip(got, rows, strict=True):
         np.testing.assert_allclose(mine, by_hand(corpus, windows, row, np.zeros(3), np.ones(3)), atol=5e-3)
@@ -539,7 +539,7 @@ def test_train_means_statistics_of_the_training_recordings_weighted_by_their_win
     weight = {i: (windows["recording"][fit] == i).mean() for i in (0, 2)}
     mean = sum(weight[i] * uv[i].mean(axis=1) for i in (0, 2))
     variance = sum(weight[i] * (uv[i] ** 2).mean(axis=1) for i in (0, 2)) - mean**2
-    source = WindowSource(store, windows, 64, "train", fit)
+    source = WindowSource(store, windows, View(64), "train", fit)
     rows = np.array([0, 10, 30])
     for got, row in zip(source.batch(rows).eeg_BCT.numpy(), rows, strict=True):
         np.testing.assert_allclose(
@@ -555,7 +555,7 @@ def test_train_statistics_do_not_see_test_recordings(corpus, root):
         store = prepare(data, CONFIG, folder, n_jobs=1)
         windows = index_of(store)
         fit = np.flatnonzero(windows["recording"] != 3)
-        sources.append(WindowSource(store, windows, 64, "train", fit))
+        sources.append(WindowSource(store, windows, View(64), "train", fit))
     a, b = sources
     assert np.array_equal(a.mean, b.mean) and np.array_equal(a.sd, b.sd)
     train = np.flatnonzero(windows["recording"] != 3)
@@ -574,7 +574,7 @@ def test_running_means_the_last_minute_up_to_the_windows_end(tmp_path, root):
     store = prepare(corpus, config, root, n_jobs=1)
     windows = index_of(store)
     uv = clean_uv(corpus, "r0", config).astype(np.float64)
-    source = WindowSource(store, windows, 64, "running")
+    source = WindowSource(store, windows, View(64), "running")
     got = source.batch(np.arange(len(windows))).eeg_BCT.numpy()
     for row, first in enumerate(windows["first"]):
         past = uv[:, max(0, first + 64 - 60 * 64) : first + 64]
@@ -592,7 +592,9 @@ def test_running_looks_only_back_and_stays_in_its_recording(corpus, root):
     for data, folder in ((corpus, root / "a"), (changed, root / "b")):
         store = prepare(data, config, folder, n_jobs=1)
         windows = index_of(store)
-        out.append(WindowSource(store, windows, 64, "running").batch(np.arange(len(windows))).eeg_BCT.numpy())
+        out.append(
+            WindowSource(store, windows, View(64), "running").batch(np.arange(len(windows))).eeg_BCT.numpy()
+        )
     end = windows["first"] + 64
     before = ((end <= 1140 + 100) | (windows["first"] >= 1473)).to_numpy()
     # int16 steps depend on the loudest sample of the recording: equal up to them, not to the bit
@@ -605,7 +607,7 @@ def test_time_in_a_gap_does_not_exist_for_running_statistics(corpus, root):
     windows = index_of(store)
     row = windows.index[(windows["recording"] == 1) & (windows["start_s"] == 100)][0]
     uv = clean_uv(corpus, "r1").astype(np.float64)[:, : 640 + 64]  # ten seconds before the gap, one after
-    source = WindowSource(store, windows, 64, "running")
+    source = WindowSource(store, windows, View(64), "running")
     np.testing.assert_allclose(source.mean[row], uv.mean(axis=1), atol=1e-2)
     np.testing.assert_allclose(source.sd[row], uv.std(axis=1), rtol=1e-3)
 
@@ -618,7 +620,7 @@ def test_a_flat_channel_becomes_zero_whatever_the_normalisation(tmp_path, root, 
             x[1] = 0.02 * x[1] / np.abs(x[1]).max() + 7  # far below any electrode
     store = prepare(corpus, CONFIG, root, n_jobs=1)
     windows = index_of(store)
-    source = WindowSource(store, windows, 64, normalize, np.arange(len(windows)))
+    source = WindowSource(store, windows, View(64), normalize, np.arange(len(windows)))
     eeg = source.batch(np.arange(len(windows))).eeg_BCT
     assert (eeg[:, 1] == 0).all()
     assert eeg[:, 0].std() > 0.5
@@ -629,7 +631,7 @@ def test_a_dead_recording_is_all_zeros_and_no_error(tmp_path, root):
     corpus.signals["r0"] = [np.zeros((3, 640), np.float32)]
     store = prepare(corpus, CONFIG, root, n_jobs=1)
     windows = index_of(store)
-    assert (WindowSource(store, windows, 64, "recording").batch(np.arange(3)).eeg_BCT == 0).all()
+    assert (WindowSource(store, windows, View(64), "recording").batch(np.arange(3)).eeg_BCT == 0).all()
 
 
 def test_the_order_of_an_epoch_follows_from_seed_and_epoch_alone():
@@ -685,7 +687,7 @@ def test_a_channel_the_file_lacks_is_zero_whatever_the_normalisation(tmp_path, r
     store = prepare(Odd(tmp_path / "data"), CONFIG, root, n_jobs=1)
     windows = cut(store.pieces, store.events, store.classes, store.sfreq, WindowConfig())
     rows = np.flatnonzero(windows["recording"] == 1)
-    source = WindowSource(store, windows, 64, normalize, np.arange(len(windows)))
+    source = WindowSource(store, windows, View(64), normalize, np.arange(len(windows)))
     eeg = source.batch(rows).eeg_BCT.numpy()
     assert (eeg[:, 1] == 0).all() and (eeg[:, [0, 2]].std(axis=-1) > 0.3).all()
 
@@ -694,8 +696,8 @@ def test_training_statistics_leave_out_what_was_not_recorded(tmp_path, root):
     store = prepare(Odd(tmp_path / "data"), CONFIG, root, n_jobs=1)
     windows = cut(store.pieces, store.events, store.classes, store.sfreq, WindowConfig())
     rows = np.flatnonzero(windows["recording"] == 0)
-    alone = WindowSource(store, windows, 64, "train", rows)
-    both = WindowSource(store, windows, 64, "train", np.flatnonzero(windows["recording"] <= 1))
+    alone = WindowSource(store, windows, View(64), "train", rows)
+    both = WindowSource(store, windows, View(64), "train", np.flatnonzero(windows["recording"] <= 1))
     assert both.sd[0, 1] == pytest.approx(alone.sd[0, 1]) and both.sd[0, 0] != pytest.approx(alone.sd[0, 0])
 
 

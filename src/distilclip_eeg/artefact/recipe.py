@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from scipy.special import softmax
 
-from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.config.data import SignalConfig, View
 from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.schema import DataError
 
@@ -29,7 +29,11 @@ class Recipe:
     classes: tuple[str, ...]
     """The first is background."""
     n_times: int
-    """Samples of a window at ``signals.sfreq``."""
+    """Samples that the network sees at ``signals.sfreq``: of a window and its context."""
+    before: int = 0
+    """Those of them that are context in front of the window, which alone is scored."""
+    after: int = 0
+    """Those behind it."""
     signals: SignalConfig
     detect: DetectConfig = field(default_factory=DetectConfig)
     ages: str = "unknown"
@@ -37,8 +41,13 @@ class Recipe:
 
     @property
     def length_s(self) -> float:
-        """Seconds of a window."""
-        return self.n_times / self.signals.sfreq
+        """Seconds of a window, without its context."""
+        return self.view.length / self.signals.sfreq
+
+    @property
+    def view(self) -> View:
+        """Samples of a window and its context."""
+        return View(self.n_times - self.before - self.after, self.before, self.after)
 
     def as_json(self) -> dict:
         """Plain values; ``from_json`` reads them back."""

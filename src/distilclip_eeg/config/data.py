@@ -133,6 +133,11 @@ class WindowConfig(Settings):
 
     length_s: Seconds = 1.0
     """Seconds of a window."""
+    context_s: Annotated[float, Range(least=0, most=600)] = 0.0
+    """Seconds beside the window that a network sees, too; only the window itself is labelled and scored. Zero
+    beyond the ends of a stretch. The article has none."""
+    context: Literal["both", "past"] = "both"
+    """Where they are: so many before and as many after, or before it alone, as live detection needs."""
     background_overlap: Overlap = 0.0
     """Fraction shared by neighbouring background windows; the paper uses none."""
     seizure_overlap: Overlap = 0.5
@@ -215,7 +220,30 @@ class DataSettings(Settings):
 
 
 SAMPLES = Range(least=2, most=2**20)
-"""Of a window."""
+"""Of a window, and of a window with its context."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a network sees for a window, in samples."""
+
+    length: int
+    """Of the window, which is labelled and scored."""
+    before: int = 0
+    """Context in front of it."""
+    after: int = 0
+    """Context behind it."""
+
+    @classmethod
+    def of(cls, windows: WindowConfig, sfreq: float) -> "View":
+        """As configured, at a rate in Hz."""
+        context = round(windows.context_s * sfreq)
+        return cls(round(windows.length_s * sfreq), context, context if windows.context == "both" else 0)
+
+    @property
+    def total(self) -> int:
+        """Samples in all."""
+        return self.before + self.length + self.after
 
 
 def check_window(windows: WindowConfig, signals: SignalConfig) -> None:
@@ -224,13 +252,15 @@ def check_window(windows: WindowConfig, signals: SignalConfig) -> None:
     Raises:
         ConfigError: ``out_of_range``.
     """
-    samples = round(windows.length_s * signals.sfreq)
-    if samples not in SAMPLES:
-        raise ConfigError(
-            f"windows.length_s={windows.length_s} at signals.sfreq={signals.sfreq} is {samples} samples; "
-            f"expected {SAMPLES}. Change one of them.",
-            reason="out_of_range",
-        )
+    view = View.of(windows, signals.sfreq)
+    for key, samples in (("length_s", view.length), ("context_s", view.total)):
+        if samples not in SAMPLES:
+            value = getattr(windows, key)
+            raise ConfigError(
+                f"windows.{key}={value} at signals.sfreq={signals.sfreq} is {samples} samples; expected "
+                f"{SAMPLES}. Change one of them.",
+                reason="out_of_range",
+            )
 
 
 def small_seed(seed: int, fold: int | None = None) -> int:

@@ -30,6 +30,8 @@ ADDED_LATER: dict[str, Any] = {
     "split.purge_s": None,
     "split.table": None,
     "windows.labels": "annotations",
+    "windows.context_s": 0.0,
+    "windows.context": "both",
     "signals.montage": "native",
     "dataset.corpus.montage": "native",
     "dataset.corpus.missing_channels": "skip",

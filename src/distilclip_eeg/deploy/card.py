@@ -39,8 +39,8 @@ def card(about: dict) -> str:
         f"# {model['name']} trained on {made['dataset']} ({made['weights']})",
         MEDICAL,
         "## Model",
-        f"- {model['name']}, a {model['kind']}; window of {recipe['n_times'] / signals['sfreq']:g} s at "
-        f"{signals['sfreq']:g} Hz; classes: {', '.join(recipe['classes'])}.",
+        f"- {model['name']}, a {model['kind']}; {window_words(recipe)} at {signals['sfreq']:g} Hz; "
+        f"classes: {', '.join(recipe['classes'])}.",
         f"- Montage {signals['montage']}, {len(recipe['ch_names'])} channels: "
         f"{', '.join(recipe['ch_names'])}.",
         f"- Filter {band} ({signals['phase']} phase){mains}; clipped at {signals['clip_uv']} uV; normalised "
@@ -65,6 +65,16 @@ def card(about: dict) -> str:
         CITATION,
     ]
     return "\n\n".join(paragraphs(lines)) + "\n"
+
+
+def window_words(recipe: dict) -> str:
+    """How long a window is, and what is seen beside it."""
+    before, after = (recipe.get(side, 0) for side in ("before", "after"))
+    length, before_s, after_s = (
+        n / recipe["signals"]["sfreq"] for n in (recipe["n_times"] - before - after, before, after)
+    )
+    context = f", seen with {before_s:g} s before and {after_s:g} s after it" * (before + after > 0)
+    return f"window of {length:g} s{context}"
 
 
 def as_text(tree: Any) -> Any:

@@ -150,8 +150,9 @@ class Detector:
 
         A last part of up to ``hop_s`` comes on top, since windows begin on a grid.
         """
-        signals = self.recipe.signals
-        return self.detect.delay_s(self.recipe.length_s) + Causal(sfreq or signals.sfreq, signals).lookahead_s
+        signals, context_s = self.recipe.signals, self.recipe.after / self.recipe.signals.sfreq
+        filter_s = Causal(sfreq or signals.sfreq, signals).lookahead_s
+        return self.detect.delay_s(self.recipe.length_s) + context_s + filter_s
 
     def _detect(self, source: Source, age_band: str = "", review: bool = False) -> Detection:
         blocks, warnings = self.open(source, age_band)
@@ -209,9 +210,11 @@ class Detector:
             for block in blocks:
                 if block.piece != piece:
                     piece = block.piece
+                    yield from windows.end()
                     windows.begin(block.start_s)
                 yield from windows.push(block.uv_CT)
                 ticker.advance(round(block.uv_CT.shape[1] / self.recipe.signals.sfreq))
+            yield from windows.end()
 
     def _excerpt(self, blocks: Blocks, trace: Trace) -> Excerpt:
         """The signal around the most probable moment, smoothed as the events are."""
@@ -222,7 +225,7 @@ class Detector:
 
     def _windows(self, scale: tuple[np.ndarray, np.ndarray] | None) -> Windows:
         recipe = self.recipe
-        shape = len(recipe.ch_names), recipe.n_times, self.hop, recipe.signals.sfreq
+        shape = len(recipe.ch_names), recipe.view, self.hop, recipe.signals.sfreq
         return Windows(*shape, scale, self.batch_size)
 
     def _score(self, eeg_BCT: np.ndarray) -> np.ndarray:

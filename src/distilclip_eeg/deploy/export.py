@@ -104,7 +104,9 @@ def export(
     recipe = Recipe(
         ch_names=data.store.ch_names,
         classes=data.store.classes,
-        n_times=data.length,
+        n_times=data.view.total,
+        before=data.view.before,
+        after=data.view.after,
         signals=data.signals,
         detect=DetectConfig(threshold=threshold),
         ages=ages_of(data, chosen.seen),

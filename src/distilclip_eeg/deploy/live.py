@@ -104,7 +104,7 @@ class Stream:
         self.as_is = ch_names is None
         self.sfreq, self.detect, self.seen = sfreq, detect, 0
         self.filter = Causal(sfreq, signals)
-        self.length_s, self.hop_s = windows.length / windows.sfreq, windows.hop / windows.sfreq
+        self.length_s, self.hop_s = windows.view.length / windows.sfreq, windows.hop / windows.sfreq
         self.alarms = Alarms(detect, self.hop_s, self.length_s)
 
     def push(self, chunk_CT: np.ndarray) -> list[Alarm]:
@@ -146,6 +146,8 @@ class Stream:
         for _, eeg_BCT in self.windows.push(uv_CT):
             found += self.alarms.push(self.score(eeg_BCT))
         if last:
+            for _, eeg_BCT in self.windows.end():
+                found += self.alarms.push(self.score(eeg_BCT))
             found += self.alarms.push(np.empty(0), over=True)
         return [Alarm(float(self._starts(k + 1)[k]), self.seen / self.sfreq) for k in found]
 

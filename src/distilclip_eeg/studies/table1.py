@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from distilclip_eeg.config.compose import CONFIG_DIR
-from distilclip_eeg.config.data import OWN_NUMBER
+from distilclip_eeg.config.data import OWN_NUMBER, View
 from distilclip_eeg.config.studies import ALL, ModelGrid, Table1Settings, key_of
 from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv, read_text
@@ -132,7 +132,7 @@ def sizes_of(run: Run) -> dict[str, int]:
     first = read_text(run.path / "data_report.txt").partition("\n")[0]
     n_chans = int(first.rpartition(" channels")[0].rpartition(" ")[2])
     classes = run.predictions(run.folds_done()[0])["classes"]
-    n_times = round(settings.windows.length_s * settings.signals.sfreq)
+    n_times = View.of(settings.windows, settings.signals.sfreq).total
     return {"n_chans": n_chans, "n_times": n_times, "n_outputs": len(classes)}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distilclip_eeg.config.data import View
 from distilclip_eeg.config.registry import component
 
 KINDS = ("none", "standard")
@@ -23,6 +24,21 @@ DROP = 0.1
 """Share of channels set to zero."""
 NOISE = 0.1
 """SD of white noise, where the signal's is about 1."""
+
+
+def hide_context(eeg_BCT: Tensor, row_B: Sequence[int], *, seed: int, epoch: int, view: View) -> Tensor:
+    """The same with a random part of each side's context zero, from the outside, as at the ends of a stretch.
+
+    Else the share that is zero would tell how far a window is from such an end, and in excerpts that tells
+    its label.
+    """
+    at_T = np.arange(view.total)
+    seen_BT = np.empty((len(row_B), view.total), bool)
+    for seen_T, row in zip(seen_BT, row_B, strict=True):
+        rng = np.random.default_rng([seed, epoch, int(row), 1])
+        before, after = (round(side * rng.random()) for side in (view.before, view.after))
+        seen_T[:] = (at_T >= view.before - before) & (at_T < view.before + view.length + after)
+    return eeg_BCT * torch.from_numpy(seen_BT).to(eeg_BCT.device)[:, None]
 
 
 @component("augmentation")

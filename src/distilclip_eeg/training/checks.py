@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from distilclip_eeg.config import registry
-from distilclip_eeg.config.data import DataSettings
+from distilclip_eeg.config.data import DataSettings, View
 from distilclip_eeg.config.learning import Learning, ModelConfig
 from distilclip_eeg.models.contract import build_network
 from distilclip_eeg.models.losses import check_classification, check_targets
@@ -47,14 +47,16 @@ def check(data: DataSettings, learning: Learning) -> None:
         if learning.init_from:
             raise ConfigError(f"init_from: {model.name} has no weights to start from.")
         return
+    view = View.of(data.windows, data.signals.sfreq)
     sizes = {
         "n_chans": len(corpus.ch_names),
-        "n_times": round(data.windows.length_s * data.signals.sfreq),
+        "n_times": view.total,
         "sfreq": data.signals.sfreq,
         "n_outputs": len(corpus.classes),
     }
     if learning.init_from:
         ours = {"ch_names": corpus.ch_names, "classes": corpus.classes}
+        ours |= {"before": view.before, "after": view.after}
         check_start(learning.init_from, ours | {key: sizes[key] for key in ("n_times", "sfreq")})
     make_accelerator(learning.trainer.precision, learning.device)
     with torch.device("meta"):  # shapes without memory

@@ -3,7 +3,7 @@
 Networks go through ``engine.Fit``, floors through scikit-learn; both leave the same files.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from torch import Tensor
 
 from distilclip_eeg.config import registry
 from distilclip_eeg.config.component import Component
-from distilclip_eeg.config.data import small_seed
+from distilclip_eeg.config.data import View, small_seed
 from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.config.learning import Learning
 from distilclip_eeg.config.older import digest_of
@@ -31,6 +32,7 @@ from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.metrics import window_metrics
 from distilclip_eeg.signals import splits
 from distilclip_eeg.training import engine
+from distilclip_eeg.training.augment import hide_context
 from distilclip_eeg.training.checkpoints import previous
 from distilclip_eeg.training.data import CHUNK, Data, describe_data, test_rows, train_rows
 from distilclip_eeg.training.engine import Fit, Loop, Timed
@@ -271,15 +273,23 @@ def open_fit(
     seed = small_seed(data.seed, fold)
     set_seed(seed)
     task, saver = make_task(fold, source, accelerator)
-    augment = augmentation(learning.augment, source.store.sfreq)
+    augment = augmentation(learning.augment, source.store.sfreq, data.view)
     loop = Loop(learning.trainer, learning.optim, seed, accelerator, augment, **watch)
     return Fit(task, source, rows, data.rows(fold, "val"), folder, loop), saver
 
 
-def augmentation(name: str, sfreq: float) -> Callable | None:
-    """The registered augmentation at the data's rate; None for ``none``.
+def augmentation(name: str, sfreq: float, view: View) -> Callable | None:
+    """The registered augmentation at the data's rate, and what hides context; None where there is neither.
 
     Raises:
         ConfigError: none is registered by this name.
     """
-    return None if name == "none" else partial(registry.find(name, "augmentation"), sfreq=sfreq)
+    vary = None if name == "none" else partial(registry.find(name, "augmentation"), sfreq=sfreq)
+    if view.total == view.length:
+        return vary
+
+    def both(eeg_BCT: Tensor, row_B: Sequence[int], *, seed: int, epoch: int) -> Tensor:
+        eeg_BCT = vary(eeg_BCT, row_B, seed=seed, epoch=epoch) if vary else eeg_BCT
+        return hide_context(eeg_BCT, row_B, seed=seed, epoch=epoch, view=view)
+
+    return both

@@ -15,6 +15,7 @@ from distilclip_eeg.config.data import (
     SignalConfig,
     SplitConfig,
     SplitName,
+    View,
     WindowConfig,
 )
 from distilclip_eeg.config.experiment import RunSettings
@@ -44,7 +45,8 @@ class Data:
     store: Store
     windows: pd.DataFrame
     """The index with recording_name, subject and a ``fold<k>`` column a fold."""
-    length: int
+    view: View
+    """Samples of a window and of its context."""
     signals: SignalConfig
     cut: WindowConfig
     split: SplitConfig
@@ -55,13 +57,18 @@ class Data:
     """The audit in words, as every table carries it."""
     _measures: dict[float | None, pd.DataFrame] = field(default_factory=dict)
 
+    @property
+    def length(self) -> int:
+        """Samples of a window, its context left out."""
+        return self.view.length
+
     def rows(self, fold: int, part: str) -> np.ndarray:
         """Rows of the window index that stand in a part of a fold."""
         return np.flatnonzero(self.windows[f"fold{fold}"] == part)
 
     def source(self, fit_rows: np.ndarray) -> WindowSource:
         """Windows normalised as configured; ``fit_rows`` are training rows."""
-        return WindowSource(self.store, self.windows, self.length, self.signals.normalize, fit_rows)
+        return WindowSource(self.store, self.windows, self.view, self.signals.normalize, fit_rows)
 
     def measures(self, context_s: float | None = None) -> pd.DataFrame:
         """What the descriptions are made of, for every window: from its own microvolts, no label in reach.
@@ -92,7 +99,7 @@ class Data:
         """A row a stretch, in their order."""
         stretches, parts = self.windows.assign(first=start_N), []
         for n in np.unique(length_N):
-            source = WindowSource(self.store, stretches, n, "recording")
+            source = WindowSource(self.store, stretches, View(int(n)), "recording")
             rows = np.flatnonzero(length_N == n)
             size = max(1, CHUNK * self.length // n)
             parts += [(source, rows[i : i + size]) for i in range(0, len(rows), size)]
@@ -113,7 +120,7 @@ class Data:
         """The four sizes every model takes from the data."""
         return {
             "n_chans": len(self.store.ch_names),
-            "n_times": self.length,
+            "n_times": self.view.total,
             "sfreq": self.store.sfreq,
             "n_outputs": len(self.store.classes),
         }
@@ -143,16 +150,17 @@ def load_data(settings: DataSettings) -> Data:
         )
     placebo = cut.labels == "coin"
     windows = coin_labels(windows, settings.seed) if placebo else windows
-    length = round(cut.length_s * store.sfreq)
-    length_s = length / store.sfreq
-    folds = splits.make_folds(windows, split, settings.seed, length_s)
+    view = View.of(cut, store.sfreq)
+    # What two windows share is counted over all that a network sees of them.
+    seen_s = view.total / store.sfreq
+    folds = splits.make_folds(windows, split, settings.seed, seen_s)
     split = replace(split, n_folds=len(audit.fold_columns(folds)))  # a split's own number
-    shares = audit.audit(folds, length_s) if store.manifest["identified"] else audit.UNKNOWN
+    shares = audit.audit(folds, seen_s) if store.manifest["identified"] else audit.UNKNOWN
     audit.check_audit(shares, split.name)
     copies = audit.check_copies(folds, read_copies(store.path), split.name)
     note = ("placebo labels, a coin per subject; " if placebo else "") + audit.audit_line(split.name, shares)
     note += copies
-    return Data(store, folds, length, settings.signals, cut, split, settings.seed, shares, note)
+    return Data(store, folds, view, settings.signals, cut, split, settings.seed, shares, note)
 
 
 def reopen(run: Run, places: Places) -> tuple[RunSettings, Data]:

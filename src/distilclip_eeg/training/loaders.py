@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from distilclip_eeg.config.data import View
 from distilclip_eeg.signals.preprocess import FLAT_UV
 from distilclip_eeg.signals.store import Store
 
@@ -27,7 +28,8 @@ class WindowSource:
 
     Args:
         windows: the index of ``signals.windows.cut``.
-        length: samples in a window.
+        view: samples of a window and of the context that is seen with it, which is zero beyond the ends of
+            the window's stretch.
         normalize: ``recording``, ``running`` or ``train`` (see ``SignalConfig``).
         fit_rows: training rows; ``train`` takes its mean and SD from these alone.
     """
@@ -36,15 +38,17 @@ class WindowSource:
         self,
         store: Store,
         windows: pd.DataFrame,
-        length: int,
+        view: View,
         normalize: str,
         fit_rows: np.ndarray | None = None,
     ):
-        self.store, self.length = store, length
+        self.store, self.view = store, view
         self.first = windows["first"].to_numpy()
         self.recording = windows["recording"].to_numpy()
         self.label = windows["label"].to_numpy()
-        self.within = np.arange(length)
+        self.within = np.arange(-view.before, view.length + view.after)
+        if view.total > view.length:
+            self.begin, self.end = stretch_of(self.first, store.pieces)
         if normalize == "recording":
             self.mean, self.sd, self.stat = store.mean_RC, store.sd_RC, self.recording
         elif normalize == "train":
@@ -52,7 +56,7 @@ class WindowSource:
             self.mean, self.sd = train_statistics(store, windows, fit_rows)
             self.stat = np.zeros(len(windows), dtype=int)
         else:
-            self.mean, self.sd = running_statistics(store, windows, length)
+            self.mean, self.sd = running_statistics(store, windows, view.length)
             self.stat = np.arange(len(windows))
         self.sd = np.where(self.sd < FLAT_UV, np.float32(np.inf), self.sd)  # flat channels become zero
         # A channel that is not in the file is zero whatever the training recordings' mean is.
@@ -61,25 +65,46 @@ class WindowSource:
     def __len__(self) -> int:
         return len(self.first)
 
+    def samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Rows of the store's signal (B, T), and which are of the window's own stretch; None: all."""
+        at_BT = self.first[rows][:, None] + self.within
+        if self.view.total == self.view.length:
+            return at_BT, None
+        inside_BT = (at_BT >= self.begin[rows][:, None]) & (at_BT < self.end[rows][:, None])
+        return np.where(inside_BT, at_BT, self.first[rows][:, None]), inside_BT
+
     def microvolts(self, rows: np.ndarray) -> np.ndarray:
         """(B, C, T) float32 microvolts, as filtered, before any normalisation."""
-        raw_BTC = self.store.signal_TC[self.first[rows][:, None] + self.within]
-        scaled = raw_BTC * self.store.gain_RC[self.recording[rows]][:, None, :]
+        at_BT, inside_BT = self.samples(rows)
+        scaled = self.store.signal_TC[at_BT] * self.store.gain_RC[self.recording[rows]][:, None, :]
+        if inside_BT is not None:
+            scaled *= inside_BT[..., None]
         return np.ascontiguousarray(scaled.transpose(0, 2, 1))
 
     def batch(self, rows: np.ndarray, device: torch.device | str = "cpu") -> Batch:
         """The windows at ``rows``, normalised on ``device``."""
-        raw_BTC = torch.from_numpy(self.store.signal_TC[self.first[rows][:, None] + self.within]).to(device)
+        at_BT, inside_BT = self.samples(rows)
+        raw_BTC = torch.from_numpy(self.store.signal_TC[at_BT]).to(device)
         stat = self.stat[rows]
         there = self.there[self.recording[rows]]
         gain = torch.from_numpy(self.store.gain_RC[self.recording[rows]] * there / self.sd[stat]).to(device)
         shift = torch.from_numpy(self.mean[stat] * there / self.sd[stat]).to(device)
         eeg_BTC = raw_BTC.float() * gain[:, None] - shift[:, None]
+        if inside_BT is not None:
+            eeg_BTC *= torch.from_numpy(inside_BT).to(device)[..., None]
         return Batch(
             eeg_BTC.transpose(1, 2).contiguous(),
             torch.from_numpy(self.label[rows]).to(device),
             torch.from_numpy(np.asarray(rows)).to(device),
         )
+
+
+def stretch_of(first: np.ndarray, pieces: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Where each window's stretch begins, and one past its end, as rows of the store, (N,) each."""
+    pieces = pieces.sort_values("first")
+    begin = pieces["first"].to_numpy()
+    piece_N = np.searchsorted(begin, first, side="right") - 1
+    return begin[piece_N], (begin + pieces["n_samples"].to_numpy())[piece_N]
 
 
 def train_statistics(store: Store, windows: pd.DataFrame, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from distilclip_eeg.config.data import DatasetConfig
+from distilclip_eeg.config.data import DatasetConfig, View
 from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.rules import plain
@@ -74,7 +74,7 @@ def transfer(run: Run, target: Target) -> Run:
     if not names["same"]:
         windows["label"] = (windows["label"] > 0).astype(int)
     result = open_result(run, made, target, store)
-    source = WindowSource(store, windows, round(cut.length_s * store.sfreq), signals.normalize)
+    source = WindowSource(store, windows, View.of(cut, store.sfreq), signals.normalize)
     accelerator = engine.make_accelerator("fp32", target.device)
     rows, tests = np.arange(len(windows)), []
     for fold in track(run.folds_done(), len(run.folds_done()), "scoring with each fold's model"):
