@@ -1,0 +1,96 @@
+"""A recording that is unlike the training recordings: each statistic by hand, and what it tells."""
+
+import numpy as np
+import pytest
+
+from distilclip_eeg.corpora.edf.montage import BIPOLAR_18
+from distilclip_eeg.deploy.likeness import STATISTICS, Profiler, differences, loops_of, ranges
+
+RNG = np.random.default_rng(0)
+
+
+def profile_of(uv_CT, ch_names=("F3", "C3", "T3"), sfreq=256.0, chunk=None, filled=()):
+    made = Profiler(ch_names, sfreq, filled)
+    for first in range(0, uv_CT.shape[1], chunk or uv_CT.shape[1]):
+        made.push(uv_CT[:, first : first + (chunk or uv_CT.shape[1])])
+    return made.profile()
+
+
+def wave(hertz, uv, seconds=40, n_chans=3):
+    time = np.arange(seconds * 256) / 256
+    return np.tile(uv * np.sin(2 * np.pi * hertz * time), (n_chans, 1)).astype(np.float32)
+
+
+def potentials(seconds=40, ch_names=BIPOLAR_18):
+    """Derivations of the double banana from electrodes that share a slow wave and have their own."""
+    electrodes = sorted({e for name in ch_names for e in name.split("-")})
+    own = dict(
+        zip(electrodes, np.cumsum(RNG.standard_normal((len(electrodes), seconds * 256)), 1), strict=True)
+    )
+    return np.array([own[a] - own[b] for a, b in (name.split("-") for name in ch_names)], np.float32)
+
+
+def test_a_wave_of_ten_hertz_is_known_by_its_size_and_has_nothing_fast():
+    found = profile_of(wave(10, 50))
+    assert found["amplitude"] == pytest.approx(np.log10(50 / np.sqrt(2)), abs=1e-3)
+    assert found["spread"] == pytest.approx(0, abs=1e-6) and found["flat"] == 0
+    assert found["fast"] < 0.01 and found["mains"] < 0.01 and "loops" not in found
+
+
+@pytest.mark.parametrize("hertz, fast, mains", [(30, 1, 0), (50, 1, 1), (60, 1, 1)])
+def test_fast_power_and_mains_are_shares_of_all_power(hertz, fast, mains):
+    found = profile_of(wave(hertz, 50))
+    assert found["fast"] == pytest.approx(fast, abs=0.02) and found["mains"] == pytest.approx(mains, abs=0.02)
+
+
+def test_one_channel_of_three_that_is_ten_times_as_large_is_spread():
+    uv = wave(10, 50)
+    uv[0] *= 10
+    assert profile_of(uv)["spread"] == pytest.approx(np.std([1, 0, 0]), abs=1e-3)
+
+
+def test_a_dead_channel_is_flat_in_every_second_and_a_filled_one_is_left_out():
+    uv = wave(10, 50)
+    uv[1] = 0
+    assert profile_of(uv)["flat"] == pytest.approx(1 / 3)
+    assert profile_of(uv, filled=["C3"])["flat"] == 0
+
+
+@pytest.mark.parametrize("chunk", [1, 100, 256, 1000, 5000])
+def test_how_the_signal_is_cut_into_chunks_changes_nothing(chunk):
+    uv = RNG.standard_normal((3, 256 * 25 + 17)).astype(np.float32) * 30
+    assert profile_of(uv, chunk=chunk) == profile_of(uv)
+
+
+def test_one_second_of_ten_is_looked_at():
+    uv = np.zeros((3, 256 * 30), np.float32)
+    for second in (0, 10, 20):
+        uv[:, second * 256 : (second + 1) * 256] = wave(10, 50, seconds=1)
+    assert profile_of(uv)["flat"] == 0
+
+
+def test_round_a_loop_derivations_add_up_to_nothing_and_under_wrong_names_they_do_not():
+    assert loops_of(BIPOLAR_18).shape == (18, 2) and loops_of(("F3", "C3")).shape[1] == 0
+    assert loops_of(("F3-C3", "C3-P3", "P3-F3")).shape == (3, 1)
+    uv = potentials()
+    assert profile_of(uv, BIPOLAR_18)["loops"] < 1e-3
+    for _ in range(20):
+        assert profile_of(uv[RNG.permutation(18)], BIPOLAR_18)["loops"] > 0.2
+
+
+def test_outside_the_range_and_its_margin_is_told_with_both_in_usual_units():
+    known = ranges([profile_of(wave(10, uv)) for uv in (20, 60)])
+    assert differences(profile_of(wave(10, 80)), known) == []  # log10(80 / 60) is 0.12, 0.2 is let through
+    (said,) = differences(profile_of(wave(10, 600)), known)
+    assert said == "amplitude (median SD of its channels) 424 uV, training recordings 14.1 uV to 42.4 uV"
+    told = differences(profile_of(wave(50, 30)), known)
+    assert [words.partition(",")[0] for words in told] == [
+        "power above 20 Hz 100 %",
+        "power at 50 or 60 Hz 100 %",
+    ]
+
+
+def test_where_nothing_is_known_nothing_is_said():
+    assert differences(profile_of(wave(50, 3000)), {}) == []
+    assert profile_of(np.zeros((3, 100), np.float32)) == {} and ranges([{}]) == {}
+    assert set(profile_of(potentials(), BIPOLAR_18)) == set(STATISTICS)
