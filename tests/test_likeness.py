@@ -24,9 +24,8 @@ def wave(hertz, uv, seconds=40, n_chans=3):
 def potentials(seconds=40, ch_names=BIPOLAR_18):
     """Derivations of the double banana from electrodes that share a slow wave and have their own."""
     electrodes = sorted({e for name in ch_names for e in name.split("-")})
-    own = dict(
-        zip(electrodes, np.cumsum(RNG.standard_normal((len(electrodes), seconds * 256)), 1), strict=True)
-    )
+    walks = np.cumsum(RNG.standard_normal((len(electrodes), seconds * 256)), axis=1)
+    own = dict(zip(electrodes, walks, strict=True))
     return np.array([own[a] - own[b] for a, b in (name.split("-") for name in ch_names)], np.float32)
 
 

@@ -101,18 +101,12 @@ class Profiler:
         loops = left / max(float(np.sqrt((x_CT**2).mean())), FLAT_UV)
         flat = float((sd_C < FLAT_UV).mean())
         spread = float(log_C.std())
-        return [
-            float(np.median(log_C)),
-            spread,
-            float(np.median(fast_C)),
-            float(np.median(mains_C)),
-            flat,
-            loops,
-        ]
+        amplitude, fast, mains = (float(np.median(values)) for values in (log_C, fast_C, mains_C))
+        return [amplitude, spread, fast, mains, flat, loops]
 
 
 def loops_of(ch_names: Sequence[str]) -> np.ndarray:
-    """Weights (C, K) of sums of derivations that are zero whatever the electrodes have; K = 0: there are none."""
+    """Weights (C, K) of sums of derivations that are zero whatever the electrodes have; K may be 0."""
     pairs = [canonical(name).split("-") for name in ch_names]
     if any(len(pair) != 2 for pair in pairs):
         return np.zeros((len(ch_names), 0))
