@@ -1,10 +1,16 @@
 """A recording that is unlike the training recordings: each statistic by hand, and what it tells."""
 
-import numpy as np
-import pytest
+from dataclasses import replace
 
+import numpy as np
+import pandas as pd
+import pytest
+from deploy_tools import CHANNELS, Loudness, brain, recipe, write_edf
+
+from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.corpora.edf.montage import BIPOLAR_18
-from distilclip_eeg.deploy.likeness import STATISTICS, Profiler, differences, loops_of, ranges
+from distilclip_eeg.deploy.detector import Detector
+from distilclip_eeg.deploy.likeness import STATISTICS, Profiler, differences, loops_of, profiles_of, ranges
 
 RNG = np.random.default_rng(0)
 
@@ -93,3 +99,54 @@ def test_where_nothing_is_known_nothing_is_said():
     assert differences(profile_of(wave(50, 3000)), {}) == []
     assert profile_of(np.zeros((3, 100), np.float32)) == {} and ranges([{}]) == {}
     assert set(profile_of(potentials(), BIPOLAR_18)) == set(STATISTICS)
+
+
+# ------------------------------------------------------------------------- in the detector and its files
+
+
+def known(uv_CT, most_alarm=None):
+    """A model whose training recordings were like this one."""
+    found = ranges([profile_of(uv_CT, CHANNELS)])
+    return replace(recipe(), like=found, most_alarm=most_alarm)
+
+
+@pytest.fixture
+def edf(tmp_path):
+    return write_edf(tmp_path / "a.edf", brain(60, 256, seizures=[(20, 30)]), 256)
+
+
+def unlike_of(path, model):
+    found = Detector(model, Loudness(), detect=DetectConfig(smooth_s=0)).file(path)
+    return [w for w in found.warnings if w.startswith("unlike: ")]
+
+
+def test_a_file_like_those_of_training_has_no_warning_and_another_has_one(edf, tmp_path):
+    model = known(brain(60, 256, seizures=[(20, 30)], seed=3))
+    assert unlike_of(edf, model) == []
+    loud = write_edf(tmp_path / "b.edf", np.clip(10 * brain(60, 256), -1990, 1990), 256)
+    (said,) = unlike_of(loud, model)
+    assert "amplitude (median SD of its channels)" in said and "training recordings" in said
+    assert unlike_of(loud, recipe()) == []  # an export from before there were ranges says nothing
+
+
+def test_more_under_alarm_than_any_recording_of_validation_is_told(tmp_path):
+    path = write_edf(tmp_path / "a.edf", brain(60, 256, seizures=[(10, 25)]), 256)
+    found = Detector(recipe(), Loudness(), detect=DetectConfig(smooth_s=0)).file(path)
+    assert [(e.onset_s, e.offset_s) for e in found.events] == [(10, 25)]
+    assert unlike_of(path, replace(recipe(), most_alarm=0.25)) == []
+    said = unlike_of(path, replace(recipe(), most_alarm=0.2))
+    assert said == ["unlike: 25 % of it under alarm, 20 % at most of any validation recording"]
+
+
+def test_a_store_s_recordings_have_the_profile_of_their_files():
+    uv = brain(60, 256)
+
+    class Store:
+        ch_names, sfreq = CHANNELS, 256.0
+        signal_TC, gain_RC = np.rint(uv.T * 10).astype(np.int16), np.full((1, 3), 0.1, np.float32)
+        filled_RC = np.zeros((1, 3), bool)
+        pieces = pd.DataFrame({"recording": [0], "first": [0], "n_samples": [uv.shape[1]]})
+
+    (found,) = profiles_of(Store(), [0, 0])
+    for name, value in profile_of(uv, CHANNELS).items():
+        assert found[name] == pytest.approx(value, abs=1e-3)

@@ -38,6 +38,10 @@ class Recipe:
     detect: DetectConfig = field(default_factory=DetectConfig)
     ages: str = "unknown"
     """Age group of the people it was trained on, one of ``AGES``."""
+    like: dict[str, list[float]] = field(default_factory=dict)
+    """Lowest and highest of each statistic over the training recordings (``deploy.likeness``)."""
+    most_alarm: float | None = None
+    """Largest share of a validation recording that is under alarm."""
 
     @property
     def length_s(self) -> float:

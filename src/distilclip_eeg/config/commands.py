@@ -236,6 +236,9 @@ class DetectSettings(OnFiles):
     """Of onnx; auto: what the export found fit."""
     review: bool = True
     """Write a page for each recording on which its events are looked through in a browser."""
+    unlike: Literal["warn", "refuse"] = "warn"
+    """A recording unlike those of training in amplitude, spectrum, channels or time under alarm: warn in
+    output, record, figure and page, or refuse it."""
     dates: bool = False
     """true writes the start of the recording, which is personal, into events.tsv."""
 

@@ -12,6 +12,8 @@ from distilclip_eeg.scoring.events.detect import Trace, events_from_probability,
 from distilclip_eeg.scoring.events.spans import Track, intersection
 
 SEIZURE = "seiz"
+UNLIKE = "unlike"
+"""Code of the warning that a recording is not like those of training."""
 EXCERPT_S = 10.0
 
 

@@ -12,8 +12,9 @@ from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.corpora.edf.montage import Montage, canonical, montage_of
 from distilclip_eeg.corpora.edf.rename import Rename
 from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource, Source
-from distilclip_eeg.deploy.detection import EXCERPT_S, Detection, Excerpt
+from distilclip_eeg.deploy.detection import EXCERPT_S, UNLIKE, Detection, Excerpt
 from distilclip_eeg.deploy.filters import Causal
+from distilclip_eeg.deploy.likeness import Profile, Profiler, differences
 from distilclip_eeg.deploy.live import NAME, Alarm, Stream
 from distilclip_eeg.deploy.review import strips_of
 from distilclip_eeg.deploy.windows import Windows, hop_samples
@@ -28,6 +29,8 @@ SETTINGS = ("rename", "channels")
 GROUPS = {"infant": "child", "adolescent": "child", "older adult": "adult"}
 """Age bands of a header that belong to a group of another name."""
 ANY = "any"
+LEAST_ALARM = 0.1
+"""No share under alarm below this one is unlike training."""
 
 
 class Detector:
@@ -157,7 +160,8 @@ class Detector:
     def _detect(self, source: Source, age_band: str = "", review: bool = False) -> Detection:
         blocks, warnings = self.open(source, age_band)
         start_s, probability = [], []
-        for start_B, eeg_BCT in self.batches(blocks):
+        profiler = Profiler(self.recipe.ch_names, self.recipe.signals.sfreq, blocks.filled)
+        for start_B, eeg_BCT in self.batches(blocks, profiler):
             start_s.append(start_B)
             probability.append(self._score(eeg_BCT))
         if blocks.clipped:
@@ -174,7 +178,9 @@ class Detector:
             (*blocks.warnings, *warnings),
             self._excerpt(blocks, trace),
         )
-        return replace(found, strips=strips_of(blocks, found)) if review else found
+        said = unlike(self.recipe, profiler.profile(), found)
+        strips = strips_of(blocks, found) if review else ()
+        return replace(found, warnings=(*found.warnings, *said), strips=strips)
 
     def open(self, source: Source, age_band: str = "") -> tuple[Blocks, list[str]]:
         """A recording as the model wants it, and what is odd about using it.
@@ -200,8 +206,14 @@ class Detector:
             warnings.append(f"resampled: {words}")
         return blocks, warnings
 
-    def batches(self, blocks: Blocks) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Every window in time order, some at a time: starts in seconds (B,), normalised EEG (B, C, T)."""
+    def batches(
+        self, blocks: Blocks, profiler: Profiler | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Every window in time order, some at a time: starts in seconds (B,), normalised EEG (B, C, T).
+
+        Args:
+            profiler: sees the signal as it goes by.
+        """
         source = blocks.source
         running = self.recipe.signals.normalize == "running"
         windows = self._windows(None if running else blocks.statistics())
@@ -212,6 +224,8 @@ class Detector:
                     piece = block.piece
                     yield from windows.end()
                     windows.begin(block.start_s)
+                if profiler is not None:
+                    profiler.push(block.uv_CT)
                 yield from windows.push(block.uv_CT)
                 ticker.advance(round(block.uv_CT.shape[1] / self.recipe.signals.sfreq))
             yield from windows.end()
@@ -237,6 +251,17 @@ class Detector:
                 reason="bad_network",
             )
         return np.clip(probability_B, 0.0, 1.0)
+
+
+def unlike(recipe: Recipe, profile: Profile, found: Detection) -> list[str]:
+    """What of a recording is unlike the training recordings: a warning, or none."""
+    said = differences(profile, recipe.like)
+    length_E = found.track.events_E2[:, 1] - found.track.events_E2[:, 0]
+    share = float(length_E.sum()) / found.track.recorded_s
+    if recipe.most_alarm is not None and share > max(recipe.most_alarm, LEAST_ALARM):
+        most = f"{100 * recipe.most_alarm:.0f} %"
+        said.append(f"{100 * share:.0f} % of it under alarm, {most} at most of any validation recording")
+    return [f"{UNLIKE}: " + "; ".join(said)] if said else []
 
 
 def montage_for(recipe: Recipe, missing: str) -> Montage:

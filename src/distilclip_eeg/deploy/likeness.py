@@ -13,11 +13,14 @@ import scipy.linalg
 
 from distilclip_eeg.corpora.edf.montage import canonical
 from distilclip_eeg.signals.preprocess import FLAT_UV
+from distilclip_eeg.signals.store import Store
 
 EVERY = 10
 """One second of so many is looked at."""
 FAST_HZ = 20.0
 MAINS_HZ = (50.0, 60.0)
+MOST = 500
+"""Training recordings that are looked at."""
 LOOPS = "loops"
 
 
@@ -71,7 +74,7 @@ class Profiler:
         uv_CT = np.concatenate([self.tail_CT, uv_CT], axis=1)
         n = uv_CT.shape[1] // self.length
         for k in range(-self.seen % EVERY, n, EVERY):
-            self.found.append(self._second(uv_CT[:, k * self.length : (k + 1) * self.length]))
+            self.add(uv_CT[:, k * self.length : (k + 1) * self.length])
         self.seen += n
         self.tail_CT = uv_CT[:, n * self.length :]
 
@@ -86,7 +89,8 @@ class Profiler:
             del values[LOOPS]
         return values
 
-    def _second(self, uv_CT: np.ndarray) -> list[float]:
+    def add(self, uv_CT: np.ndarray) -> None:
+        """Look at one second."""
         x_CT = uv_CT.astype(float) - uv_CT.mean(axis=1, keepdims=True)
         there_CT = x_CT[self.rows]
         sd_C = there_CT.std(axis=1)
@@ -102,7 +106,23 @@ class Profiler:
         flat = float((sd_C < FLAT_UV).mean())
         spread = float(log_C.std())
         amplitude, fast, mains = (float(np.median(values)) for values in (log_C, fast_C, mains_C))
-        return [amplitude, spread, fast, mains, flat, loops]
+        self.found.append([amplitude, spread, fast, mains, flat, loops])
+
+
+def profiles_of(store: Store, recordings: Sequence[int]) -> list[Profile]:
+    """Profiles of recordings of a store, by number; of many, ``MOST`` spread over all."""
+    numbers = sorted(set(recordings))
+    chosen = numbers[:: -(-len(numbers) // MOST)] if numbers else []
+    pieces, found = dict(list(store.pieces.groupby("recording"))), []
+    for number in chosen:
+        filled = [name for name, is_so in zip(store.ch_names, store.filled_RC[number], strict=True) if is_so]
+        made = Profiler(store.ch_names, store.sfreq, filled)
+        for piece in pieces[number].itertuples():
+            for first in range(0, piece.n_samples - made.length + 1, EVERY * made.length):
+                at = int(piece.first) + first
+                made.add((store.signal_TC[at : at + made.length] * store.gain_RC[number]).T)
+        found.append(made.profile())
+    return found
 
 
 def loops_of(ch_names: Sequence[str]) -> np.ndarray:

@@ -19,6 +19,7 @@ from distilclip_eeg.config.rules import plain
 from distilclip_eeg.corpora.bids_files import entity, read_participants
 from distilclip_eeg.corpora.edf.fields import start_time
 from distilclip_eeg.corpora.walk import Walk, link_outside, looks_like_edf
+from distilclip_eeg.deploy.detection import UNLIKE
 from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.engines import OnnxNetwork, open_network
 from distilclip_eeg.deploy.writers import (
@@ -30,7 +31,7 @@ from distilclip_eeg.deploy.writers import (
     write_detection,
 )
 from distilclip_eeg.files.digests import sha256_of
-from distilclip_eeg.schema import ConfigError, DataError, check_choice, visible
+from distilclip_eeg.schema import ConfigError, DataError, SkipRecording, check_choice, visible
 from distilclip_eeg.signals.store import fingerprint
 
 HEAD = ("file", "seconds", "events", "what was odd")
@@ -99,6 +100,9 @@ def screen(settings: DetectSettings) -> int:
         what = f"{record['events']} events of p >= {detector.detect.threshold:g} in {record['seconds']:.0f} s"
         how = "written" if fresh else "was finished"
         print(f"{start} {what}; {how}: {visible(output)}/{said}{EVENTS}", flush=True)
+        for warning in record["warnings"]:
+            if warning.startswith(UNLIKE):
+                print(f"  {visible(warning)}", flush=True)
     if len(failed) == len(items):
         if len(items) == 1 and isinstance(failed[0], DataError):
             raise failed[0]
@@ -156,6 +160,11 @@ def score(
         print(f"{folder / wrong[0]}: missing or changed since it was written; scored again", flush=True)
     found = detector.file(item.path, item.age_band, review=settings.review)
     shown = {"figure": settings.figure, "review": settings.review}
+    odd = [warning for warning in found.warnings if warning.startswith(UNLIKE)]
+    if odd and settings.unlike == "refuse":
+        raise SkipRecording(
+            f"{item.path}: {odd[0]}. Look at the recording, or set unlike=warn.", reason=UNLIKE
+        )
     start = start_time(item.path) if settings.dates else None
     write_detection(found, folder, stem, about, **shown, start=start)
     return read_record(folder, stem), True

@@ -15,7 +15,7 @@ import pandas as pd
 
 from distilclip_eeg.corpora.events_tsv import szcore_tsv
 from distilclip_eeg.corpora.tusz_files import TERM
-from distilclip_eeg.deploy.detection import SEIZURE, Detection
+from distilclip_eeg.deploy.detection import SEIZURE, UNLIKE, Detection
 from distilclip_eeg.deploy.review import review_page
 from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.folders import make_folder
@@ -235,4 +235,5 @@ def screened(found: Detection, title: str) -> "Screened":
         eeg_sfreq=eeg.sfreq,
         ch_names=eeg.ch_names,
         uv_CT=eeg.uv_CT,
+        warning="; ".join(visible(warning) for warning in found.warnings if warning.startswith(UNLIKE)),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +12,8 @@ from distilclip_eeg.schema import NOTE
 
 LINE, EVENT, FAINT, GAP = *OKABE_ITO[:2], OKABE_ITO[5], "#BBBBBB"
 """Told apart with any colour vision; events and gaps differ in more than colour."""
+WIDE = 130
+"""Characters in a line of the warning."""
 BARS_UV = (20, 50, 100, 200, 500, 1000, 2000)
 
 
@@ -32,6 +35,8 @@ class Screened:
     eeg_sfreq: float
     ch_names: Sequence[str]
     uv_CT: np.ndarray
+    warning: str = ""
+    """What a reader must know first: that the recording is unlike those of training."""
 
 
 @styled
@@ -43,6 +48,8 @@ def detection_png(shown: Screened) -> bytes:
     draw_probability(above, shown)
     draw_eeg(below, shown)
     above.set_title(shown.title, loc="left")
+    if shown.warning:
+        figure.suptitle("\n".join(wrap(shown.warning, WIDE)), fontsize=7, color=EVENT, x=0.01, ha="left")
     figure.supxlabel(NOTE, fontsize=6)
     return png_of(figure)
 
