@@ -11,7 +11,8 @@ from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.corpora.edf.montage import BIPOLAR_18, STANDARD_19, Montage
 from distilclip_eeg.corpora.edf.reader import read_eeg
-from distilclip_eeg.deploy.detector import Detector, age_warnings
+from distilclip_eeg.deploy.detector import Detector
+from distilclip_eeg.deploy.odd import age_warnings
 from distilclip_eeg.schema import ConfigError, DataError, Recording, RecordingRef
 from distilclip_eeg.signals.preprocess import preprocess
 from distilclip_eeg.training.loaders import running_statistics

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from distilclip_eeg.artefact.recipe import Recipe
 from distilclip_eeg.config import registry
+from distilclip_eeg.config.starter import located
 from distilclip_eeg.endings import unbroken
 from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.folders import make_folder, remove_left
@@ -113,11 +114,14 @@ class Folder:
 def load_folder(path: Path | str) -> Folder:
     """Read and check an exported folder; no weights are read yet.
 
+    Args:
+        path: ``starter`` is the one that comes with the package.
+
     Raises:
         DataError: it is no such folder, or anything in ``config.json`` is unknown, missing, of a wrong shape
             or changed since the export.
     """
-    path = Path(path)
+    path = located(path)
     if not (path / CONFIG).is_file():
         raise DataError(
             f"{path}: no exported model (it has no {CONFIG}). Make one: python scripts/export.py run=RUN "

@@ -42,6 +42,8 @@ class Recipe:
     """Lowest and highest of each statistic over the training recordings (``deploy.likeness``)."""
     most_alarm: float | None = None
     """Largest share of a validation recording that is under alarm."""
+    persons: tuple[str, ...] = ()
+    """Codes of the people it was trained on, where its maker wanted them told."""
 
     @property
     def length_s(self) -> float:
@@ -55,7 +57,8 @@ class Recipe:
 
     def as_json(self) -> dict:
         """Plain values; ``from_json`` reads them back."""
-        return asdict(self) | {"ch_names": list(self.ch_names), "classes": list(self.classes)}
+        lists = {key: list(getattr(self, key)) for key in ("ch_names", "classes", "persons")}
+        return asdict(self) | lists
 
     @classmethod
     def from_json(cls, values: dict) -> "Recipe":
@@ -70,6 +73,7 @@ class Recipe:
                     **values,
                     "ch_names": tuple(values["ch_names"]),
                     "classes": tuple(values["classes"]),
+                    "persons": tuple(values.get("persons", ())),
                     "signals": SignalConfig(**values["signals"]),
                     "detect": DetectConfig(**values["detect"]),
                 }

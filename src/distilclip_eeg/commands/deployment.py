@@ -27,7 +27,8 @@ def export(settings: ExportSettings, words: list[str]) -> None:
     from distilclip_eeg.deploy import export
 
     output = Path(settings.output) if settings.output else None
-    folder = export.export(run, settings.weights, output, settings.places, onnx=settings.onnx)
+    how = {"onnx": settings.onnx, "persons": settings.persons}
+    folder = export.export(run, settings.weights, output, settings.places, **how)
     print(export.page(folder))
 
 

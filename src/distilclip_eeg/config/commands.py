@@ -189,6 +189,9 @@ class ExportSettings(OfRun):
     """The folder to write; null: export in the run's folder."""
     onnx: bool = True
     """Also as ONNX, fp32 and int8, checked and measured: pip install 'distilclip-eeg[export]'."""
+    persons: bool = False
+    """true writes the codes of the persons it was trained on into the folder, so that detect can tell when a
+    file is named after one of them. Codes may be personal: for public corpora."""
 
 
 Channels = Literal["strict", "zero", "interpolate"]
@@ -199,8 +202,8 @@ Ages = Literal["neonate", "child", "adult", "any"]
 class OnFiles(Settings):
     """An exported model on somebody's files."""
 
-    weights: Text
-    """The folder that export wrote."""
+    weights: Text = "starter"
+    """The folder that export wrote; starter: the small model that comes with the package."""
     input: Text
     """An EDF or BDF, or a folder (a BIDS tree, too) that is searched to its depth."""
     links: Links = "inside"
@@ -227,7 +230,7 @@ class OnFiles(Settings):
 class DetectSettings(OnFiles):
     """A trained model on recordings of any length."""
 
-    output: Text
+    output: Text = "events"
     """A folder; a second start skips what is finished there."""
     detect: DetectChanges = field(default_factory=DetectChanges)
     engine: Literal["auto", "torch", "onnx"] = "auto"

@@ -10,6 +10,7 @@ from typing import Any
 
 from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.config.rules import freeze, plain
+from distilclip_eeg.config.starter import located
 from distilclip_eeg.schema import ConfigError, DataError
 
 GONE = {
@@ -144,7 +145,7 @@ def counted(settings: RunSettings) -> dict[str, Any]:
             body["split"]["table"] = hashlib.sha256(Path(table).read_bytes()).hexdigest()
     if settings.init_from:
         with suppress(OSError, ValueError, KeyError, TypeError):  # no export there: told where it is opened
-            about = json.loads((Path(settings.init_from) / "config.json").read_text(encoding="utf-8"))
+            about = json.loads((located(settings.init_from) / "config.json").read_text(encoding="utf-8"))
             body["init_from"] = [about["weights"], about["text"]]
     if settings.model.kind == "floor":  # which has neither epochs nor an optimiser
         body["trainer"] = body["optim"] = {}

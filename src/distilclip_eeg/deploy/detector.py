@@ -7,15 +7,16 @@ from pathlib import Path
 import mne
 import numpy as np
 
-from distilclip_eeg.artefact.recipe import AGES, Network, Recipe, ictal
+from distilclip_eeg.artefact.recipe import Network, Recipe, ictal
 from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.corpora.edf.montage import Montage, canonical, montage_of
 from distilclip_eeg.corpora.edf.rename import Rename
 from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource, Source
-from distilclip_eeg.deploy.detection import EXCERPT_S, UNLIKE, Detection, Excerpt
+from distilclip_eeg.deploy.detection import EXCERPT_S, Detection, Excerpt
 from distilclip_eeg.deploy.filters import Causal
-from distilclip_eeg.deploy.likeness import Profile, Profiler, differences
+from distilclip_eeg.deploy.likeness import Profiler
 from distilclip_eeg.deploy.live import NAME, Alarm, Stream
+from distilclip_eeg.deploy.odd import age_warnings, check_ages, seen_before, unlike
 from distilclip_eeg.deploy.review import strips_of
 from distilclip_eeg.deploy.windows import Windows, hop_samples
 from distilclip_eeg.progress import Ticker
@@ -26,11 +27,6 @@ CHANNELS = {"strict": "skip", "zero": "zero", "interpolate": "interpolate"}
 """What to do with channels that a recording lacks, and what the montage calls it."""
 SETTINGS = ("rename", "channels")
 """What the user of a detector calls the settings that help where channels are missing."""
-GROUPS = {"infant": "child", "adolescent": "child", "older adult": "adult"}
-"""Age bands of a header that belong to a group of another name."""
-ANY = "any"
-LEAST_ALARM = 0.1
-"""No share under alarm below this one is unlike training."""
 
 
 class Detector:
@@ -178,7 +174,7 @@ class Detector:
             (*blocks.warnings, *warnings),
             self._excerpt(blocks, trace),
         )
-        said = unlike(self.recipe, profiler.profile(), found)
+        said = [*unlike(self.recipe, profiler.profile(), found), *seen_before(self.recipe, source.name)]
         strips = strips_of(blocks, found) if review else ()
         return replace(found, warnings=(*found.warnings, *said), strips=strips)
 
@@ -253,17 +249,6 @@ class Detector:
         return np.clip(probability_B, 0.0, 1.0)
 
 
-def unlike(recipe: Recipe, profile: Profile, found: Detection) -> list[str]:
-    """What of a recording is unlike the training recordings: a warning, or none."""
-    said = differences(profile, recipe.like)
-    length_E = found.track.events_E2[:, 1] - found.track.events_E2[:, 0]
-    share = float(length_E.sum()) / found.track.recorded_s
-    if recipe.most_alarm is not None and share > max(recipe.most_alarm, LEAST_ALARM):
-        most = f"{100 * recipe.most_alarm:.0f} %"
-        said.append(f"{100 * share:.0f} % of it under alarm, {most} at most of any validation recording")
-    return [f"{UNLIKE}: " + "; ".join(said)] if said else []
-
-
 def montage_for(recipe: Recipe, missing: str) -> Montage:
     """The model's montage; derivations are computed where a file has only what they follow from.
 
@@ -280,45 +265,3 @@ def montage_for(recipe: Recipe, missing: str) -> Montage:
             reason="bad_recipe",
         )
     return montage
-
-
-def check_ages(recipe: Recipe, ages: str | None) -> str | None:
-    """The age group as given, unless the model was not trained on it.
-
-    Raises:
-        ConfigError: it was trained on another, or ``ages`` is unknown.
-    """
-    check_choice("ages", ages, (None, *AGES, ANY))
-    if ages in (None, ANY, "unknown") or recipe.ages == "unknown" or fits(ages, recipe.ages):
-        return ages
-    raise ConfigError(
-        f"ages={ages}: the model was trained on {recipe.ages}, which says nothing about others. Use another "
-        f"model, or ages={ANY} to use it all the same."
-    )
-
-
-def fits(group: str, trained: str) -> bool:
-    """Whether every age of ``group`` is among those of ``trained``."""
-    return {*group.split(" and ")} <= {*trained.split(" and ")}
-
-
-def age_warnings(name: str, trained: str, said: str | None, band: str) -> list[str]:
-    """What to say of a recording's age band; the file's own word goes before the user's.
-
-    Raises:
-        SkipRecording: ``other_age_group``.
-    """
-    group = GROUPS.get(band, band) or (said if said not in (None, ANY, "unknown") else "")
-    if trained == "unknown":
-        return ["unknown_ages: the model does not say the age of those it was trained on"]
-    if not group:
-        return [f"unknown_age: the recording does not tell it, the model was trained on {trained}"]
-    if fits(group, trained):
-        return []
-    if said == ANY:
-        return [f"other_age_group: a recording of {group}, the model was trained on {trained}"]
-    raise SkipRecording(
-        f"{name}: a recording of {group}; expected {trained}, on whom the model was trained. Leave it out, "
-        f"or set ages={ANY} to use the model all the same.",
-        reason="other_age_group",
-    )

@@ -78,6 +78,7 @@ def export(
     places: Places = HERE,
     *,
     onnx: bool = True,
+    persons: bool = False,
 ) -> Folder:
     """Write the folder, whole or not at all.
 
@@ -86,6 +87,7 @@ def export(
         output: None: ``export`` in the run's folder.
         onnx: with ONNX files, checked against torch and measured (``deploy.onnx``).
         places: where data and store are now, and what may be used.
+        persons: write the codes of the people it was trained on into it.
 
     Raises:
         ConfigError: there is no such fold, or the run has no network that could stand alone.
@@ -110,6 +112,9 @@ def export(
         signals=data.signals,
         detect=DetectConfig(threshold=threshold),
         ages=ages_of(data, chosen.seen),
+        like=ranges(profiles_of(data.store, data.windows["recording"].iloc[chosen.seen].unique())),
+        most_alarm=most_alarm(run, detect),
+        persons=tuple(sorted(data.windows["subject"].iloc[chosen.seen].unique())) if persons else (),
     )
     text, text_files = pack_text(text_side(settings.learning, data, chosen))
     net = read_json(chosen.holder.fold(chosen.members[0]) / "model.json", "net")["net"]

@@ -155,19 +155,27 @@ def score(
     record = read_record(folder, stem)
     same = all(record.get(key) == value for key, value in about.items())
     if same and not (wrong := changed_of(folder, record)):
+        refuse_odd(item, record["warnings"], settings)
         return record, False
     if same:
         print(f"{folder / wrong[0]}: missing or changed since it was written; scored again", flush=True)
     found = detector.file(item.path, item.age_band, review=settings.review)
     shown = {"figure": settings.figure, "review": settings.review}
-    odd = [warning for warning in found.warnings if warning.startswith(UNLIKE)]
-    if odd and settings.unlike == "refuse":
-        raise SkipRecording(
-            f"{item.path}: {odd[0]}. Look at the recording, or set unlike=warn.", reason=UNLIKE
-        )
+    refuse_odd(item, found.warnings, settings)
     start = start_time(item.path) if settings.dates else None
     write_detection(found, folder, stem, about, **shown, start=start)
     return read_record(folder, stem), True
+
+
+def refuse_odd(item: Item, warnings: Sequence[str], settings: DetectSettings) -> None:
+    """Keep to ``unlike=refuse``.
+
+    Raises:
+        SkipRecording: ``unlike``.
+    """
+    odd = [warning for warning in warnings if warning.startswith(UNLIKE)]
+    if odd and settings.unlike == "refuse":
+        raise SkipRecording(f"{item.path}: {odd[0]}. Look at it, or set unlike=warn.", reason=UNLIKE)
 
 
 def changed_of(folder: Path, record: dict) -> list[str]:
