@@ -27,7 +27,9 @@ def export(settings: ExportSettings, words: list[str]) -> None:
     from distilclip_eeg.deploy import export
 
     output = Path(settings.output) if settings.output else None
-    folder = export.export(run, settings.weights, output, settings.places, onnx=settings.onnx)
+    folder = export.export(
+        run, settings.weights, output, settings.places, onnx=settings.onnx, events=settings.detect
+    )
     print(export.page(folder))
 
 
@@ -57,7 +59,7 @@ def rehearse(settings: RehearseSettings, words: list[str]) -> None:
     check_writable("run", run.path)
     from distilclip_eeg.studies import rehearsal
 
-    text = rehearsal.rehearse(run, hop_s=settings.hop_s, places=settings.places)
+    text = rehearsal.rehearse(run, settings.hop_s, settings.places, settings.detect)
     print(f"{text}\nwritten: {run.path / rehearsal.FOLDER}\n{NOTE}")
 
 

@@ -128,6 +128,7 @@ class RehearseSettings(OfRun):
 
     hop_s: Seconds = 1.0
     """Seconds from one window to the next."""
+    detect: EventConfig = field(default_factory=EventConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +138,16 @@ class ContinuousSettings(OfRun):
     hop_s: Seconds = 1.0
     """One window every so many seconds."""
     threshold: Literal["validation"] | Probability = "validation"
-    """validation: highest macro F1 over the seconds of each fold's validation recordings, smoothed; or a
-    number."""
+    """validation: chosen on validation recordings for detect.budget, never by F1; or a number."""
     detect: EventConfig = field(default_factory=EventConfig)
+    scores: Text | None = None
+    """Other detectors' scores on the same seconds, to stand beside: a parquet file, or several with commas
+    between (recording, subject, piece, second, label, score, decision)."""
+
+    @property
+    def score_files(self) -> tuple[str, ...]:
+        """``scores``, one by one."""
+        return tuple(name.strip() for name in (self.scores or "").split(",") if name.strip())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +196,7 @@ class ExportSettings(OfRun):
     """The folder to write; null: export in the run's folder."""
     onnx: bool = True
     """Also as ONNX, fp32 and int8, checked and measured: pip install 'distilclip-eeg[export]'."""
+    detect: EventConfig = field(default_factory=EventConfig)
 
 
 Channels = Literal["strict", "zero", "interpolate"]

@@ -59,13 +59,14 @@ class Detection:
 
     @property
     def confidence_E(self) -> np.ndarray:
-        """Mean probability of the windows that lie in each event, (E,)."""
+        """Mean probability, at the prior of use, of the windows that lie in each event, (E,)."""
+        probability_N = self.detect.calibrated(self.trace.probability_N)
         start_N = self.trace.start_s_N
         end_N = start_N + self.trace.length_s
         found = []
         for onset, offset in self.track.events_E2:
             inside_N = (start_N > onset - 1e-6) & (end_N < offset + 1e-6)
-            found.append(self.trace.probability_N[inside_N].mean())
+            found.append(probability_N[inside_N].mean())
         return np.array(found)
 
     @property
