@@ -75,16 +75,14 @@ def curve_lines(found: Beside) -> list[str]:
     head = ["sensitivity %", *(f"{rate:g}/h" for rate in RATES_PER_H), "area %"]
     body = []
     for _, r in found.curve.iterrows():
-        cells = []
-        for rate in RATES_PER_H:
-            quiet = r.get(f"quiet_share_at_{rate:g}", np.nan)
-            cells.append(percent(r, f"at_{rate:g}", 0) + ("" if np.isnan(quiet) else f" ({100 * quiet:.0f})"))
         area = "-" if "area" not in r or np.isnan(r["area"]) else percent(r, "area", 0)
-        body.append([str(r["row"]), *cells, area])
+        body.append([str(r["row"]), *(percent(r, f"at_{rate:g}", 0) for rate in RATES_PER_H), area])
+        quiet = [share(r.get(f"quiet_share_at_{rate:g}", np.nan)) for rate in RATES_PER_H]
+        body.append([f"{r['row']}, quiet %", *quiet, ""])
     hours = float(found.burden["quiet_hours"].iloc[0])
     words = (
-        "thresholds swept over the tested recordings themselves; in parentheses: % of quiet time under alarm "
-        "there; chance: the model's alarms there, shifted; area: mean over the logarithm of the rate"
+        "thresholds swept over the tested recordings themselves; quiet %: of the time without seizure under "
+        "alarm there; chance: the model's alarms there, shifted; area: mean over the logarithm of the rate"
     )
     lines = [
         f"at so many false alarms (NEDC OVLP) an hour without seizure, of which there are {hours:.2f}",

@@ -44,7 +44,7 @@ MODEL, RAW = "model", "model, unsmoothed"
 
 
 @dataclass(frozen=True)
-class Tested:
+class Judged:
     """A fold's test recordings, what its model says of them and the events that were made."""
 
     part: Part
@@ -62,7 +62,7 @@ class Tested:
         validation: Part,
         config: EventConfig,
         tracks: Mapping[str, Track] | None = None,
-    ) -> "Tested":
+    ) -> "Judged":
         """With the budget of position alone chosen on the validation recordings, as the model's was.
 
         Args:
@@ -93,7 +93,7 @@ class Beside:
 
 
 def beside(
-    tested: Sequence[Tested], scorers: Mapping[str, Scorer] = SCORERS, files: tuple[str, ...] = ()
+    tested: Sequence[Judged], scorers: Mapping[str, Scorer] = SCORERS, files: tuple[str, ...] = ()
 ) -> Beside:
     """All tables of the folds together.
 
@@ -134,7 +134,7 @@ def scored(references: Sequence[Reference], tracks: Mapping[str, Track]) -> list
     return found
 
 
-def tracks_of(tested: Sequence[Tested], references: Sequence[Reference]) -> dict[str, dict[str, Track]]:
+def tracks_of(tested: Sequence[Judged], references: Sequence[Reference]) -> dict[str, dict[str, Track]]:
     """Events of the rows that have one set of them, by name of row and recording."""
     return {
         MODEL: {k: v for one in tested for k, v in one.tracks.items()},

@@ -12,7 +12,7 @@ from distilclip_eeg.config.detection import DetectConfig, EventConfig
 from distilclip_eeg.files.reading import read_csv, read_json, read_parquet
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import DataError
-from distilclip_eeg.scoring.beside import Beside, Tested, beside
+from distilclip_eeg.scoring.beside import Beside, Judged, beside
 from distilclip_eeg.scoring.events import summary
 from distilclip_eeg.scoring.events.budget import Chosen, choose, prevalence_of
 from distilclip_eeg.scoring.events.detect import Trace
@@ -135,7 +135,7 @@ def event_tables(
         both, val = parts(run, fold, known), validation(run, fold, known, folds)
         chosen[fold] = detection_of(val, config, threshold)
         detect, test = chosen[fold].detect, both["test"]
-        tested.append(Tested.of(test, detect, val, config))
+        tested.append(Judged.of(test, detect, val, config))
         found.append(summary.score(test.references, tested[-1].tracks))
         if both["val"].traces:
             points.append(operating_points(both["val"], test, detect))

@@ -38,7 +38,7 @@ from distilclip_eeg.report.event_tables import ranged
 from distilclip_eeg.report.tables import aligned, cell
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import BACKGROUND
-from distilclip_eeg.scoring.beside import Beside, Tested, beside
+from distilclip_eeg.scoring.beside import Beside, Judged, beside
 from distilclip_eeg.scoring.event_scores import references, validation
 from distilclip_eeg.scoring.events import summary, szcore
 from distilclip_eeg.scoring.events.counts import DAY_S, Counts
@@ -69,7 +69,7 @@ class Rehearsed:
     detect: dict[int, DetectConfig] = field(default_factory=dict)
     basis: dict[int, About] = field(default_factory=dict)
     scores: list[Scores] = field(default_factory=list)
-    tested: list[Tested] = field(default_factory=list)
+    tested: list[Judged] = field(default_factory=list)
 
 
 def rehearse(run: Run, hop_s: float = 1.0, places: Places = HERE, events: EventConfig | None = None) -> str:
@@ -106,7 +106,7 @@ def rehearse(run: Run, hop_s: float = 1.0, places: Places = HERE, events: EventC
         found.scores.append(summary.score(chosen, tracks, SCORERS, LATENCIES))
         part = Part(chosen, {name: trace_of(run.path / FOLDER, name, detector) for name in names})
         val = validation(run, fold, known, run.folds_done())
-        found.tested.append(Tested.of(part, detector.detect, val, config, tracks))
+        found.tested.append(Judged.of(part, detector.detect, val, config, tracks))
     return write_tables(run, found, hop_s)
 
 

@@ -8,8 +8,8 @@ there put half of other persons' quiet time under alarm. The rule:
   since a rate cannot be told from so little;
 - of each way to make events in ``GRID`` the lowest threshold is taken before the budget is first passed, from
   silence downward;
-- of these the one that hits most seizures of validation; then that finds more of their time; then with fewer
-  false alarms; then the first of the grid.
+- of these the one that hits most seizures of validation; then that finds more of their time; then the first
+  of the grid that is not silence.
 """
 
 import math
@@ -64,10 +64,10 @@ class Outcome:
     """SzCORE's; of no recording where the rate of false alarms does not matter."""
 
     @property
-    def order(self) -> tuple[float, float, float]:
-        """What is better is greater: hits, then time of seizures found, then fewer false alarms."""
+    def order(self) -> tuple[float, float, bool]:
+        """What is better is greater: hits, then time of seizures found, then some alarm rather than none."""
         sums = dict(zip(SUMS, self.sums_M.tolist(), strict=True))
-        return sums["hits"], round(sums["found_s"], 3), -sums["false_alarms"]
+        return sums["hits"], round(sums["found_s"], 3), math.isfinite(self.detect.threshold)
 
 
 def choose(validation: Part, config: EventConfig) -> Chosen:
@@ -141,7 +141,8 @@ def last_within(n: int, within: Callable[[int], bool]) -> int:
     """The last of ``n`` levels, from the first, before one is not ``within``; the first always is.
 
     Looked at in steps, then one by one: false alarms fall again further down, where one long alarm takes all
-    in, so nothing below the first crossing may be taken.
+    in, so nothing below the first crossing may be taken. One narrower than a step can be missed; the budget
+    holds at what is returned all the same.
     """
     good, at = 0, 0
     while at < n - 1:
