@@ -142,12 +142,26 @@ def test_every_table_has_the_rows_that_no_detector_should_be_proud_to_beat(by_ha
     assert burden.loc["model", "quiet_share"] == 5 / 1960
 
 
-def test_other_folds_validation_recordings_help_but_for_whom_the_fold_tests(by_hand):
-    known, folds = event_scores.references(by_hand), by_hand.folds_done()
-    # Each fold validates on what the other one tests: nothing of the other is left.
-    assert list(event_scores.validation(by_hand, 0, known, folds).traces) == ["a"]
-    assert list(event_scores.validation(by_hand, 1, known, folds).traces) == ["b"]
-    assert sorted(event_scores.validation(by_hand, None, known, folds).traces) == ["a", "b"]
+def test_what_other_folds_held_out_helps_but_for_whom_the_fold_tests(by_hand):
+    known = event_scores.references(by_hand)
+    for path, part, value in ((by_hand.fold(0), "val", 0.3), (by_hand.fold(1), "test", 0.4)):
+        table = pd.read_parquet(path / event_scores.TRACES)
+        table.loc[table["part"] == part, "probability"] = value  # of recording a, by either network
+        table.to_parquet(path / event_scores.TRACES)
+    whole = pd.concat([trace_rows("val", "c", 1000, []), trace_rows("test", "d", 1000, [])])
+    more = by_hand.fold(2)
+    more.mkdir()
+    write_json(more / "metrics.json", {})
+    whole.to_parquet(more / event_scores.TRACES)
+    for name in ("c", "d"):
+        known[name] = replace(known["a"], recording=name, subject={"c": "p3", "d": "p2"}[name])
+    mine = {k: event_scores.held_out(by_hand, k, known, [0, 1, 2]) for k in (0, 1, 2, None)}
+    # Fold 0 tests b, of p2, whose d the third fold tests; fold 1 tests a.
+    assert list(mine[0].traces) == ["a", "c"] and list(mine[1].traces) == ["b", "d", "c"]
+    assert list(mine[2].traces) == ["c", "a"] and sorted(mine[None].traces) == ["a", "b", "c", "d"]
+    # Its own network's trace first; else that of the network that tested it, not that which stopped by it.
+    assert mine[0].traces["a"].probability_N[0] == 0.3 and mine[None].traces["a"].probability_N[0] == 0.4
+    assert mine[2].traces["a"].probability_N[0] == 0.4
 
 
 def test_validation_without_background_or_of_none_asks_for_a_number(by_hand):
@@ -156,7 +170,7 @@ def test_validation_without_background_or_of_none_asks_for_a_number(by_hand):
     seizing = [replace(r, track=replace(r.track, events_E2=[(0, 1000)])) for r in val.references]
     with pytest.raises(DataError, match="no second without seizure. Give a number"):
         choose(replace(val, references=seizing), BARE)
-    with pytest.raises(DataError, match="no validation recording. Give a number"):
+    with pytest.raises(DataError, match="no held-out recording. Give a number"):
         choose(replace(val, references=[], traces={}), BARE)
 
 

@@ -138,7 +138,8 @@ class ContinuousSettings(OfRun):
     hop_s: Seconds = 1.0
     """One window every so many seconds."""
     threshold: Literal["validation"] | Probability = "validation"
-    """validation: chosen on validation recordings for detect.budget, never by F1; or a number."""
+    """validation: chosen for detect.budget on recordings that the network never saw and this fold does not
+    test; or a number."""
     detect: EventConfig = field(default_factory=EventConfig)
     scores: Text | None = None
     """Other detectors' scores on the same seconds, to stand beside: a parquet file, or several with commas

@@ -38,7 +38,7 @@ class DetectConfig(Settings):
     """Share of the time that is seizure where the model is used; probabilities are moved to it. null: as
     trained."""
     prevalence: Prevalence | None = None
-    """Share of seizure at which the model's own probabilities hold, found on validation; null: unknown."""
+    """Share of seizure at which the model's own probabilities hold, found on held-out data; null: unknown."""
     smooth_s: NotNegative = 5.0
     """Each value becomes the mean of all that start within half of this many seconds before or after it; 0
     for none."""
@@ -135,7 +135,7 @@ class DetectChanges(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class EventConfig(Settings):
-    """``DetectConfig`` where the threshold is chosen: on validation background, for so many false alarms.
+    """``DetectConfig`` where the threshold is chosen: on held-out background, for so many false alarms.
 
     What is null is chosen with the threshold, from a small grid (``scoring.events.budget``).
     """
@@ -143,11 +143,11 @@ class EventConfig(Settings):
     where: ClassVar[str] = "detect"
 
     budget: Positive = 24.0
-    """False alarms a day (SzCORE events) that validation recordings may have."""
+    """False alarms a day (SzCORE events) that held-out recordings may have."""
     budget_share: Share = 0.1
     """Share of their time without seizure that may be under alarm; where it is short, this alone counts."""
     budget_hours: NotNegative = 10.0
-    """Hours without seizure below which validation recordings are too short to tell a rate of alarms."""
+    """Hours without seizure below which held-out recordings are too short to tell a rate of alarms."""
     prior: Prevalence | None = None
     """Share of the time that is seizure where the model is used; probabilities are moved to it. null: as
     trained."""

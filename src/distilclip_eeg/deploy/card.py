@@ -99,8 +99,8 @@ def alarm_lines(detect: dict, basis: dict) -> list[str]:
         f"the mean over {detect['smooth_s']:g} s, reaches it, and go on while it is at least {release:.4g}. "
         f"Events less than {detect['merge_gap_s']:g} s apart become one; those below "
         f"{detect['min_duration_s']:g} s are dropped.",
-        f"- Chosen on validation recordings or windows of folds {', '.join(map(str, basis['folds']))} "
-        f"({basis['windows']:,} windows), each judged by a network that never saw it: {basis['rule']}.",
+        f"- Chosen on held-out data of folds {', '.join(map(str, basis['folds']))} ({basis['windows']:,} "
+        f"windows), each judged by a network that never saw it: {basis['rule']}.",
     ]
     if "quiet_hours" in basis:
         low, high = basis["quiet_share_by_person"]
@@ -112,7 +112,7 @@ def alarm_lines(detect: dict, basis: dict) -> list[str]:
         )
     if detect["prevalence"] is not None:
         lines.append(
-            f"- Probabilities hold at a prevalence of {detect['prevalence']:.3g}, found on validation."
+            f"- Probabilities hold at a prevalence of {detect['prevalence']:.3g}, found on held-out data."
         )
     return lines
 

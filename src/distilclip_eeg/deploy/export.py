@@ -29,7 +29,7 @@ from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.runs import Run, provenance
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.scoring.calibration import ictal_score
-from distilclip_eeg.scoring.event_scores import GRID, WHOLE, references, validation
+from distilclip_eeg.scoring.event_scores import GRID, WHOLE, held_out, references
 from distilclip_eeg.scoring.events import budget
 from distilclip_eeg.text.tokenizer import save_tokenizer
 from distilclip_eeg.training import traces
@@ -190,9 +190,9 @@ def detection_of(
 ) -> tuple[DetectConfig, dict[str, Any]]:
     """How the model's events are made, for a budget of false alarms, and what the choice rests on.
 
-    Chosen on the validation parts of all finished folds together, each scored by its own fold's network,
-    which never trained on it: second by second and smoothed, as the detector will. What a single fold tests
-    has no say in its threshold. Where the protocol leaves no recording whole, window by window.
+    Chosen on recordings of all finished folds, each scored by a network that never saw it: second by second
+    and smoothed, as the detector will. Whom a single fold tests has no say in its threshold. Where the
+    protocol leaves no recording whole, on validation windows.
     """
     folds = run.folds_done()
     single = chosen.folds[0] if chosen.test is not None else None
@@ -202,7 +202,7 @@ def detection_of(
             usual_s = min(HOP_S, run.settings.windows.length_s)
             hop_s = read_json(grid, "hop_s")["hop_s"] if grid.exists() else usual_s
             traces.score(run, folds, hop_s=hop_s, places=places)
-            made = budget.choose(validation(run, single, references(run), folds), events)
+            made = budget.choose(held_out(run, single, references(run), folds), events)
             return made.detect, made.basis | {"folds": folds}
         folds = chosen.folds
         label_N, score_N = (np.concatenate(v) for v in zip(*(validated(run, k) for k in folds), strict=True))

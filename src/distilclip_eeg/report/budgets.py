@@ -13,7 +13,7 @@ WIDTH = 100
 
 
 def budget_lines(detect: Mapping[int, DetectConfig], basis: Mapping[int, dict[str, Any]]) -> list[str]:
-    """A line a fold: threshold, release, least duration, merging; and what validation recordings had of it.
+    """A line a fold: threshold, release, least duration, merging; and what held-out recordings had of it.
 
     Args:
         basis: ``made.threshold`` of an export or ``budget.Chosen.basis``; empty where the threshold is given.
@@ -38,13 +38,13 @@ def budget_lines(detect: Mapping[int, DetectConfig], basis: Mapping[int, dict[st
             + [f"{made.merge_gap_s:g}", *rests_on(said)]
         )
     rules = list(dict.fromkeys(said.get("rule", "") for said in known.values()))
-    lines = [f"thresholds by fold, chosen on validation recordings: {values}", aligned(head, body, 1)]
+    lines = [f"thresholds by fold, chosen on held-out recordings: {values}", aligned(head, body, 1)]
     lines += [fill(f"budget: {rule}", WIDTH) for rule in rules if rule]
     lines.append(
         fill(
-            "on the right, what the validation recordings had that it was chosen on: those of all folds, "
-            "each with the trace of a network that never saw it, but for whom the fold tests; quiet: "
-            "without seizure",
+            "held-out, and on the right what they had: the fold's validation recordings and what other folds "
+            "test or validate on, each with the trace of a network that never saw it, nobody whom the fold "
+            "tests; quiet: without seizure",
             WIDTH,
         )
     )
@@ -52,7 +52,7 @@ def budget_lines(detect: Mapping[int, DetectConfig], basis: Mapping[int, dict[st
 
 
 def rests_on(said: Mapping[str, Any]) -> list[str]:
-    """Cells of what validation had; ``-`` where that is not known."""
+    """Cells of what held-out recordings had; ``-`` where that is not known."""
     if "quiet_hours" not in said:
         return ["-"] * 6
     low, high = said["quiet_share_by_person"]

@@ -2,7 +2,7 @@
 
 Four rows in every table, so that no figure stands alone: the model; an alarm that never ends; the model's
 own alarms shifted around each recording, ``DRAWS`` times; and events made in the same way of a score that has
-seen no EEG, its threshold chosen for the same budget on the same validation recordings.
+seen no EEG, its threshold chosen for the same budget on the same held-out recordings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,17 +59,17 @@ class Judged:
         cls,
         part: Part,
         detect: DetectConfig,
-        validation: Part,
+        held: Part,
         config: EventConfig,
         tracks: Mapping[str, Track] | None = None,
     ) -> "Judged":
-        """With the budget of position alone chosen on the validation recordings, as the model's was.
+        """With the threshold of position alone chosen on the same held-out recordings as the model's.
 
         Args:
             tracks: events that were made elsewhere; None makes them.
         """
         try:
-            place_detect = choose(position(validation), config).detect
+            place_detect = choose(position(held), config).detect
         except DataError:  # there is nothing to choose on: as the model's own events are made
             place_detect = detect
         return cls(part, detect, tracks or part.detect(detect), position(part), place_detect)

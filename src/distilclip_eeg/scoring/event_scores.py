@@ -79,38 +79,41 @@ def parts(run: Run, fold: int, known: dict[str, Reference]) -> dict[str, Part]:
     return found
 
 
-def validation(run: Run, fold: int | None, known: dict[str, Reference], folds: Iterable[int]) -> Part:
-    """Validation recordings of all folds that have traces, each with a network's that never saw it.
+def held_out(run: Run, fold: int | None, known: dict[str, Reference], folds: Iterable[int]) -> Part:
+    """What a threshold is chosen on: recordings with the trace of a network that never saw them.
 
-    One fold's validation part is few persons. Those of the other folds are taken with their own networks'
-    traces, but for what ``fold`` tests: nobody whom a threshold is tested on has a say in it.
+    A fold's own validation part is few persons, often the same in every fold. So what the other folds test
+    or validate on is taken too, with their own networks' traces. Nobody whom ``fold`` tests is among them:
+    no answer about a recording has a say in the threshold that it is judged by.
 
     Args:
-        fold: whose test part is kept out, and whose own traces go first; None: nobody's.
+        fold: whose test part is kept out, and whose validation part goes first; None: nobody's.
         folds: those to take.
     """
-    order = sorted((k for k in folds if (run.fold(k) / TRACES).exists()), key=lambda k: (k != fold, k))
-    tested = parts(run, fold, known)["test"].references if fold is not None else []
+    both = {k: parts(run, k, known) for k in folds if (run.fold(k) / TRACES).exists()}
+    tested = both[fold]["test"].references if fold is not None else []
     names = {r.recording for r in tested}
     by_person = "subject" in PROMISES.get(run.settings.split.name, ())
     people = {r.subject for r in tested} if by_person else set()
+    own = [both[fold]["val"]] if fold is not None else []
+    others = [both[k][part] for part in ("test", "val") for k in both if k != fold]
     traces: dict[str, Trace] = {}
-    for k in order:
-        for reference in (part := parts(run, k, known)["val"]).references:
+    for part in own + others:
+        for reference in part.references:
             if reference.recording not in names and reference.subject not in people:
                 traces.setdefault(reference.recording, part.traces[reference.recording])
     return Part([known[name] for name in traces], traces)
 
 
-def detection_of(val: Part, config: EventConfig, threshold: float | str) -> Chosen:
+def detection_of(held: Part, config: EventConfig, threshold: float | str) -> Chosen:
     """How events are made: at a threshold that is given, or (``validation``) chosen within the budget.
 
     Raises:
         DataError: a threshold cannot be chosen.
     """
     if threshold == "validation":
-        return choose(val, config)
-    prevalence = prevalence_of(val) if config.prior is not None else None
+        return choose(held, config)
+    prevalence = prevalence_of(held) if config.prior is not None else None
     return Chosen(config.with_threshold(float(threshold), prevalence), {})
 
 
@@ -132,10 +135,10 @@ def event_tables(
     found, points, tested = [], [], []
     folds = [fold for fold in run.folds_done() if (run.fold(fold) / TRACES).exists()]
     for fold in folds:
-        both, val = parts(run, fold, known), validation(run, fold, known, folds)
-        chosen[fold] = detection_of(val, config, threshold)
+        both, held = parts(run, fold, known), held_out(run, fold, known, folds)
+        chosen[fold] = detection_of(held, config, threshold)
         detect, test = chosen[fold].detect, both["test"]
-        tested.append(Judged.of(test, detect, val, config))
+        tested.append(Judged.of(test, detect, held, config))
         found.append(summary.score(test.references, tested[-1].tracks))
         if both["val"].traces:
             points.append(operating_points(both["val"], test, detect))
@@ -160,8 +163,8 @@ def event_tables(
 def detect_config(run: Run, fold: int) -> DetectConfig:
     """How the events of the run's tables were made.
 
-    Before there are any: as they would be by default; where validation recordings settle no threshold, no
-    alarm is raised.
+    Before there are any: as they would be by default; where held-out recordings settle no threshold, no alarm
+    is raised.
     """
     path = run.path / FOLDER / SETTINGS
     found = read_json(path).get(str(fold)) if path.exists() else None
@@ -169,6 +172,6 @@ def detect_config(run: Run, fold: int) -> DetectConfig:
         return DetectConfig(**found)
     usual = EventConfig()
     try:
-        return choose(validation(run, fold, references(run), run.folds_done()), usual).detect
+        return choose(held_out(run, fold, references(run), run.folds_done()), usual).detect
     except DataError:
         return usual.with_threshold(math.inf)

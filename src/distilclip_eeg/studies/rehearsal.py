@@ -2,7 +2,7 @@
 
 ``python scripts/rehearse.py run=RUN`` exports the network of every fold, sends the files of the fold's test
 part down ``detect.py``'s own road, reads the ``events.tsv`` that come out and scores them. Nothing of the run
-takes part but the exported folder, with the threshold that it has from validation recordings.
+takes part but the exported folder, with the threshold that it has from held-out recordings.
 
 Written into ``RUN/rehearsal``: what ``detect.py`` writes of each recording, ``overall.csv``,
 ``by_subject.csv``, ``beside_*.csv`` and the page, ``events.txt``.
@@ -39,7 +39,7 @@ from distilclip_eeg.report.tables import aligned, cell
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import BACKGROUND
 from distilclip_eeg.scoring.beside import Beside, Judged, beside
-from distilclip_eeg.scoring.event_scores import references, validation
+from distilclip_eeg.scoring.event_scores import held_out, references
 from distilclip_eeg.scoring.events import summary, szcore
 from distilclip_eeg.scoring.events.counts import DAY_S, Counts
 from distilclip_eeg.scoring.events.detect import Trace
@@ -105,8 +105,8 @@ def rehearse(run: Run, hop_s: float = 1.0, places: Places = HERE, events: EventC
         found.detect[fold] = detector.detect
         found.scores.append(summary.score(chosen, tracks, SCORERS, LATENCIES))
         part = Part(chosen, {name: trace_of(run.path / FOLDER, name, detector) for name in names})
-        val = validation(run, fold, known, run.folds_done())
-        found.tested.append(Judged.of(part, detector.detect, val, config, tracks))
+        held = held_out(run, fold, known, run.folds_done())
+        found.tested.append(Judged.of(part, detector.detect, held, config, tracks))
     return write_tables(run, found, hop_s)
 
 

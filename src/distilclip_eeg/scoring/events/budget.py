@@ -1,14 +1,14 @@
-"""Threshold, release, least duration and merging, chosen on validation background for a budget of alarms.
+"""Threshold, release, least duration and merging, chosen on held-out background for a budget of alarms.
 
 Never by F1 at a corpus's own prevalence: three quarters of an excerpt's windows are ictal, and the best F1
 there put half of other persons' quiet time under alarm. The rule:
 
 - within the budget are ``budget`` false alarms a day (SzCORE events) and ``budget_share`` of the time without
-  seizure under alarm; where validation holds less than ``budget_hours`` without seizure, the share alone,
-  since a rate cannot be told from so little;
+  seizure under alarm; where there is less than ``budget_hours`` without seizure, the share alone, since a
+  rate cannot be told from so little;
 - of each way to make events in ``GRID`` the lowest threshold is taken before the budget is first passed, from
   silence downward;
-- of these the one that hits most seizures of validation; then that finds more of their time; then the first
+- of these the one that hits most of the seizures; then that finds more of their time; then the first
   of the grid that is not silence.
 """
 
@@ -50,12 +50,12 @@ class Chosen:
 
     detect: DetectConfig
     basis: dict[str, Any]
-    """``rule`` in words, hours without seizure, persons, recordings, seizures, and what validation had."""
+    """``rule`` in words, hours without seizure, persons, recordings, seizures, and what came of them."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a way to make events does on validation recordings."""
+    """What comes of a way to make events."""
 
     detect: DetectConfig
     sums_M: np.ndarray
@@ -71,7 +71,7 @@ class Outcome:
 
 
 def choose(validation: Part, config: EventConfig) -> Chosen:
-    """Choose on validation recordings, each with the trace of a network that never saw it.
+    """Choose on recordings with the trace of a network that never saw them.
 
     Raises:
         DataError: ``no_validation``, or ``no_background``: nothing without seizure in it.
@@ -79,12 +79,12 @@ def choose(validation: Part, config: EventConfig) -> Chosen:
     """
     if not validation.traces:
         raise DataError(
-            "threshold=validation: there is no validation recording. Give a number.", reason="no_validation"
+            "threshold=validation: there is no held-out recording. Give a number.", reason="no_validation"
         )
     quiet_s = sum(r.track.recorded_s - seconds(r.track.events_E2) for r in validation.references)
     if not quiet_s > 0:
         raise DataError(
-            "threshold=validation: the validation recordings hold no second without seizure. Give a number.",
+            "threshold=validation: the held-out recordings hold no second without seizure. Give a number.",
             reason="no_background",
         )
     told = quiet_s / 3600 >= config.budget_hours
