@@ -10,16 +10,17 @@ from tools import one_run, write_config
 
 from distilclip_eeg.commands import cli
 from distilclip_eeg.config.data import Places
-from distilclip_eeg.config.detection import DetectConfig
+from distilclip_eeg.config.detection import EventConfig
 from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.report.event_tables import write_event_tables
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.scoring import event_scores
+from distilclip_eeg.scoring.events.budget import choose
 from distilclip_eeg.training import pipeline
 from distilclip_eeg.training import traces as continuous
 
-BARE = DetectConfig(smooth_s=0.0, min_duration_s=0.0)
+BARE = EventConfig(smooth_s=0.0, min_duration_s=0.0, merge_gap_s=0.0)
 CPU = Places(device="cpu", n_jobs=1)
 
 
@@ -80,15 +81,17 @@ def test_hits_misses_and_false_alarms_are_those_counted_by_hand(by_hand):
     assert (everyone["median_s"], everyone["hits"], everyone["events"]) == (0.0, 2, 3)
 
 
-def test_the_threshold_lies_between_what_validation_recordings_say(by_hand):
+def test_the_threshold_is_the_lowest_that_validation_recordings_allow(by_hand):
     found = event_scores.event_tables(by_hand, BARE)
-    # Two values only, 0.1 and 0.9: whatever lies between them is best, on either fold.
-    assert [made.threshold for made in found.detect.values()] == [0.5, 0.5]
+    # Two values only. At 0.1 all quiet time is under alarm; at 0.9 none of a's 980 s, and 5 of b's 980.
+    assert [made.threshold for made in found.detect.values()] == [0.9, 0.9]
+    assert [basis["quiet_share"] for basis in found.basis.values()] == [0, pytest.approx(5 / 980, abs=1e-6)]
+    assert [(b["hits"], b["seizures"], b["persons"]) for b in found.basis.values()] == [(1, 1, 1), (1, 2, 1)]
     moved = pd.read_parquet(by_hand.fold(0) / event_scores.TRACES)
     moved["probability"] = np.where(moved["part"] == "test", 0.99, moved["probability"])
     moved.to_parquet(by_hand.fold(0) / event_scores.TRACES)
     again = event_scores.event_tables(by_hand, BARE).detect
-    assert [made.threshold for made in again.values()] == [0.5, 0.5]  # test recordings have no say
+    assert [made.threshold for made in again.values()] == [0.9, 0.9]  # test recordings have no say
 
 
 def test_no_model_and_no_data_are_needed_and_the_page_says_what_it_rests_on(by_hand):
@@ -98,16 +101,19 @@ def test_no_model_and_no_data_are_needed_and_the_page_says_what_it_rests_on(by_h
     assert "thresholds by fold, given: 0.5 0.5" in text
     written = {p.name for p in (by_hand.path / event_scores.FOLDER).iterdir()}
     names = ("overall", "by_subject", "latency", "operating", "unscored")
-    assert written == {*(f"{name}.csv" for name in names), "events.txt", event_scores.SETTINGS}
-    assert event_scores.detect_config(by_hand, 1) == replace(BARE, threshold=0.5)  # for who draws them later
+    beside = ("events", "burden", "curve", "seconds", "differences")
+    expected = {f"{name}.csv" for name in (*names, *(f"beside_{name}" for name in beside))}
+    assert written == expected | {"events.txt", "budget.json", event_scores.SETTINGS}
+    assert event_scores.detect_config(by_hand, 1) == BARE.with_threshold(0.5)  # for who draws them later
+    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_before_there_are_tables_alarms_are_drawn_by_the_threshold_of_validation(by_hand):
-    usual = event_scores.event_tables(by_hand, DetectConfig())
+    usual = event_scores.event_tables(by_hand, EventConfig())
     assert event_scores.detect_config(by_hand, 0) == usual.detect[0] and usual.detect[0].threshold < 0.9
-    quiet = pd.read_csv(by_hand.path / event_scores.EVENTS, sep="\t").head(0)
-    quiet.to_csv(by_hand.path / event_scores.EVENTS, sep="\t", index=False)
-    assert event_scores.detect_config(by_hand, 0).threshold == np.inf  # seconds of one class settle none
+    never_quiet = pd.read_csv(by_hand.path / event_scores.EVENTS, sep="\t").assign(onset_s=0, offset_s=1000)
+    never_quiet.to_csv(by_hand.path / event_scores.EVENTS, sep="\t", index=False)
+    assert event_scores.detect_config(by_hand, 0).threshold == np.inf  # no background settles none
 
 
 def test_a_run_without_traces_names_the_command(by_hand):
@@ -117,16 +123,80 @@ def test_a_run_without_traces_names_the_command(by_hand):
         event_scores.event_tables(by_hand, BARE, 0.5)
 
 
-def test_validation_of_one_class_or_none_asks_for_a_number(by_hand):
+def test_every_table_has_the_rows_that_no_detector_should_be_proud_to_beat(by_hand):
+    found = event_scores.event_tables(by_hand, BARE, 0.5).beside
+    rows = ["model", "always on", "chance", "position only"]
+    for table in (found.burden, found.curve):
+        assert table["row"].tolist() == rows
+    for _, scored in found.events.groupby("scorer"):
+        assert scored["row"].tolist() == rows
+    assert found.seconds["row"].tolist() == ["model", "model, unsmoothed", *rows[1:]]
+    burden = found.burden.set_index("row")
+    assert burden["hits"].to_dict() | {"chance": 0} == {
+        "model": 2,
+        "always on": 3,
+        "chance": 0,
+        "position only": 2,  # a tenth of 980 quiet seconds, from the start: both first seizures begin in it
+    }
+    assert burden.loc["always on", "quiet_share"] == 1
+    assert burden.loc["model", "quiet_share"] == 5 / 1960
+
+
+def test_what_other_folds_held_out_helps_but_for_whom_the_fold_tests(by_hand):
+    known = event_scores.references(by_hand)
+    for path, part, value in ((by_hand.fold(0), "val", 0.3), (by_hand.fold(1), "test", 0.4)):
+        table = pd.read_parquet(path / event_scores.TRACES)
+        table.loc[table["part"] == part, "probability"] = value  # of recording a, by either network
+        table.to_parquet(path / event_scores.TRACES)
+    whole = pd.concat([trace_rows("val", "c", 1000, []), trace_rows("test", "d", 1000, [])])
+    more = by_hand.fold(2)
+    more.mkdir()
+    write_json(more / "metrics.json", {})
+    whole.to_parquet(more / event_scores.TRACES)
+    for name in ("c", "d"):
+        known[name] = replace(known["a"], recording=name, subject={"c": "p3", "d": "p2"}[name])
+    mine = {k: event_scores.held_out(by_hand, k, known, [0, 1, 2]) for k in (0, 1, 2, None)}
+    # Fold 0 tests b, of p2, whose d the third fold tests; fold 1 tests a.
+    assert list(mine[0].traces) == ["a", "c"] and list(mine[1].traces) == ["b", "d", "c"]
+    assert list(mine[2].traces) == ["c", "a"] and sorted(mine[None].traces) == ["a", "b", "c", "d"]
+    # Its own network's trace first; else that of the network that tested it, not that which stopped by it.
+    assert mine[0].traces["a"].probability_N[0] == 0.3 and mine[None].traces["a"].probability_N[0] == 0.4
+    assert mine[2].traces["a"].probability_N[0] == 0.4
+
+
+def test_validation_without_background_or_of_none_asks_for_a_number(by_hand):
     known = event_scores.references(by_hand)
     val = event_scores.parts(by_hand, 0, known)["val"]
-    quiet = replace(
-        val, references=[replace(r, track=replace(r.track, events_E2=[])) for r in val.references]
+    seizing = [replace(r, track=replace(r.track, events_E2=[(0, 1000)])) for r in val.references]
+    with pytest.raises(DataError, match="no second without seizure. Give a number"):
+        choose(replace(val, references=seizing), BARE)
+    with pytest.raises(DataError, match="no held-out recording. Give a number"):
+        choose(replace(val, references=[], traces={}), BARE)
+
+
+def test_other_detectors_stand_beside_on_the_seconds_that_both_have(by_hand, tmp_path):
+    tested = pd.concat(pd.read_parquet(by_hand.fold(k) / event_scores.TRACES) for k in (0, 1))
+    tested = tested[tested["part"] == "test"].rename(columns={"start_s": "second", "probability": "score"})
+    seizures = {"a": [(100, 120)], "b": [(50, 60), (500, 510)]}
+    label = [
+        int(any(a <= s < b for a, b in seizures[r]))
+        for r, s in zip(tested.recording, tested.second, strict=True)
+    ]
+    peer = tested.assign(
+        subject=tested["recording"].map({"a": "p1", "b": "p2"}), piece=0, label=label, decision=0
     )
-    with pytest.raises(DataError, match="one class"):
-        event_scores.chosen_threshold(quiet, BARE)
-    with pytest.raises(DataError, match="Give a number"):
-        event_scores.chosen_threshold(replace(val, references=[], traces={}), BARE)
+    path = tmp_path / "other.parquet"
+    peer[peer["second"] < 900].to_parquet(path)
+    text = write_event_tables(by_hand, BARE, 0.5, (str(path),))
+    assert "other: 200 of 2000 seconds are not in it" in text
+    found = pd.read_csv(by_hand.path / "continuous" / "beside_seconds.csv").set_index("row")
+    # Without b's false alarm at 900 s: 20 of 40 ictal seconds at 0.9, all others at 0.1.
+    assert found.loc["other", "pooled"] == found.loc["model", "pooled"] == pytest.approx(0.75)
+    less = pd.read_csv(by_hand.path / "continuous" / "beside_differences.csv").set_index("row")
+    assert less.loc["other", "pooled"] == 0
+    peer.assign(label=1 - peer["label"]).to_parquet(path)
+    with pytest.raises(DataError, match="other.parquet: .* is labelled 1, and 0 in the run, 2000 seconds"):
+        write_event_tables(by_hand, BARE, 0.5, (str(path),))
 
 
 # --------------------------------------------------------------------------------------- of a run

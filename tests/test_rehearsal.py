@@ -13,7 +13,7 @@ from timescoring.scoring import EventScoring
 
 from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.data import Places
-from distilclip_eeg.config.detection import DetectConfig
+from distilclip_eeg.config.detection import EventConfig
 from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.corpora.events_tsv import read_events, szcore_tsv
 from distilclip_eeg.deploy import screen
@@ -121,7 +121,7 @@ def test_every_test_recording_is_scored_as_two_other_libraries_score_the_files(r
 
 def test_detect_says_of_the_files_what_continuous_says_of_the_store(rehearsed):
     """Two roads: EDF, exported folder and events.tsv; and the store, the run's weights and its traces."""
-    expected = event_scores.event_tables(rehearsed, DetectConfig())
+    expected = event_scores.event_tables(rehearsed, EventConfig())
     found = pd.read_csv(rehearsed.path / "rehearsal" / "overall.csv").set_index("scorer")
     for _, row in expected.overall.iterrows():
         assert found.loc[row["scorer"], ["tp", "fp", "fn"]].tolist() == pytest.approx(

@@ -78,6 +78,7 @@ def test_how_the_signal_is_cut_changes_no_bit(recorded):
         DetectConfig(smooth_s=0, min_duration_s=0),
         DetectConfig(smooth_s=3, min_duration_s=6),
         DetectConfig(smooth_s=0, merge_gap_s=10, min_duration_s=4),
+        DetectConfig(smooth_s=3, threshold=0.8, release=0.3, prevalence=0.5, prior=0.3),
     ],
 )
 def test_an_alarm_comes_no_later_than_the_latency_and_one_hop_after_the_onset(recorded, detect):
@@ -105,6 +106,8 @@ def random_cases(n):
                 threshold=float(rng.choice([0.35, 0.5, 0.61])),
                 merge_gap_s=float(rng.choice([0, 1, 2.5])),
                 min_duration_s=float(rng.choice([0, 2, 5])),
+                release=[None, 0.2, 0.35][rng.integers(3)],
+                **[{}, {"prevalence": 0.4, "prior": 0.25}][rng.integers(2)],
             ),
         )
 
@@ -121,6 +124,21 @@ def test_alarms_are_the_onsets_of_the_events_of_any_trace():
         assert [k * hop_s for k in found] == track.events_E2[:, 0].tolist()
         total += len(found)
     assert total > 200
+
+
+def test_alarms_with_a_release_do_not_depend_on_how_probabilities_arrive():
+    rng = np.random.default_rng(4)
+    detect = DetectConfig(smooth_s=3, threshold=0.6, release=0.45, prevalence=0.4, prior=0.5)
+    for _ in range(50):
+        probability = np.round(rng.random(rng.integers(1, 200)), 2)
+        trace = Trace(probability, np.arange(len(probability)) * 1.0)
+        alarms, found, at = Alarms(detect, 1.0, 1.0), [], 0
+        while at < len(probability):
+            n = int(rng.integers(0, 30))
+            found += alarms.push(probability[at : at + n])
+            at += n
+        found += alarms.push(np.empty(0), over=True)
+        assert found == events_from_probability(trace, detect).events_E2[:, 0].tolist()
 
 
 def test_live_channels_may_come_in_another_order_and_under_other_names(recorded):

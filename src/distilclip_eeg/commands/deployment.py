@@ -27,8 +27,15 @@ def export(settings: ExportSettings, words: list[str]) -> None:
     from distilclip_eeg.deploy import export
 
     output = Path(settings.output) if settings.output else None
-    how = {"onnx": settings.onnx, "persons": settings.persons}
-    folder = export.export(run, settings.weights, output, settings.places, **how)
+    folder = export.export(
+        run,
+        settings.weights,
+        output,
+        settings.places,
+        onnx=settings.onnx,
+        persons=settings.persons,
+        events=settings.detect,
+    )
     print(export.page(folder))
 
 
@@ -58,7 +65,7 @@ def rehearse(settings: RehearseSettings, words: list[str]) -> None:
     check_writable("run", run.path)
     from distilclip_eeg.studies import rehearsal
 
-    text = rehearsal.rehearse(run, hop_s=settings.hop_s, places=settings.places)
+    text = rehearsal.rehearse(run, settings.hop_s, settings.places, settings.detect)
     print(f"{text}\nwritten: {run.path / rehearsal.FOLDER}\n{NOTE}")
 
 

@@ -108,7 +108,7 @@ def continuous(settings: ContinuousSettings, words: list[str]) -> None:
     from distilclip_eeg.training import traces
 
     traces.score(run, hop_s=settings.hop_s, places=settings.places)
-    page = write_event_tables(run, settings.detect.with_threshold(), settings.threshold)
+    page = write_event_tables(run, settings.detect, settings.threshold, settings.score_files)
     print(f"{page}\nwritten: {run.path / FOLDER}")
 
 
@@ -166,7 +166,9 @@ COMMANDS = {
     ),
     "report": Command(ReportSettings, report, ("", "dataset=chbmit", "run=RUN"), writes=("root",)),
     "continuous": Command(
-        ContinuousSettings, continuous, ("run=RUN", "run=RUN threshold=0.9", "run=RUN detect.smooth_s=9")
+        ContinuousSettings,
+        continuous,
+        ("run=RUN", "run=RUN detect.budget=10", "run=RUN threshold=0.9 scores=OTHER.parquet"),
     ),
     "probe": Command(
         ProbeSettings, probe, ("", "run=RUN", "run=RUN table=results/probes.csv dataset.root=FOLDER")

@@ -129,6 +129,7 @@ class RehearseSettings(OfRun):
 
     hop_s: Seconds = 1.0
     """Seconds from one window to the next."""
+    detect: EventConfig = field(default_factory=EventConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +139,17 @@ class ContinuousSettings(OfRun):
     hop_s: Seconds = 1.0
     """One window every so many seconds."""
     threshold: Literal["validation"] | Probability = "validation"
-    """validation: highest macro F1 over the seconds of each fold's validation recordings, smoothed; or a
-    number."""
+    """validation: chosen for detect.budget on recordings that the network never saw and this fold does not
+    test; or a number."""
     detect: EventConfig = field(default_factory=EventConfig)
+    scores: Text | None = None
+    """Other detectors' scores on the same seconds, to stand beside: a parquet file, or several with commas
+    between (recording, subject, piece, second, label, score, decision)."""
+
+    @property
+    def score_files(self) -> tuple[str, ...]:
+        """``scores``, one by one."""
+        return tuple(name.strip() for name in (self.scores or "").split(",") if name.strip())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +201,7 @@ class ExportSettings(OfRun):
     persons: bool = False
     """true writes the codes of the persons it was trained on into the folder, so that detect can tell when a
     file is named after one of them. Codes may be personal: for public corpora."""
+    detect: EventConfig = field(default_factory=EventConfig)
 
 
 Channels = Literal["strict", "zero", "interpolate"]

@@ -19,8 +19,8 @@ LIMITS = (
     "short and focal seizures can be missed.",
     "A channel that is missing or filled changes the answer.",
     "Labels are those of the corpus's annotators, who differ among themselves.",
-    "Probabilities are not calibrated: training sees background and seizure at other shares than recordings "
-    "hold. The threshold was chosen on windows; events are smoothed from many of them.",
+    "A probability holds at the prevalence above, not at a recording's own; detect.prior moves it to the "
+    "share of seizure where the model is used.",
 )
 CITATION = (
     f"{ARTICLE}. This is an independent implementation; cite the article, the software (CITATION.cff) and "
@@ -46,12 +46,12 @@ def card(about: dict) -> str:
         f"- Filter {band} ({signals['phase']} phase){mains}; clipped at {signals['clip_uv']} uV; normalised "
         f"over: {signals['normalize']}.",
         f"- Weights: {WEIGHTS[made['weights'].rstrip('0123456789')].format(**made)}",
-        f"- Threshold {recipe['detect']['threshold']:.4g} on the probability of any seizure: "
-        f"{made['threshold']['rule']} ({made['threshold']['windows']:,} of folds "
-        f"{', '.join(map(str, made['threshold']['folds']))}).",
         f"- Text encoder: {'in this folder' if about['text'] else 'none'}{text_words(made)}.",
+        "## Alarms",
+        *alarm_lines(recipe["detect"], made["threshold"]),
         "## Training data",
         *data_lines(made, recipe["ages"]),
+        *(["- Their codes: " + ", ".join(recipe["persons"]) + "."] if recipe.get("persons") else []),
         "## Scores",
         *score_lines(made),
         "## Limits",
@@ -99,6 +99,33 @@ def text_words(made: dict) -> str:
     """What windows and texts were paired by, where the model learned from text."""
     targets = made.get("targets")
     return f"; windows and texts paired by loss.targets={targets}" if targets else ""
+
+
+def alarm_lines(detect: dict, basis: dict) -> list[str]:
+    """How events are made of probabilities, for which budget, and on how much background that rests."""
+    release = detect["threshold"] if detect["release"] is None else detect["release"]
+    prior = f" at a prior of {detect['prior']:g}" if detect["prior"] is not None else ""
+    lines = [
+        f"- Threshold {detect['threshold']:.4g}: events begin where the probability of any seizure{prior}, "
+        f"the mean over {detect['smooth_s']:g} s, reaches it, and go on while it is at least {release:.4g}. "
+        f"Events less than {detect['merge_gap_s']:g} s apart become one; those below "
+        f"{detect['min_duration_s']:g} s are dropped.",
+        f"- Chosen on held-out data of folds {', '.join(map(str, basis['folds']))} ({basis['windows']:,} "
+        f"windows), each judged by a network that never saw it: {basis['rule']}.",
+    ]
+    if "quiet_hours" in basis:
+        low, high = basis["quiet_share_by_person"]
+        lines.append(
+            f"- **That rests on {basis['quiet_hours']:.2f} hours without seizure** of {basis['persons']} "
+            f"persons: {100 * basis['quiet_share']:.1f} % of them under alarm ({100 * low:.0f} to "
+            f"{100 * high:.0f} % by person), {basis['hits']} of {basis['seizures']} seizures hit. False "
+            "alarms a day on other recordings are not known from this."
+        )
+    if detect["prevalence"] is not None:
+        lines.append(
+            f"- Probabilities hold at a prevalence of {detect['prevalence']:.3g}, found on held-out data."
+        )
+    return lines
 
 
 def data_lines(made: dict, ages: str) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.schema import Event
-from distilclip_eeg.scoring.events.detect import Trace, events_from_probability, smooth
+from distilclip_eeg.scoring.events.detect import Trace, deciding, events_from_probability
 from distilclip_eeg.scoring.events.spans import Track, intersection
 
 SEIZURE = "seiz"
@@ -65,17 +65,18 @@ class Detection:
     @cached_property
     def smoothed_N(self) -> np.ndarray:
         """What the threshold is compared with, (N,)."""
-        return smooth(self.trace, self.detect.smooth_s)
+        return deciding(self.trace, self.detect)
 
     @cached_property
     def confidence_E(self) -> np.ndarray:
-        """Mean probability of the windows that lie in each event, (E,)."""
+        """Mean probability, at the prior of use, of the windows that lie in each event, (E,)."""
+        probability_N = self.detect.calibrated(self.trace.probability_N)
         onset_E, offset_E = self.track.events_E2.T
         start_N = self.trace.start_s_N
         first_E = np.searchsorted(start_N, onset_E - 1e-6, side="right")
         last_E = np.searchsorted(start_N + self.trace.length_s, offset_E + 1e-6, side="left")
         parts = zip(first_E, last_E, strict=True)
-        return np.array([self.trace.probability_N[first:last].mean() for first, last in parts])
+        return np.array([probability_N[first:last].mean() for first, last in parts])
 
     @property
     def gaps_G2(self) -> np.ndarray:

@@ -21,7 +21,7 @@ from distilclip_eeg.deploy.review import strips_of
 from distilclip_eeg.deploy.windows import Windows, hop_samples
 from distilclip_eeg.progress import Ticker
 from distilclip_eeg.schema import ConfigError, DataError, SkipRecording, check_choice
-from distilclip_eeg.scoring.events.detect import Trace, smooth
+from distilclip_eeg.scoring.events.detect import Trace, deciding
 
 CHANNELS = {"strict": "skip", "zero": "zero", "interpolate": "interpolate"}
 """What to do with channels that a recording lacks, and what the montage calls it."""
@@ -228,7 +228,7 @@ class Detector:
 
     def _excerpt(self, blocks: Blocks, trace: Trace) -> Excerpt:
         """The signal around the most probable moment, smoothed as the events are."""
-        peak = int(np.argmax(smooth(trace, self.detect.smooth_s)))
+        peak = int(np.argmax(deciding(trace, self.detect)))
         middle_s = float(trace.start_s_N[peak]) + trace.length_s / 2
         start_s, uv_CT = blocks.excerpt(middle_s, EXCERPT_S)
         return Excerpt(start_s, self.recipe.signals.sfreq, blocks.plan.names, uv_CT)

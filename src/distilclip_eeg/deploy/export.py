@@ -6,7 +6,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import nn
@@ -14,12 +14,13 @@ from torch import nn
 from distilclip_eeg.artefact.folder import CARD, TABLE, Folder, check_output, entry, write_folder
 from distilclip_eeg.artefact.recipe import Recipe
 from distilclip_eeg.config.data import HERE, Places
-from distilclip_eeg.config.detection import DetectConfig
+from distilclip_eeg.config.detection import DetectConfig, EventConfig
 from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.config.learning import Learning
 from distilclip_eeg.config.rules import plain
 from distilclip_eeg.deploy.card import card
 from distilclip_eeg.deploy.final import Final, train_final
+from distilclip_eeg.deploy.likeness import profiles_of, ranges
 from distilclip_eeg.deploy.networks import pack_text, save_state, together, weight_names
 from distilclip_eeg.deploy.onnx import check_installed, to_onnx
 from distilclip_eeg.deploy.onnx import page as onnx_page
@@ -27,9 +28,10 @@ from distilclip_eeg.deploy.text_side import TextSide
 from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.models.weights import load_network
 from distilclip_eeg.runs import Run, provenance
-from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.scoring.calibration import best_threshold, ictal_score
-from distilclip_eeg.scoring.event_scores import GRID, WHOLE, parts, references, watched
+from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.scoring.calibration import ictal_score
+from distilclip_eeg.scoring.event_scores import GRID, WHOLE, held_out, references
+from distilclip_eeg.scoring.events import budget
 from distilclip_eeg.text.tokenizer import save_tokenizer
 from distilclip_eeg.training import traces
 from distilclip_eeg.training.data import Data, reopen, test_rows
@@ -45,8 +47,6 @@ HOP_S = 1.0
 """Seconds from one window to the next where a threshold is chosen, as ``detect.py`` has it by default."""
 Weights = Literal["final", "ensemble"] | int
 """Which networks of a run: one trained on all data, those of all folds, or that of one fold."""
-LEAST = 1e-6
-"""A threshold is above 0."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Chosen:
     members: list[int]
     """Folds of ``holder`` whose networks answer together."""
     folds: list[int]
-    """Folds of the run whose validation parts choose the threshold."""
+    """Folds of the run whose networks are in it: none of what one alone tests chooses its threshold."""
     seen: np.ndarray
     """Rows of the window index that some member was trained on."""
     test: np.ndarray | None
@@ -79,6 +79,7 @@ def export(
     *,
     onnx: bool = True,
     persons: bool = False,
+    events: EventConfig | None = None,
 ) -> Folder:
     """Write the folder, whole or not at all.
 
@@ -88,6 +89,7 @@ def export(
         onnx: with ONNX files, checked against torch and measured (``deploy.onnx``).
         places: where data and store are now, and what may be used.
         persons: write the codes of the people it was trained on into it.
+        events: the budget of false alarms that its threshold is chosen for; None: the usual one.
 
     Raises:
         ConfigError: there is no such fold, or the run has no network that could stand alone.
@@ -102,7 +104,7 @@ def export(
     chosen = choose(run, weights, settings, data)
     nets = chosen.networks()
     files = dict(zip(weight_names(len(nets)), map(save_state, nets), strict=True))
-    threshold, chosen_on = threshold_of(run, chosen.folds, places)
+    detect, chosen_on = detection_of(run, chosen, events or EventConfig(), places)
     recipe = Recipe(
         ch_names=data.store.ch_names,
         classes=data.store.classes,
@@ -110,10 +112,10 @@ def export(
         before=data.view.before,
         after=data.view.after,
         signals=data.signals,
-        detect=DetectConfig(threshold=threshold),
+        detect=detect,
         ages=ages_of(data, chosen.seen),
         like=ranges(profiles_of(data.store, data.windows["recording"].iloc[chosen.seen].unique())),
-        most_alarm=most_alarm(run, detect),
+        most_alarm=chosen_on.get("most_alarm"),
         persons=tuple(sorted(data.windows["subject"].iloc[chosen.seen].unique())) if persons else (),
     )
     text, text_files = pack_text(text_side(settings.learning, data, chosen))
@@ -140,8 +142,8 @@ def page(folder: Folder) -> str:
     if table.exists():
         lines.append(onnx_page(read_json(table)))
     lines += [
-        f"{model['name']} ({made['weights']}), threshold {folder.recipe.detect.threshold:.4g}; "
-        f"read {folder.path / CARD} before use",
+        f"{model['name']} ({made['weights']}), threshold {folder.recipe.detect.threshold:.4g}: "
+        f"{made['threshold']['rule']}; read {folder.path / CARD} before use",
         f"next: python scripts/detect.py weights={folder.path} input=FILE_OR_FOLDER output=FOLDER",
     ]
     return "\n".join(lines)
@@ -191,29 +193,38 @@ def choose(run: Run, weights: Weights, settings: RunSettings, data: Data) -> Cho
     return Chosen(f"fold{weights}", run, [weights], [weights], seen, test)
 
 
-def threshold_of(run: Run, folds: list[int], places: Places) -> tuple[float, dict]:
-    """The threshold with the highest macro F1 on the folds' validation parts together, and how it was made.
+def detection_of(
+    run: Run, chosen: Chosen, events: EventConfig, places: Places
+) -> tuple[DetectConfig, dict[str, Any]]:
+    """How the model's events are made, for a budget of false alarms, and what the choice rests on.
 
-    Each part is scored by its own fold's network, which never trained on it: second by second and smoothed,
-    as the detector will; or window by window, where the protocol leaves no validation recording whole.
+    Chosen on recordings of all finished folds, each scored by a network that never saw it: second by second
+    and smoothed, as the detector will. Whom a single fold tests has no say in its threshold. Where the
+    protocol leaves no recording whole, on validation windows.
     """
-    if run.settings.split.name in WHOLE:
-        grid = run.path / GRID
-        usual_s = min(HOP_S, run.settings.windows.length_s)
-        hop_s = read_json(grid, "hop_s")["hop_s"] if grid.exists() else usual_s
-        traces.score(run, folds, hop_s=hop_s, places=places)
-        known, smooth_s = references(run), DetectConfig().smooth_s
-        judged = [watched(parts(run, k, known)["val"], smooth_s) for k in folds]
-        on = f"validation recordings, second by second and smoothed over {smooth_s:g} s"
-    else:
-        judged = [validated(run, k) for k in folds]
-        on = "validation windows"
-    label_N, score_N = (np.concatenate(values) for values in zip(*judged, strict=True))
-    said = {"folds": folds, "windows": len(label_N), "rule": f"highest macro F1 on {on}"}
-    if len(np.unique(label_N)) < 2:
-        return 0.5, said | {"rule": f"0.5, for want of two classes on {on}"}
-    chosen = best_threshold(label_N, np.column_stack([1 - score_N, score_N]))
-    return float(np.clip(chosen, LEAST, 1)), said
+    folds = run.folds_done()
+    single = chosen.folds[0] if chosen.test is not None else None
+    try:
+        if run.settings.split.name in WHOLE:
+            grid = run.path / GRID
+            usual_s = min(HOP_S, run.settings.windows.length_s)
+            hop_s = read_json(grid, "hop_s")["hop_s"] if grid.exists() else usual_s
+            traces.score(run, folds, hop_s=hop_s, places=places)
+            made = budget.choose(held_out(run, single, references(run), folds), events)
+            return made.detect, made.basis | {"folds": folds}
+        folds = chosen.folds
+        label_N, score_N = (np.concatenate(v) for v in zip(*(validated(run, k) for k in folds), strict=True))
+        detect, basis = budget.choose_window_level(label_N, score_N, events)
+        return detect, basis | {"folds": folds}
+    except DataError as error:
+        if error.reason not in ("no_validation", "no_background"):
+            raise
+        basis = {
+            "folds": folds,
+            "windows": 0,
+            "rule": f"0.5, for want of validation background ({error.reason})",
+        }
+        return events.with_threshold(0.5), basis
 
 
 def validated(run: Run, fold: int) -> tuple[np.ndarray, np.ndarray]:

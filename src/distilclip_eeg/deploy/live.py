@@ -16,7 +16,7 @@ from distilclip_eeg.deploy.filters import Causal
 from distilclip_eeg.deploy.windows import Windows
 from distilclip_eeg.plausible import check_rate
 from distilclip_eeg.schema import DataError, Piece
-from distilclip_eeg.scoring.events.detect import Trace, smooth
+from distilclip_eeg.scoring.events.detect import Trace, deciding, under_alarm
 from distilclip_eeg.signals.preprocess import clip
 
 NAME = "live"
@@ -47,6 +47,8 @@ class Alarms:
         self.first: int | None = None
         """Of the windows of the event that may go on; ``last`` is one past them."""
         self.last, self.raised = 0, False
+        self.on = False
+        """Whether the last settled window was under alarm."""
 
     def push(self, probability_N: np.ndarray, *, over: bool = False) -> list[int]:
         """First window of each event that these probabilities make certain; ``over``: no more will come."""
@@ -56,13 +58,14 @@ class Alarms:
         low = max(0, self.settled - self.half)
         seen_N = np.array(self.probability[low:])
         part = Trace(seen_N, np.arange(len(seen_N)) * self.hop_s, self.hop_s, self.length_s)
-        above_N = smooth(part, self.detect.smooth_s) >= self.detect.threshold
-        begun = [self._extend(i) for i in range(self.settled, stop) if above_N[i - low]]
-        self.settled = stop
+        value_N = deciding(part, self.detect)[self.settled - low : stop - low]
+        on_N = under_alarm(value_N, self.detect, on=self.on)
+        begun = [self._extend(i) for i, on in enumerate(on_N, start=self.settled) if on]
+        self.settled, self.on = stop, bool(on_N[-1]) if len(on_N) else self.on
         return [first for first in begun if first is not None]
 
     def _extend(self, window: int) -> int | None:
-        """Add a window above the threshold; the first one of its event where that is long enough only now."""
+        """Add a window under alarm; the first one of its event where that is long enough only now."""
         between_s = self.length_s - self.hop_s
         gap_s = (window - self.last) * self.hop_s - between_s
         if self.first is None or (gap_s > 1e-9 and gap_s > self.detect.merge_gap_s - 1e-9):

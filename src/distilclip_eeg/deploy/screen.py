@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,6 @@ from distilclip_eeg.artefact.folder import Folder, load_folder
 from distilclip_eeg.artefact.recipe import Network
 from distilclip_eeg.config.commands import DetectSettings
 from distilclip_eeg.config.data import Links
-from distilclip_eeg.config.rules import plain
 from distilclip_eeg.corpora.bids_files import entity, read_participants
 from distilclip_eeg.corpora.edf.fields import start_time
 from distilclip_eeg.corpora.walk import Walk, link_outside, looks_like_edf
@@ -131,12 +130,11 @@ def looking(items: Sequence[Item], output: Path, settings: DetectSettings) -> st
 def detector_of(folder: Folder, settings: DetectSettings) -> Detector:
     """The folder's model with the settings of the command line."""
     network = place(open_network(folder, settings.engine, settings.precision), settings.device)
-    given = {key: value for key, value in plain(settings.detect).items() if value is not None}
     return Detector(
         folder.recipe,
         network,
         settings.hop_s,
-        replace(folder.recipe.detect, **given),
+        settings.detect.applied(folder.recipe.detect),
         channels=settings.channels,
         rename=settings.rename,
         ages=settings.ages,
@@ -194,9 +192,10 @@ def about_of(folder: Folder, detector: Detector, settings: DetectSettings) -> di
     used = {key: getattr(settings, key) for key in USED}
     if settings.rename:  # records of before there was a choice still hold
         used["rename"] = dict(settings.rename)
+    detect = {key: value for key, value in asdict(detector.detect).items() if value is not None}
     return {
         "model": {"name": folder.about["model"]["name"], "sha256": folder.about["sha256"]},
-        "settings": used | {"detect": asdict(detector.detect)},
+        "settings": used | {"detect": detect},
     }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.data import HERE
-from distilclip_eeg.config.detection import DetectConfig
+from distilclip_eeg.config.detection import EventConfig
 from distilclip_eeg.config.experiment import DistillSettings, RunSettings, TrainSettings
 from distilclip_eeg.explain.run import Ask, explain
 from distilclip_eeg.files.digests import write_atomic
@@ -60,7 +60,7 @@ def demo(steps: int, explained: int) -> None:
         explain(run, Ask(windows=explained), HERE)
         stages.done(f"subject: where the {run.settings.model.kind} looks")
     traces.score(student)
-    write_event_tables(student, DetectConfig())
+    write_event_tables(student, EventConfig())
     stages.done("subject: whole recordings of the student")
     write_report(choose(runs), Path("runs") / "report", Path("results"))
     stages.done("report")

@@ -1,7 +1,7 @@
 """From a probability each second to events."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -72,14 +72,16 @@ class Trace:
         edges = [0, *breaks.tolist(), len(self.start_s_N)]
         return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
 
-    @property
+    @cached_property
     def recorded_P2(self) -> np.ndarray:
         """Seconds that some window covers, (P, 2)."""
         return self.covered([(s.start, s.stop) for s in self.stretches])
 
     def covered(self, runs: list[tuple[int, int]]) -> np.ndarray:
         """Seconds (P, 2) that runs of windows cover, given as first and one past the last, without a gap."""
-        return spans((self.start_s_N[a], self.start_s_N[b - 1] + self.length_s) for a, b in runs)
+        runs_P2 = np.array(runs, int).reshape(-1, 2)
+        ends_P = self.start_s_N[runs_P2[:, 1] - 1] + self.length_s
+        return spans(np.column_stack([self.start_s_N[runs_P2[:, 0]], ends_P]))
 
 
 def smooth(trace: Trace, smooth_s: float) -> np.ndarray:
@@ -105,22 +107,46 @@ def _moving_sum(values_N: np.ndarray, half: int) -> np.ndarray:
     return sliding_window_view(np.pad(values_N, half), 2 * half + 1).sum(axis=1)
 
 
+def deciding(trace: Trace, config: DetectConfig) -> np.ndarray:
+    """What is compared with the threshold: each probability at the prior of use, then smoothed, (N,)."""
+    if config.prior is not None:
+        trace = replace(trace, probability_N=config.calibrated(trace.probability_N))
+    return smooth(trace, config.smooth_s)
+
+
+def under_alarm(value_N: np.ndarray, config: DetectConfig, *, on: bool = False) -> np.ndarray:
+    """Whether an event goes on at each of the windows of one stretch, or of a part of it, (N,).
+
+    It begins at the threshold and ends at the first window below the release.
+
+    Args:
+        value_N: as ``deciding`` gives them.
+        on: whether one was going on before the first.
+    """
+    begins_N = value_N >= config.threshold
+    if config.release is None:
+        return begins_N
+    settles_N = begins_N | (value_N < config.release)  # between the two levels nothing changes
+    last_N = np.maximum.accumulate(np.where(settles_N, np.arange(len(value_N)), -1))
+    return np.where(last_N >= 0, begins_N[last_N], on)
+
+
 def events_from_probability(trace: Trace, config: DetectConfig) -> Track:
-    """Events of a trace: smooth, compare with the threshold, join near ones, drop short ones.
+    """Events of a trace: at the prior of use, smooth, compare with both levels, join near, drop short ones.
 
     An event reaches from the start of its first window to the end of its last. None spans a gap, and none is
     joined to another across one. The track's stretches are those the windows cover; it may lack up to a
     window at the end of each.
     """
-    above_N = smooth(trace, config.smooth_s) >= config.threshold
+    value_N = deciding(trace, config)
     runs = []
     for stretch in trace.stretches:
-        runs += _runs(above_N[stretch], stretch.start, trace, config)
+        runs += _runs(under_alarm(value_N[stretch], config), stretch.start, trace, config)
     return Track(trace.covered(runs), trace.recorded_P2, slack_s=max(1.0, trace.length_s))
 
 
 def _runs(above: np.ndarray, offset: int, trace: Trace, config: DetectConfig) -> list[tuple[int, int]]:
-    """Runs of windows above the threshold within one stretch; counted in windows, so no length is rounded."""
+    """Runs of windows under alarm within one stretch; counted in windows, so no length is rounded."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], above, [0]]))).reshape(-1, 2)
     between = trace.length_s - trace.hop_s
     gap_s = (edges[1:, 0] - edges[:-1, 1]) * trace.hop_s - between

@@ -11,7 +11,7 @@ import pandas as pd
 from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.events.counts import Counts
-from distilclip_eeg.scoring.events.detect import Trace, events_from_probability, smooth
+from distilclip_eeg.scoring.events.detect import Trace, deciding, events_from_probability
 from distilclip_eeg.scoring.events.spans import Track
 from distilclip_eeg.scoring.events.summary import (
     SCORERS,
@@ -40,12 +40,18 @@ class Part:
         return {name: events_from_probability(trace, config) for name, trace in self.traces.items()}
 
     def smoothed(self, config: DetectConfig) -> "Part":
-        """The same after smoothing, which does not depend on the threshold."""
+        """The same at the prior and smoothed, which does not depend on the threshold."""
         traces = {
-            name: replace(trace, probability_N=smooth(trace, config.smooth_s))
+            name: replace(trace, probability_N=np.clip(deciding(trace, config), 0, 1))
             for name, trace in self.traces.items()
         }
         return replace(self, traces=traces)
+
+    def only(self, names: Iterable[str]) -> "Part":
+        """The recordings of these names."""
+        kept = set(names)
+        traces = {name: trace for name, trace in self.traces.items() if name in kept}
+        return Part([r for r in self.references if r.recording in kept], traces)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def operating_points(
     points = []
     for target in targets_per_24h:
         *_, (threshold, counts) = takewhile(lambda c: c[1].rates["fp_per_24h"] <= target, curve)
-        tracks = test.detect(replace(config, threshold=threshold))
+        tracks = test.detect(config.at(threshold))
         points.append(OperatingPoint(target, threshold, scorer, counts, score(test.references, tracks)))
     return points
 
@@ -105,11 +111,11 @@ def validation_curve(
     Raises:
         DataError: as :func:`operating_points`.
     """
-    part, config = part.smoothed(config), replace(config, smooth_s=0.0)
+    part, config = part.smoothed(config), as_smoothed(config)
     _check_scorable(part, config)
     curve = []
     for threshold in candidates(part.traces.values()):
-        tracks = part.detect(replace(config, threshold=threshold))
+        tracks = part.detect(config.at(threshold))
         each = (SCORERS[scorer](r.track, tracks[r.recording]) for r in part.references)
         curve.append((threshold, sum(each, Counts())))
         if curve[-1][1].rates["fp_per_24h"] > most_per_24h:
@@ -119,7 +125,7 @@ def validation_curve(
 
 def _check_scorable(part: Part, config: DetectConfig) -> None:
     """What covers a recording does not depend on the threshold, so silence shows what cannot be scored."""
-    unscored = score(part.references, part.detect(replace(config, threshold=math.inf))).unscored
+    unscored = score(part.references, part.detect(config.at(math.inf))).unscored
     if len(unscored):
         first = unscored.iloc[0]
         raise DataError(
@@ -134,12 +140,17 @@ def _check_scorable(part: Part, config: DetectConfig) -> None:
         )
 
 
-def candidates(traces: Iterable[Trace]) -> list[float]:
+def as_smoothed(config: DetectConfig) -> DetectConfig:
+    """What is left to do with a part that is ``smoothed``."""
+    return replace(config, smooth_s=0.0, prior=None)
+
+
+def candidates(traces: Iterable[Trace], most: int = MOST_THRESHOLDS) -> list[float]:
     """Falling thresholds to try: ``inf``, then values that occur, densest at the top where alarms are few."""
     found = [trace.probability_N for trace in traces]
     values_V = np.unique(np.concatenate(found) if found else np.zeros(0))[::-1]
     values_V = values_V[values_V > 0]
-    at = np.unique(np.geomspace(1, max(len(values_V), 1), MOST_THRESHOLDS).round().astype(int)) - 1
+    at = np.unique(np.geomspace(1, max(len(values_V), 1), most).round().astype(int)) - 1
     return [np.inf, *(values_V[at].tolist() if len(values_V) else ())]
 
 

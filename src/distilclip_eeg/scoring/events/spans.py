@@ -19,12 +19,7 @@ def spans(stretches: Iterable[Event] | Iterable[tuple[float, float]] | np.ndarra
     Raises:
         DataError: ``bad_interval`` where a time is not finite or an end stands before its start.
     """
-    pairs = [(s.onset_s, s.offset_s) if isinstance(s, Event) else tuple(s) for s in stretches]
-    if any(len(pair) != 2 for pair in pairs):
-        raise DataError(
-            "events: each must be a pair of seconds, onset and offset. Mend the list.", reason="bad_interval"
-        )
-    times_E2 = np.array(pairs, dtype=float).reshape(-1, 2)
+    times_E2 = _times(stretches)
     wrong = times_E2[~(np.isfinite(times_E2).all(axis=1) & (times_E2[:, 0] <= times_E2[:, 1]))]
     if len(wrong):
         raise DataError(
@@ -33,12 +28,26 @@ def spans(stretches: Iterable[Event] | Iterable[tuple[float, float]] | np.ndarra
             reason="bad_interval",
         )
     times_E2 = times_E2[times_E2[:, 1] > times_E2[:, 0]]
+    if len(times_E2) < 2:
+        return times_E2
     times_E2 = times_E2[np.argsort(times_E2[:, 0], kind="stable")]
     reach_E = np.maximum.accumulate(times_E2[:, 1])
     opens_E = np.ones(len(times_E2), dtype=bool)
     opens_E[1:] = times_E2[1:, 0] > reach_E[:-1]
-    closes_E = np.roll(opens_E, -1)
+    closes_E = np.append(opens_E[1:], True)
     return np.column_stack([times_E2[opens_E, 0], reach_E[closes_E]])
+
+
+def _times(stretches: Iterable[Event] | Iterable[tuple[float, float]] | np.ndarray) -> np.ndarray:
+    """As an array (E, 2), not checked but for its shape."""
+    if isinstance(stretches, np.ndarray) and stretches.ndim == 2 and stretches.shape[1] == 2:
+        return stretches.astype(float)
+    pairs = [(s.onset_s, s.offset_s) if isinstance(s, Event) else tuple(s) for s in stretches]
+    if any(len(pair) != 2 for pair in pairs):
+        raise DataError(
+            "events: each must be a pair of seconds, onset and offset. Mend the list.", reason="bad_interval"
+        )
+    return np.array(pairs, dtype=float).reshape(-1, 2)
 
 
 def intersection(a_E2: np.ndarray, b_P2: np.ndarray) -> np.ndarray:
@@ -75,7 +84,9 @@ class Track:
     """Of a hypothesis, the seconds of each stretch that it may lack: windows drop what is left at the end."""
 
     def __post_init__(self) -> None:
-        recorded_P2 = intersection(spans(self.recorded_P2), np.array([[0.0, np.inf]]))
+        recorded_P2 = spans(self.recorded_P2)
+        if len(recorded_P2) and recorded_P2[0, 0] < 0:
+            recorded_P2 = intersection(recorded_P2, np.array([[0.0, np.inf]]))
         object.__setattr__(self, "recorded_P2", recorded_P2)
         object.__setattr__(self, "events_E2", intersection(spans(self.events_E2), recorded_P2))
 
@@ -99,6 +110,8 @@ def check_cover(reference: Track, hypothesis: Track) -> None:
         DataError: ``wrong_length``.
     """
     recorded_P2 = reference.recorded_P2
+    if np.array_equal(recorded_P2, hypothesis.recorded_P2):
+        return
     lacking_s = reference.recorded_s - seconds(intersection(recorded_P2, hypothesis.recorded_P2))
     beyond_s = hypothesis.end_s - reference.end_s
     if lacking_s > hypothesis.slack_s * len(recorded_P2) or beyond_s > hypothesis.slack_s:
