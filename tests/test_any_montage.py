@@ -8,9 +8,10 @@ import pytest
 from deploy_tools import LIVE, Loudness, brain, recipe, write_edf
 from tools import codes
 
-from distilclip_eeg.config.commands import CheckSettings, DetectSettings, PrepareSettings
+from distilclip_eeg.config.commands import CheckSettings, PrepareSettings
 from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.data import SignalConfig
+from distilclip_eeg.config.on_files import DetectSettings
 from distilclip_eeg.corpora import filecheck
 from distilclip_eeg.corpora.edf.montage import (
     BIPOLAR_18,

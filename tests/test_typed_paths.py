@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from distilclip_eeg.commands import cli
-from distilclip_eeg.config.commands import CheckSettings, SearchSettings
+from distilclip_eeg.config.commands import CheckSettings
 from distilclip_eeg.config.compose import SETTINGS, as_typed, keys, load, path_keys, prepared, typed_keys
 from distilclip_eeg.config.experiment import DistillSettings, TrainSettings
+from distilclip_eeg.config.on_files import SearchSettings
 from distilclip_eeg.config.ranges import PathAsTyped
 from distilclip_eeg.config.rules import marks
 from distilclip_eeg.config.words import in_quotes

@@ -3,13 +3,8 @@
 from pathlib import Path
 
 from distilclip_eeg.commands.command import Command
-from distilclip_eeg.config.commands import (
-    BenchmarkSettings,
-    DetectSettings,
-    ExportSettings,
-    RehearseSettings,
-    SearchSettings,
-)
+from distilclip_eeg.config.commands import BenchmarkSettings, ExportSettings, RehearseSettings
+from distilclip_eeg.config.on_files import DetectSettings, SearchSettings
 from distilclip_eeg.files.folders import check_writable
 from distilclip_eeg.schema import NOTE
 

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from distilclip_eeg.artefact.folder import Folder, load_folder
 from distilclip_eeg.artefact.recipe import Network
-from distilclip_eeg.config.commands import DetectSettings
 from distilclip_eeg.config.data import Links
+from distilclip_eeg.config.on_files import DetectSettings
 from distilclip_eeg.corpora.bids_files import entity, read_participants
 from distilclip_eeg.corpora.edf.fields import start_time
 from distilclip_eeg.corpora.walk import Walk, link_outside, looks_like_edf

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from distilclip_eeg.artefact.folder import load_folder
-from distilclip_eeg.config.commands import SearchSettings
+from distilclip_eeg.config.on_files import SearchSettings
 from distilclip_eeg.deploy.blocks import EdfSource
 from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.index import FILE, Index, moments

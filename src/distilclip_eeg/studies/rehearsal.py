@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.artefact.folder import load_folder
-from distilclip_eeg.config.commands import DetectSettings
 from distilclip_eeg.config.data import HERE, DatasetConfig, Places
 from distilclip_eeg.config.detection import DetectConfig, EventConfig
+from distilclip_eeg.config.on_files import DetectSettings
 from distilclip_eeg.config.rules import freeze
 from distilclip_eeg.corpora.events_tsv import read_events
 from distilclip_eeg.deploy.detector import CHANNELS, Detector
