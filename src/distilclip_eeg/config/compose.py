@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from distilclip_eeg.config import commands, studies
+from distilclip_eeg.config import commands, on_files, studies
 from distilclip_eeg.config.component import Component
 from distilclip_eeg.config.experiment import DistillSettings, TrainSettings
 from distilclip_eeg.config.ranges import AsTyped, PathAsTyped, Words
@@ -56,8 +56,8 @@ SETTINGS: dict[str, type[Settings]] = {
     "explain": commands.ExplainSettings,
     "benchmark": commands.BenchmarkSettings,
     "export": commands.ExportSettings,
-    "detect": commands.DetectSettings,
-    "search": commands.SearchSettings,
+    "detect": on_files.DetectSettings,
+    "search": on_files.SearchSettings,
     "prepare": commands.PrepareSettings,
     "describe": commands.DescribeSettings,
     "check": commands.CheckSettings,

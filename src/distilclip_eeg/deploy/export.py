@@ -4,7 +4,7 @@
 ``weights=ensemble`` the networks of all folds, whose probabilities are averaged.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,19 +105,13 @@ def export(
     nets = chosen.networks()
     files = dict(zip(weight_names(len(nets)), map(save_state, nets), strict=True))
     detect, chosen_on = detection_of(run, chosen, events or EventConfig(), places)
-    recipe = Recipe(
-        ch_names=data.store.ch_names,
-        classes=data.store.classes,
-        n_times=data.view.total,
-        before=data.view.before,
-        after=data.view.after,
-        signals=data.signals,
+    recipe = replace(
+        recipe_of(data, chosen),
         detect=detect,
-        ages=ages_of(data, chosen.seen),
-        like=ranges(profiles_of(data.store, data.windows["recording"].iloc[chosen.seen].unique())),
         most_alarm=chosen_on.get("most_alarm"),
-        persons=tuple(sorted(data.windows["subject"].iloc[chosen.seen].unique())) if persons else (),
     )
+    if not persons:
+        recipe = replace(recipe, persons=())
     text, text_files = pack_text(text_side(settings.learning, data, chosen))
     net = read_json(chosen.holder.fold(chosen.members[0]) / "model.json", "net")["net"]
     about = {
@@ -132,6 +126,22 @@ def export(
         about["onnx"], onnx_files = to_onnx(together(nets), data, chosen.test)
         files |= onnx_files
     return write_folder(output, about, files | text_files, card(about))
+
+
+def recipe_of(data: Data, chosen: Chosen) -> Recipe:
+    """What the model asks of a recording, and whom it was trained on; how events are made is left open."""
+    seen = data.windows.iloc[chosen.seen]
+    return Recipe(
+        ch_names=data.store.ch_names,
+        classes=data.store.classes,
+        n_times=data.view.total,
+        before=data.view.before,
+        after=data.view.after,
+        signals=data.signals,
+        ages=ages_of(data, chosen.seen),
+        like=ranges(profiles_of(data.store, seen["recording"].unique())),
+        persons=tuple(sorted(seen["subject"].unique())),
+    )
 
 
 def page(folder: Folder) -> str:

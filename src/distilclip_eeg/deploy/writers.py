@@ -87,23 +87,24 @@ def write_detection(
     record_path.unlink(missing_ok=True)
     for path, body in zip(paths, bodies.values(), strict=True):
         write_atomic(path, body)
-    record = {
-        **about,
+    names = [path.name for path in paths]
+    write_json(record_path, about | record_of(found, dict(zip(names, bodies.values(), strict=True))))
+    claim.unlink()
+    return [*paths, record_path]
+
+
+def record_of(found: Detection, written: dict[str, bytes]) -> dict:
+    """What is noted of a detection, and of its files by name."""
+    return {
         "seconds": round(found.track.recorded_s, 3),
         "span_s": round(found.span_s, 3),
         "events": len(found.events),
         "filled": list(found.filled),
         "warnings": list(found.warnings),
-        "files": [path.name for path in paths],
-        "sha256": {
-            path.name: hashlib.sha256(body).hexdigest()
-            for path, body in zip(paths, bodies.values(), strict=True)
-        },
+        "files": list(written),
+        "sha256": {name: hashlib.sha256(body).hexdigest() for name, body in written.items()},
         "note": NOTE,
     }
-    write_json(record_path, record)
-    claim.unlink()
-    return [*paths, record_path]
 
 
 def read_record(folder: Path, stem: str) -> dict:
