@@ -61,13 +61,13 @@ KIND = {kind.name: kind for kind in KINDS}
 @pytest.mark.parametrize(
     "run, most",
     [
-        (killed, 5),
-        (terminated, 5),
-        (interrupted, 5),
-        (hostile, 20),
-        (hosts, 4),
-        (full, 6),
-        (sockets, 7),
+        (killed, 3),
+        (terminated, 3),
+        (interrupted, 3),
+        (hostile, 12),
+        (hosts, 2),
+        (full, 4),
+        (sockets, 4),
     ],
 )
 def test_a_part_of_the_trial(run, most, scratch):
@@ -80,12 +80,12 @@ def test_a_part_of_the_trial(run, most, scratch):
 @pytest.mark.parametrize(
     "name, most",
     [
-        ("store", 12),
-        ("run", 12),
-        ("weights", 12),
-        ("checkpoint", 8),
-        ("artefact", 12),
-        ("index", 12),
+        ("store", 8),
+        ("run", 8),
+        ("weights", 8),
+        ("checkpoint", 6),
+        ("artefact", 8),
+        ("index", 8),
     ],
 )
 def test_damage_is_told_or_harmless(name, most, scratch):
