@@ -3,7 +3,7 @@
 from html import escape
 from typing import Any
 
-from distilclip_eeg.report.cards import ARTICLE
+from distilclip_eeg.report.cards import ARTICLE, source
 from distilclip_eeg.schema import visible
 
 SCORES = ("f1", "recall", "precision", "specificity", "balanced_accuracy", "auroc", "average_precision")
@@ -62,7 +62,7 @@ def card(about: dict) -> str:
         f"- Folds {made['folds_sha256'][:16]}, data {made['store_digest'][:16]}.",
         f"- {', '.join(f'{name} {number}' for name, number in made['libraries'].items())}.",
         "## Citation",
-        CITATION,
+        " ".join([CITATION, *(f"{said}." for said in source(made["dataset"]))]),
     ]
     return "\n\n".join(paragraphs(lines)) + "\n"
 

@@ -30,7 +30,8 @@ SOURCES = {
     "Neuroinformatics 12:83",
     "aubmc": "Nasreddine W. (2021), Epileptic EEG Dataset, Mendeley Data, doi:10.17632/5pc2j46cbc",
     "aubmc_raw": "Nasreddine W. (2021), Epileptic EEG Dataset, Mendeley Data, doi:10.17632/5pc2j46cbc",
-    "chbmit": "Guttag J. (2010), CHB-MIT Scalp EEG Database v1.0.0, PhysioNet, doi:10.13026/C2K01R",
+    "chbmit": "Guttag J. (2010), CHB-MIT Scalp EEG Database v1.0.0, PhysioNet, doi:10.13026/C2K01R (licence "
+    "ODC-By 1.0)",
     "zenodo": "Stevenson N. J. et al. (2019), A dataset of neonatal EEG recordings with seizure annotations, "
     "Scientific Data 6:1-8",
 }
