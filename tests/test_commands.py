@@ -141,3 +141,7 @@ def test_the_settings_are_printed_and_the_tab_key_completes(launch, tmp_path):
     script = launch("train", "-sc", "install=bash", cwd=tmp_path)
     assert script.returncode == 0 and "complete" in script.stdout, script.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_choice_is_shown_letter_by_letter():
+    assert "channels  (strict|zero|interpolate)" in cli.help_of("detect")

@@ -83,7 +83,7 @@ COMMANDS = {
         DetectSettings,
         detect,
         (
-            "weights=model input=night.edf output=events",
+            "input=night.edf",
             "weights=model input=FOLDER output=events channels=zero figure=false",
             "weights=model input=FOLDER output=events engine=onnx precision=int8",
         ),

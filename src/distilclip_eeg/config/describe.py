@@ -3,6 +3,7 @@
 import ast
 import functools
 import inspect
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -49,7 +50,7 @@ def describe(command: str, words: tuple[str, ...] = ()) -> list[Key]:
 def kind_of(hint: Any) -> str:
     """An annotation in words, its range included."""
     limits = [str(mark) for mark in marks(hint) if isinstance(mark, Range)]
-    words = "text or list" if bare(hint) is Any else said(hint).replace("str", "text")
+    words = "text or list" if bare(hint) is Any else re.sub(r"\bstr\b", "text", said(hint))
     return ", ".join([words, *limits])
 
 
@@ -119,7 +120,7 @@ def arguments(name: str, section: Any) -> list[Key]:
             continue  # the data tell
         usual = ast.unparse(default).strip("'\"") if default is not None else "required"
         value = typed(given[arg.arg]) if arg.arg in given else usual.replace("None", "null")
-        kind = ast.unparse(arg.annotation).replace("str", "text") if arg.annotation else ""
+        kind = re.sub(r"\bstr\b", "text", ast.unparse(arg.annotation)) if arg.annotation else ""
         rows.append(Key(f"{name}.{arg.arg}", kind.replace("None", "null"), value, told.get(arg.arg, "")))
     return rows
 

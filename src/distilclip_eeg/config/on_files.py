@@ -27,8 +27,8 @@ Ages = Literal["neonate", "child", "adult", "any"]
 class OnFiles(Settings):
     """An exported model on somebody's files."""
 
-    weights: Text = "starter"
-    """The folder that export wrote; starter: the small model that comes with the package."""
+    weights: Text
+    """The folder that export wrote."""
     input: Text
     """An EDF or BDF, or a folder (a BIDS tree, too) that is searched to its depth."""
     links: Links = "inside"
@@ -55,6 +55,8 @@ class OnFiles(Settings):
 class DetectSettings(OnFiles):
     """A trained model on recordings of any length."""
 
+    weights: Text = "starter"
+    """The folder that export wrote; starter: the small model that comes with the package."""
     output: Text = "events"
     """A folder; a second start skips what is finished there."""
     detect: DetectChanges = field(default_factory=DetectChanges)
