@@ -11,7 +11,7 @@ from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.config.learning import DistillConfig
 from distilclip_eeg.config.older import differences, digest_of
-from distilclip_eeg.files.reading import read_json
+from distilclip_eeg.files.reading import read_json, read_parquet
 from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.runs import Run, find_runs
 from distilclip_eeg.schema import ConfigError, DataError
@@ -184,6 +184,15 @@ def test_either_file_may_be_lost_and_the_same_command_goes_on(lost, run, words, 
     with pytest.raises(DataError, match=f"{lost}: is empty. Delete it and give the command") as told:
         open_run(one_run([*words, f"run.root={tmp_path}"]), data)
     assert told.value.reason == "damaged_file"
+
+
+def test_a_second_start_renews_no_digest_of_what_it_did_not_write(run, words, data, tmp_path):
+    path = run.path / "folds.parquet"
+    body = path.read_bytes()
+    path.write_bytes(body[:100] + bytes([body[100] ^ 1]) + body[101:])
+    open_run(one_run([*words, f"run.root={tmp_path}"]), data)
+    with pytest.raises(DataError, match="folds.parquet: changed since it was written"):
+        read_parquet(path)
 
 
 def test_a_config_cut_at_any_line_is_told_or_means_the_same(run):

@@ -21,7 +21,7 @@ from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.config.learning import Learning
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.rules import plain
-from distilclip_eeg.files.digests import DIGESTS, changed, sign, write_atomic
+from distilclip_eeg.files.digests import DIGESTS, changed, digests, sign, write_atomic
 from distilclip_eeg.files.folders import make_folder, remove_left
 from distilclip_eeg.files.locks import Lock
 from distilclip_eeg.files.writing import write_json, write_yaml
@@ -92,7 +92,8 @@ def open_run(settings: RunSettings, data: Data, **extra: object) -> Run:
         write_atomic(run.path / "data_report.txt", f"{describe_data(data)}\n".encode())
         write_atomic(run.path / "folds.parquet", data.windows.to_parquet())
         write_json(run.path / "provenance.json", provenance())  # last: with it, the other two are whole
-    sign(run.path, SIGNED)
+    known = digests(run.path)  # of what was not written now: a digest is never renewed for changed bytes
+    sign(run.path, [name for name in SIGNED if name not in known])
     return run
 
 
