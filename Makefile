@@ -17,11 +17,12 @@ demo: $(STAMP)
 	$(PY) scripts/demo.py
 
 # JOBS test processes, each of one thread; the tests of a file stay together, since they share what is slow to make.
+# No test reaches another machine: every connection beyond this one is refused.
 JOBS ?= 2
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP)
-	$(PY) -m pytest -q -m "not slow" -n $(JOBS) --dist loadfile
-	$(PY) -m pytest -q -m slow -n $(JOBS) --dist loadfile
+	$(PY) -m pytest -q -m "not slow" -n $(JOBS) --dist loadfile --block-sockets
+	$(PY) -m pytest -q -m slow -n $(JOBS) --dist loadfile --block-sockets
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
