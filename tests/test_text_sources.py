@@ -14,7 +14,7 @@ import torch
 from tools import one_run
 
 from distilclip_eeg import text
-from distilclip_eeg.config.data import SignalConfig, SplitConfig, WindowConfig
+from distilclip_eeg.config.data import SignalConfig, SplitConfig, View, WindowConfig
 from distilclip_eeg.config.learning import TextConfig
 from distilclip_eeg.config.older import digest_of, read_settings
 from distilclip_eeg.config.rules import hints, plain
@@ -136,7 +136,7 @@ def built(pieces: list[np.ndarray], length=64, sfreq=64.0) -> Data:
         **{"sd_RC": one, "filled_RC": one < 0, "recordings": None, "events": None, "excluded": None},
     )
     windows = pd.DataFrame({"recording": 0, "first": starts, "label": 0})
-    return Data(store, windows, length, SignalConfig(), WindowConfig(), SplitConfig(), 0, {}, "")
+    return Data(store, windows, View(length), SignalConfig(), WindowConfig(), SplitConfig(), 0, {}, "")
 
 
 def test_a_description_never_sees_across_a_gap():

@@ -152,7 +152,7 @@ def test_quotes_are_put_on_and_taken_off_again(value):
         ("train", "~/data", "Did you mean dataset.root=~/data?"),
         ("train", "C:\\data", "Did you mean dataset.root=C:\\data?"),
         ("check", "some/file.edf", "Did you mean path=some/file.edf?"),
-        ("detect", "/a/night.edf", "Did you mean weights=/a/night.edf?"),
+        ("detect", "/a/night.edf", "Did you mean input=/a/night.edf?"),
         ("export", "runs/synthetic/x", "Did you mean run=runs/synthetic/x?"),
         ("train", "zzzz qqqq", "--help lists the keys"),
         ("train", "=3", "--help lists the keys"),
