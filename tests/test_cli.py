@@ -15,6 +15,7 @@ import pytest
 
 from distilclip_eeg.commands import cli
 from distilclip_eeg.corpora.edf.montage import CHBMIT_23
+from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.runs import find_runs
 
 LABELS = [*CHBMIT_23[:22], "T8-P8"]
@@ -216,7 +217,7 @@ def test_a_teacher_of_other_folds_is_refused(road, refused, sizes, tmp_path, tin
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes(path.read_bytes())
     made = json.loads((copy / "data.json").read_text())
-    (copy / "data.json").write_text(json.dumps(made | {"folds_sha256": "0" * 64}))
+    write_json(copy / "data.json", made | {"folds_sha256": "0" * 64})
     store = f"store.root={tiny_root / 'store'}"
     said = refused("distill", f"teacher={copy}", store, *sizes, code=3)
     assert "folds (00000000) are not those of this run" in said

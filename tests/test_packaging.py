@@ -14,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from distilclip_eeg.config.starter import FOLDER
+
 REPO = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -68,7 +70,8 @@ def test_the_wheel_holds_every_module_every_config_and_the_licence(unpacked):
     assert package | configs <= inside, sorted((package | configs) - inside)
     others = {name for name in inside - package - configs if ".dist-info/" not in name}
     assets = {f"distilclip_eeg/report/assets/review.{ending}" for ending in ("html", "css", "js")}
-    assert others == {"distilclip_eeg/py.typed", *assets}
+    starter = {p.relative_to(REPO / "src").as_posix() for p in FOLDER.iterdir()}
+    assert others == {"distilclip_eeg/py.typed", *assets, *starter} and len(starter) == 6
     (licence,) = unpacked.glob("*.dist-info/licenses/LICENSE")
     assert licence.read_text() == (REPO / "LICENSE").read_text()
 
