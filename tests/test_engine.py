@@ -20,9 +20,12 @@ from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.models.conformer import Conformer
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.training import checkpoints
+from distilclip_eeg.training.averaging import RunningMean
 from distilclip_eeg.training.checkpoints import read_checkpoint
-from distilclip_eeg.training.engine import Fit, Loop, make_accelerator, predict, running_mean
+from distilclip_eeg.training.devices import make_accelerator
+from distilclip_eeg.training.engine import Fit, Loop
 from distilclip_eeg.training.loaders import Batch, epoch_order
+from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tasks import ClassifyTask, Task
 
 CHANS, TIMES, TRAIN, VAL = 3, 64, np.arange(20), np.arange(20, 30)
@@ -30,6 +33,8 @@ CHANS, TIMES, TRAIN, VAL = 3, 64, np.arange(20), np.arange(20, 30)
 
 class Windows:
     """A source of random windows whose class shows in their size."""
+
+    resident = False
 
     def __init__(self):
         rng = np.random.default_rng(0)
@@ -39,7 +44,7 @@ class Windows:
 
     def batch(self, rows, device="cpu"):
         rows = np.asarray(rows)
-        return Batch(self.eeg[rows], torch.from_numpy(self.label[rows]), torch.from_numpy(rows))
+        return Batch(self.eeg[rows], torch.from_numpy(self.label[rows]), rows)
 
 
 def conformer():
@@ -86,10 +91,10 @@ def stop_at(training, step):
     """Let ``training`` die in front of ``step``, as if the machine had."""
     original = training.prepare_step
 
-    def prepare_step(rows):
+    def prepare_step(made):
         if training.step == step:
             raise KeyboardInterrupt
-        return original(rows)
+        return original(made)
 
     training.prepare_step = prepare_step
     with pytest.raises(KeyboardInterrupt):
@@ -113,10 +118,10 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone():
 
 def test_the_running_mean_of_a_short_training_forgets_its_first_weights():
     weight = torch.nn.Linear(1, 1, bias=False)
-    mean = torch.optim.swa_utils.AveragedModel(weight, multi_avg_fn=running_mean(0.3))
-    for value in (1.0, 0.0, 0.0, 0.0):
+    mean = RunningMean(weight, 0.3)
+    for n, value in enumerate((1.0, 0.0, 0.0, 0.0)):
         torch.nn.init.constant_(weight.weight, value)
-        mean.update_parameters(weight)
+        mean.update(weight, n)
     # Decays 2/11, 3/12 and, as 4/13 is above it, the decay asked for.
     assert mean.module.weight.item() == pytest.approx(2 / 11 * 3 / 12 * 0.3)
 
@@ -153,7 +158,7 @@ def test_going_on_for_more_epochs_equals_having_asked_for_them(tmp_path):
 def test_a_finished_training_is_not_trained_again(tmp_path):
     first = result(fit(tmp_path))
     again = fit(tmp_path)
-    again.prepare_step = lambda rows: pytest.fail("trained")
+    again.prepare_step = lambda made: pytest.fail("trained")
     assert_same(result(again), first)
 
 
@@ -256,10 +261,10 @@ def test_a_signal_saves_the_step_and_the_end_is_the_same(tmp_path, number, step)
     training = fit(tmp_path / "stopped")
     original = training.finish_step
 
-    def finish_step(terms, rows):
+    def finish_step(terms, batch):
         if training.step == step:
             os.kill(os.getpid(), number)
-        original(terms, rows)
+        original(terms, batch)
 
     training.finish_step = finish_step
     with listening(), pytest.raises(Stop):
