@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from accelerate.utils import InitProcessGroupKwargs
 
 from distilclip_eeg.schema import ConfigError, check_choice
 from distilclip_eeg.training import processes
@@ -40,11 +40,7 @@ def make_accelerator(precision: str, device: str) -> Accelerator:
     accelerator = Accelerator(
         mixed_precision=MIXED[precision],
         cpu=not cuda,
-        kwargs_handlers=[
-            InitProcessGroupKwargs(timeout=PATIENCE),
-            # Buffers are the same everywhere, see ``gather.share_statistics``.
-            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
-        ],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
     if processes.several() and not begun:
         atexit.register(dist.destroy_process_group)

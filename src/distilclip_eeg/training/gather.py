@@ -34,10 +34,10 @@ class _Gather(torch.autograd.Function):
         parts = processes.parts(n)
         most = parts[0].stop
         padded = torch.cat([x_BD, x_BD.new_zeros(most - len(x_BD), *x_BD.shape[1:])])
-        every = padded.new_empty(len(parts) * most, *x_BD.shape[1:])
-        dist.all_gather_into_tensor(every, padded)
+        every = [torch.empty_like(padded) for _ in parts]
+        dist.all_gather(every, padded)
         ctx.part = processes.part(n)
-        return torch.cat([every[k * most :][: part.stop - part.start] for k, part in enumerate(parts)])
+        return torch.cat([one[: of.stop - of.start] for one, of in zip(every, parts, strict=True)])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
