@@ -20,9 +20,10 @@ class BertLP(nn.Module):
     """Text features of sentences.
 
     Only public parts of ``BertModel`` are used: its forward takes the attention mask as it is added to the
-    scores (sdpa, eager), since from one of zeros and ones it would read whether any token is padding, and hooks in front of the layers put the prompts in (a prefix: behind the
-    maps to keys and values). Nothing depends on what a layer returns, and activation checkpointing works: a
-    layer's prompts are part of its input.
+    scores, by sdpa and eager alike (of a mask of zeros and ones it would read from the device whether any
+    token is padding), and hooks in front of the layers put the prompts in (a prefix: behind the maps to keys
+    and values). Nothing depends on what a layer returns, and activation checkpointing works: a layer's
+    prompts are part of its input.
 
     Args:
         bert: taken over; its pooling layer, if any, is removed because nothing here would train it.
