@@ -128,7 +128,8 @@ def trainings(folder: Path) -> dict[str, dict]:
 def work(rank: int, folder: str) -> None:
     """One of two processes; what it writes is the mean over both, as DistributedDataParallel takes it."""
     torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"}
+    os.environ |= dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), "2")
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     for k, case in enumerate(CASES):
         mine = torch.from_numpy(gradients(*case))

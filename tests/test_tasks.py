@@ -159,6 +159,35 @@ def test_every_window_maps_to_its_own_sentence_padded_to_the_batchs_longest(bank
         assert not mask[place, n:].any() and not ids[place, n:].any()  # [PAD] is 0
 
 
+@pytest.mark.parametrize("rows, n_texts", [([0], 1), ([0, 1], 2), ([0, 1, 3], 4)])
+def test_texts_in_buckets_have_few_sizes_and_say_the_same(bank, rows, n_texts):
+    rows = np.array(rows)
+    ids, mask, text_id_B = bank.of(rows, buckets=True)
+    own_ids, own_mask, own_id_B = bank.of(rows)
+    longest = bank.input_ids.shape[1]
+    assert len(ids) == len(mask) == n_texts and ids.shape[1] in (16, longest)
+    assert torch.equal(text_id_B, own_id_B)
+    n = own_ids.shape[1]
+    assert torch.equal(ids[: len(own_ids), :n], own_ids) and torch.equal(mask[: len(own_ids), :n], own_mask)
+    assert not mask[:, n:].any()
+
+
+def test_what_is_compiled_is_what_it_was_afterwards_and_computes_the_same(monkeypatch):
+    """Compiling itself needs a GPU to be of use; what is handed to it, and taken back, does not."""
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda function, **how: asked.append(how) or function)
+    for made in (lambda: teacher(dropout=0.0), lambda: ClassifyTask(conformer(dropout=0.0))):
+        task, batch = made().eval(), Windows().batch([0, 1, 3])
+        before = {id(module): set(vars(module)) for module in task.modules()}
+        expected = task(batch)
+        with task.compiled():
+            found = task(batch)
+        torch.testing.assert_close(found["loss"], expected["loss"])
+        assert before == {id(module): set(vars(module)) for module in task.modules()}
+        assert found.keys() == expected.keys() and not getattr(task, "buckets", False)
+    assert len(asked) == 3 and all(how["mode"] == "reduce-overhead" for how in asked)
+
+
 def test_a_text_is_encoded_once_for_all_windows_that_carry_it():
     task, calls = teacher(), []
     task.model.text.register_forward_hook(lambda module, args, out: calls.append(args[0]))

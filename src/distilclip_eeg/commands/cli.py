@@ -101,7 +101,7 @@ def run(verb: str, argv: list[str] | None = None) -> None:
                 code = ConfigError.exit_code
             else:
                 raise
-    if said:
+    if said and not (number and code > 128):  # nor is a signal told by each
         print(said, file=sys.stderr)
     sys.exit(code)
 

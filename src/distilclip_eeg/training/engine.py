@@ -228,7 +228,7 @@ class Fit:
             Stop: it does.
         """
         if signum := processes.anybody_asked(self.accelerator.device):
-            self.read()
+            self.check()
             self.save()
             raise Stop(signum)
 
@@ -246,12 +246,13 @@ class Fit:
                 reason="non_finite",
             )
 
-    def save(self) -> None:
-        """Write a checkpoint, in the first process.
+    def check(self) -> None:
+        """Before anything is judged or saved: losses and weights are numbers.
 
         Raises:
-            DataError: ``non_finite``: a weight is no number; nothing is written.
+            DataError: ``non_finite``: one of them is none.
         """
+        self.read()
         if names := broken(self.plain):
             raise DataError(
                 f"{self.folder}: {names[0]} and {len(names) - 1} other weights are no numbers after step "
@@ -259,12 +260,15 @@ class Fit:
                 "intact.",
                 reason="non_finite",
             )
+
+    def save(self) -> None:
+        """Write a checkpoint, in the first process."""
         if processes.first():
             write_checkpoint(self.checkpoint, self.state())
 
     def close_epoch(self) -> None:
         """Validate, remember the best, save."""
-        self.read()
+        self.check()
         try:
             judged = self.validate() if len(self.val_rows) else {}
         except Stop:
