@@ -84,11 +84,11 @@ def shared_norm(norm: _BatchNorm, x: Tensor) -> Tensor:
         out = away * (variance + norm.eps).rsqrt().view(wide)
         if norm.weight is not None:
             out = out * norm.weight.view(wide) + norm.bias.view(wide)
-    if norm.running_mean is not None and norm.running_var is not None:
+    mean_C, variance_C, steps = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    if mean_C is not None and variance_C is not None and steps is not None:
         with torch.no_grad():
-            unbiased = variance * n / (n - 1).clamp(min=1)
-            norm.num_batches_tracked.add_(1)  # type: ignore[union-attr]
-            share = 1 / norm.num_batches_tracked if norm.momentum is None else norm.momentum
-            norm.running_mean.lerp_(mean, share)
-            norm.running_var.lerp_(unbiased, share)
+            steps.add_(1)
+            share = 1 / steps if norm.momentum is None else norm.momentum
+            mean_C.lerp_(mean, share)
+            variance_C.lerp_(variance * n / (n - 1).clamp(min=1), share)
     return out.to(x.dtype)

@@ -26,7 +26,8 @@ AHEAD = 3
 PIECE = 2**20
 """Samples of all channels that are sent to a GPU at a time."""
 
-Item, Made = TypeVar("Item"), TypeVar("Made")
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 def send(values: Tensor | np.ndarray, device: torch.device | str) -> Tensor:
