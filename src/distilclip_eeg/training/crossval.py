@@ -125,7 +125,7 @@ class CrossValidation:
         with Ticker(len(todo) if floor else 0, run.path.name) as ticker:
             for done, fold in enumerate(todo):
                 with self.alone(fold), Timed() as timed:
-                    if processes.from_first(lambda k=fold: run.fold_done(k, epochs)):  # another was faster
+                    if processes.from_first(partial(run.fold_done, fold, epochs)):  # another was faster
                         continue
                     if floor:
                         floor_fold(self.learning.model.net, self.data, run, fold)

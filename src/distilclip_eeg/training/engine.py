@@ -11,7 +11,7 @@ and a checkpoint can be continued by any number of them.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,7 +162,7 @@ class Fit:
         stale = patience is not None and self.best and self.epoch - self.best["epoch"] >= patience
         return bool(self.step >= self.total_steps or stale)
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Generator[Batch, None, None]:
         """The batches of this epoch that are not done and are wanted; a thread makes them beside a GPU."""
         end = min(self.step - self.within + self.steps_per_epoch, self.total_steps)
         return ahead(self.made, range(self.step, end), thread=self.on_gpu and not self.source.resident)

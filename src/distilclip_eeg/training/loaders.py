@@ -5,7 +5,7 @@ device, and nothing is read back. Beside a GPU one thread makes the batches that
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -55,7 +55,9 @@ class Batch:
         return replace(self, eeg_BCT=send(self.eeg_BCT, device), label_B=send(self.label_B, device))
 
 
-def ahead(make: Callable[[Item], Made], items: Iterable[Item], *, thread: bool) -> Iterator[Made]:
+def ahead(
+    make: Callable[[Item], Made], items: Iterable[Item], *, thread: bool
+) -> Generator[Made, None, None]:
     """``make(item)`` of each item in their order.
 
     Args:
