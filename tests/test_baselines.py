@@ -15,8 +15,9 @@ from distilclip_eeg.config import registry
 from distilclip_eeg.config.compose import CONFIG_DIR, load
 from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.training.data import load_data
-from distilclip_eeg.training.engine import make_accelerator, predict
+from distilclip_eeg.training.devices import make_accelerator
 from distilclip_eeg.training.pipeline import plain_task
+from distilclip_eeg.training.predicting import predict
 
 TABLE_I = [
     *("cnn_rnn", "gasf_cnn", "sincnet_conv1d", "ggn", "lightseizurenet", "eegnet", "meta_gnn", "cbam3d"),

@@ -17,6 +17,7 @@ from distilclip_eeg.commands import cli
 from distilclip_eeg.corpora.edf.montage import CHBMIT_23
 from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.runs import find_runs
+from distilclip_eeg.schema import ConfigError, DataError
 
 LABELS = [*CHBMIT_23[:22], "T8-P8"]
 FOLD_FILES = {
@@ -504,3 +505,49 @@ def test_a_module_that_no_extra_brings_is_a_bug_and_shows_its_traceback(monkeypa
     monkeypatch.setitem(cli.COMMANDS, "train", replace(cli.COMMANDS["train"], run=broken))
     with pytest.raises(ModuleNotFoundError):
         cli.run("train", [])
+
+
+# ------------------------------------------------------------------------------------ several processes
+
+
+@pytest.fixture
+def second_of_two(monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # put back what the command line replaces
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "export", "tune"])
+def test_what_one_process_does_is_refused_by_several(verb, second_of_two, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=f"{verb}: 2 processes were started, and one does this"):
+        cli.act(verb, [])
+
+
+def test_a_floor_is_refused_by_several(second_of_two, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="logreg_bandpower is fitted by one process; 2 were started"):
+        cli.act("train", ["model=logreg_bandpower"])
+
+
+@pytest.mark.parametrize(
+    "raised, said",
+    [
+        (ConfigError("seen by all"), ""),
+        (RuntimeError("[gloo/transport/tcp/pair.cc:525] Connection closed by peer"), ""),
+        (DataError("a disk of its own", reason="disk"), "process 1: error: a disk of its own"),
+    ],
+)
+def test_the_second_process_says_only_what_the_first_cannot(
+    raised, said, second_of_two, tmp_path, monkeypatch, capfd
+):
+    def run(settings, words):
+        print("not shown")
+        raise raised
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(cli.COMMANDS, "train", replace(cli.COMMANDS["train"], run=run))
+    with pytest.raises(SystemExit) as end:
+        cli.run("train", [])
+    out, err = capfd.readouterr()
+    assert (out, err.strip()) == ("", said) and end.value.code in (2, 3, 4)

@@ -5,7 +5,9 @@ import hashlib
 import os
 import random
 import signal
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +22,12 @@ from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.models.conformer import Conformer
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.training import checkpoints
+from distilclip_eeg.training.averaging import RunningMean
 from distilclip_eeg.training.checkpoints import read_checkpoint
-from distilclip_eeg.training.engine import Fit, Loop, make_accelerator, predict, running_mean
-from distilclip_eeg.training.loaders import Batch, epoch_order
+from distilclip_eeg.training.devices import make_accelerator
+from distilclip_eeg.training.engine import Fit, Loop
+from distilclip_eeg.training.loaders import Batch, ahead, epoch_order
+from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tasks import ClassifyTask, Task
 
 CHANS, TIMES, TRAIN, VAL = 3, 64, np.arange(20), np.arange(20, 30)
@@ -30,6 +35,8 @@ CHANS, TIMES, TRAIN, VAL = 3, 64, np.arange(20), np.arange(20, 30)
 
 class Windows:
     """A source of random windows whose class shows in their size."""
+
+    resident = False
 
     def __init__(self):
         rng = np.random.default_rng(0)
@@ -39,7 +46,7 @@ class Windows:
 
     def batch(self, rows, device="cpu"):
         rows = np.asarray(rows)
-        return Batch(self.eeg[rows], torch.from_numpy(self.label[rows]), torch.from_numpy(rows))
+        return Batch(self.eeg[rows], torch.from_numpy(self.label[rows]), rows)
 
 
 def conformer():
@@ -50,7 +57,7 @@ def conformer():
     )
 
 
-def fit(folder, task=None, precision="fp32", ema=0.9, lr=1e-2, source=None, **trainer):
+def fit(folder, task=None, precision="fp32", ema=0.9, lr=1e-2, source=None, grad_clip=1.0, **trainer):
     folder.mkdir(parents=True, exist_ok=True)
     return Fit(
         task or ClassifyTask(conformer()),
@@ -60,7 +67,7 @@ def fit(folder, task=None, precision="fp32", ema=0.9, lr=1e-2, source=None, **tr
         folder,
         Loop(
             TrainerConfig(**({"epochs": 3, "batch_size": 6, "precision": precision} | trainer)),
-            OptimConfig(lr=lr, ema=ema, warmup_steps=5),
+            OptimConfig(lr=lr, ema=ema, warmup_steps=5, grad_clip=grad_clip),
             seed=3,
             accelerator=make_accelerator(precision, "cpu"),
         ),
@@ -86,10 +93,10 @@ def stop_at(training, step):
     """Let ``training`` die in front of ``step``, as if the machine had."""
     original = training.prepare_step
 
-    def prepare_step(rows):
+    def prepare_step(made):
         if training.step == step:
             raise KeyboardInterrupt
-        return original(rows)
+        return original(made)
 
     training.prepare_step = prepare_step
     with pytest.raises(KeyboardInterrupt):
@@ -113,10 +120,10 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone():
 
 def test_the_running_mean_of_a_short_training_forgets_its_first_weights():
     weight = torch.nn.Linear(1, 1, bias=False)
-    mean = torch.optim.swa_utils.AveragedModel(weight, multi_avg_fn=running_mean(0.3))
-    for value in (1.0, 0.0, 0.0, 0.0):
+    mean = RunningMean(weight, 0.3)
+    for n, value in enumerate((1.0, 0.0, 0.0, 0.0)):
         torch.nn.init.constant_(weight.weight, value)
-        mean.update_parameters(weight)
+        mean.update(weight, n)
     # Decays 2/11, 3/12 and, as 4/13 is above it, the decay asked for.
     assert mean.module.weight.item() == pytest.approx(2 / 11 * 3 / 12 * 0.3)
 
@@ -153,7 +160,7 @@ def test_going_on_for_more_epochs_equals_having_asked_for_them(tmp_path):
 def test_a_finished_training_is_not_trained_again(tmp_path):
     first = result(fit(tmp_path))
     again = fit(tmp_path)
-    again.prepare_step = lambda rows: pytest.fail("trained")
+    again.prepare_step = lambda made: pytest.fail("trained")
     assert_same(result(again), first)
 
 
@@ -198,6 +205,43 @@ def test_a_loss_that_is_not_a_number_stops_and_leaves_the_checkpoint_intact(tmp_
     assert (saved["epoch"], saved["step"]) == (1, 4)
     assert all(torch.isfinite(v).all() for v in saved["task"].values())
     assert_same(result(fit(tmp_path)), result(fit(tmp_path.parent / f"{tmp_path.name}-whole")))
+
+
+@pytest.mark.parametrize("log_every", [1, 3, 1000])
+def test_it_is_found_however_seldom_the_loss_is_read(tmp_path, log_every):
+    training = fit(tmp_path, Explodes(conformer()), log_every=log_every)
+    with pytest.raises(DataError, match=r"loss is nan at step 6 \(epoch 2, windows \[") as caught:
+        training.run()
+    assert caught.value.reason == "non_finite"
+    assert training.step <= 6 + log_every and training.step <= 8  # the epoch's end at the latest
+    assert read_checkpoint(tmp_path / "checkpoint.pt")["step"] == 4
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path):
+    """Every loss is a number; the last step's gradient is none, so that no later loss could tell."""
+    training = fit(tmp_path, grad_clip=None)
+    training.plain.net.classifier.weight.register_hook(
+        lambda gradient: gradient * float("nan") if training.step == 7 else gradient
+    )
+    with pytest.raises(DataError, match=r"classifier.weight .*no numbers after step 7 \(epoch 2\)") as caught:
+        training.run()
+    assert caught.value.reason == "non_finite"
+    saved = read_checkpoint(tmp_path / "checkpoint.pt")
+    assert saved["step"] == 4 and all(torch.isfinite(v).all() for v in saved["task"].values())
+
+
+def test_how_often_the_loss_is_read_changes_nothing(tmp_path):
+    often, seldom = (result(fit(tmp_path / str(n), log_every=n)) for n in (1, 1000))
+    assert_same(often, seldom)
+
+
+def test_the_bar_shows_the_last_loss_that_was_read(tmp_path):
+    training, said = fit(tmp_path, log_every=2, epochs=1), []
+    training.loop = replace(training.loop, tick=lambda steps, text: said.append(text))
+    training.run()
+    losses = [text.partition("loss ")[2] for text in said]
+    assert losses[0] == "" and losses[1] == losses[2] != losses[3]
+    assert all(text.startswith("epoch 1/1") for text in said)
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "longer"])
@@ -256,10 +300,10 @@ def test_a_signal_saves_the_step_and_the_end_is_the_same(tmp_path, number, step)
     training = fit(tmp_path / "stopped")
     original = training.finish_step
 
-    def finish_step(terms, rows):
+    def finish_step(terms, batch):
         if training.step == step:
             os.kill(os.getpid(), number)
-        original(terms, rows)
+        original(terms, batch)
 
     training.finish_step = finish_step
     with listening(), pytest.raises(Stop):
@@ -464,10 +508,88 @@ def test_max_steps_ends_training_whatever_the_epochs(tmp_path, max_steps, epochs
     assert pd.read_csv(tmp_path / "history.csv")["step"].tolist()[-1] == steps
 
 
-@pytest.mark.parametrize("name", ["epochs", "batch_size", "max_steps", "patience"])
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "max_steps", "patience", "log_every"])
 def test_a_number_below_one_is_refused(name):
     with pytest.raises(ConfigError, match=rf"trainer.{name}=0 must be (1 or more|in \[1, 1048576\])"):
         TrainerConfig(**({"epochs": 1} | {name: 0}))
+
+
+@pytest.mark.parametrize("judge, best", [("loss", 1), ("macro_f1", 2), ("auroc", 3)])
+def test_an_epoch_is_judged_by_what_is_asked_for(tmp_path, judge, best):
+    truth = np.arange(20, 30) % 2
+    mild = np.where(truth == 1, 0.7, 0.3)  # loss 0.45, eight of ten right, 24 of 25 pairs in order
+    mild[[0, 1]] = [0.55, 0.45]
+    sure = np.where(truth == 1, 0.999, 0.001)  # loss 0.92, nine right, 20 pairs in order
+    sure[0] = 0.9999
+    all_seizures = np.where(truth == 1, 0.9, 0.8)  # loss 0.86, five right, every pair in order
+    scripts = [mild, sure, all_seizures]
+    training = fit(tmp_path, Scripted(scripts), ema=0.0, judge=judge, batch_size=len(TRAIN))
+    training.run()
+    assert training.best["epoch"] == best
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["val_loss"].tolist() == pytest.approx([0.445, 0.922, 0.857], abs=1e-3)
+    if judge == "auroc":
+        assert history["val_auroc"].tolist() == pytest.approx([0.96, 0.8, 1.0])
+    else:
+        assert "val_auroc" not in history
+
+
+def test_auroc_of_one_class_leaves_the_choice_to_the_loss(tmp_path):
+    source = Windows()
+    source.label = np.r_[np.arange(20) % 2, np.zeros(10, int)]
+    task = Scripted([np.full(10, p) for p in (0.4, 0.2, 0.3)])
+    training = fit(tmp_path, task, ema=0.0, source=source, judge="auroc", batch_size=len(TRAIN))
+    training.run()
+    assert training.best["epoch"] == 2
+
+
+# ----------------------------------------------------------------------- epochs of a corpus that is too long
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7])
+def test_every_window_comes_once_a_pass_wherever_epochs_end(tmp_path, steps):
+    """Twenty windows, four batches a pass; an epoch is a part of a pass, or more than one."""
+    training = fit(tmp_path, steps_per_epoch=steps, epochs=3)
+    seen, batch = [], training.source.batch
+    training.source.batch = lambda rows, *rest: seen.append(rows.tolist()) or batch(rows, *rest)
+    training.run()
+    trained = [rows for rows in seen if max(rows) < 20]
+    assert training.step == 3 * steps == len(trained) and len(training.history) == 3
+    for k in range(3 * steps // 4):
+        assert sum(trained[4 * k : 4 * k + 4], []) == epoch_order(TRAIN, 3, k).tolist()
+
+
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_a_broken_training_in_pieces_ends_like_an_unbroken_one(tmp_path, step):
+    settings = {"steps_per_epoch": 3, "epochs": 2}
+    whole = result(fit(tmp_path / "whole", **settings))
+    stop_at(fit(tmp_path / "broken", **settings), step)
+    assert_same(result(fit(tmp_path / "broken", **settings)), whole)
+
+
+def test_epochs_of_the_length_of_a_pass_are_passes(tmp_path):
+    assert_same(result(fit(tmp_path / "a", steps_per_epoch=4)), result(fit(tmp_path / "b")))
+
+
+def test_batches_of_a_thread_are_those_made_when_asked_for():
+    def made(step):
+        if step == 5:
+            raise DataError("at 5")
+        return step, threading.current_thread() is threading.main_thread()
+
+    for thread in (False, True):
+        assert list(ahead(made, range(5), thread=thread)) == [(k, not thread) for k in range(5)]
+        with pytest.raises(DataError, match="at 5"):
+            list(ahead(made, range(9), thread=thread))
+
+
+def test_a_thread_is_no_more_than_three_batches_ahead():
+    made = []
+    batches = ahead(made.append, range(100), thread=True)
+    for _ in range(4):
+        next(batches)
+    batches.close()
+    assert 4 <= len(made) <= 7
 
 
 # ---------------------------------------------------------------------------------- a real kill

@@ -1,5 +1,8 @@
 """Every protocol, as a splitter and as a table, on corpora drawn at random; and tables of one's own."""
 
+from itertools import pairwise
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +22,7 @@ from distilclip_eeg.signals.splitters import Splitter, place_in_time, surroundin
 from distilclip_eeg.signals.windows import cut
 from distilclip_eeg.training import pipeline
 from distilclip_eeg.training.checks import check
-from distilclip_eeg.training.data import load_data
+from distilclip_eeg.training.data import learned_rows, load_data
 
 SFREQ = 8.0
 ONCE = ("window", "event", "recording", "subject", "leave_one_subject_out")
@@ -437,3 +440,21 @@ def test_runs_that_differ_in_the_seed_alone_share_a_row(tiny, tmp_path):
     [settings] = load(TrainSettings, [*words, "windows.seizure_overlap=0.0"]).each_seed()
     other = pipeline.training(settings, report=False).train()
     assert len(summary_rows([*runs, other])) == 3
+
+
+# ------------------------------------------------------------------------------- fewer training windows
+
+
+def test_a_smaller_draw_of_training_windows_lies_in_a_larger_one():
+    rows = np.arange(100, 400)
+    data = SimpleNamespace(rows=lambda fold, part: rows, cut=WindowConfig(balance_train=False), seed=7)
+    draws = {most: learned_rows(data, 0, most) for most in (10, 50, 299, 300, 1000, None)}
+    for small, large in pairwise(draws.values()):
+        assert set(small) <= set(large)
+    assert [len(draw) for draw in draws.values()] == [10, 50, 299, 300, 300, 300]
+    for draw in draws.values():
+        assert (np.diff(draw) > 0).all() and set(draw) <= set(rows)
+    assert np.array_equal(draws[50], learned_rows(data, 0, 50))
+    data_of_another_seed = SimpleNamespace(**{**vars(data), "seed": 8})
+    for other in (learned_rows(data, 1, 50), learned_rows(data_of_another_seed, 0, 50)):
+        assert not np.array_equal(draws[50], other)

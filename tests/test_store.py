@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from distilclip_eeg.config.data import SignalConfig, View, WindowConfig
 from distilclip_eeg.files import locks
@@ -33,6 +34,7 @@ from distilclip_eeg.signals.preprocess import preprocess
 from distilclip_eeg.signals.store import fingerprint, open_store, prepare, store_digest
 from distilclip_eeg.signals.verify import verify
 from distilclip_eeg.signals.windows import cut
+from distilclip_eeg.training import loaders
 from distilclip_eeg.training.loaders import WindowSource, epoch_order
 
 SFREQ = 64.0
@@ -519,6 +521,28 @@ def test_recording_means_z_scores_over_the_whole_recording(corpus, root):
         uv = clean_uv(corpus, f"r{windows['recording'][row]}")
         expected = by_hand(corpus, windows, row, uv.mean(axis=1), uv.std(axis=1))
         np.testing.assert_allclose(got, expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("view", [View(64), View(64, 32, 16)])
+def test_a_batch_is_the_same_from_a_signal_that_lies_on_the_device(corpus, root, view, monkeypatch):
+    """A CPU stands for the GPU; sent in pieces."""
+    store = prepare(corpus, CONFIG, root, n_jobs=1)
+    windows, rows = index_of(store), np.array([5, 0, 17])
+    sources = [WindowSource(store, windows, view, "recording") for _ in range(2)]
+    monkeypatch.setattr(loaders, "PIECE", 500)
+    sources[1].reside(torch.device("cpu"))
+    assert [source.resident for source in sources] == [False, True]
+    assert torch.equal(sources[0].batch(rows).eeg_BCT, sources[1].batch(rows).eeg_BCT)
+
+
+def test_on_a_cpu_the_signal_stays_where_it_is(corpus, root):
+    store = prepare(corpus, CONFIG, root, n_jobs=1)
+    source = WindowSource(store, index_of(store), View(64), "recording")
+    for wanted in ("auto", "cpu"):
+        source.settle(wanted, torch.device("cpu"))
+    assert not source.resident
+    with pytest.raises(ConfigError, match="store.device=cuda, but training is on a CPU"):
+        source.settle("cuda", torch.device("cpu"))
 
 
 def test_microvolts_are_as_filtered(corpus, root):

@@ -31,7 +31,8 @@ from distilclip_eeg.training import engine, pipeline
 from distilclip_eeg.training.checks import check
 from distilclip_eeg.training.data import load_data
 from distilclip_eeg.training.descriptions import describe_fold
-from distilclip_eeg.training.engine import Fit, Loop, make_accelerator
+from distilclip_eeg.training.devices import make_accelerator
+from distilclip_eeg.training.engine import Fit, Loop
 from distilclip_eeg.training.loaders import Batch
 from distilclip_eeg.training.tasks import CachedText, ClassifyTask, ClassLoss, ClipTask, DistillTask, MetaTask
 from distilclip_eeg.training.text_bank import TextBank
@@ -45,6 +46,8 @@ CHANS, TIMES = 3, 64
 class Windows:
     """A source of random windows whose class shows in their size."""
 
+    resident = False
+
     def __init__(self, n=12, seed=0):
         rng = np.random.default_rng(seed)
         self.label = np.arange(n) % 2
@@ -53,7 +56,7 @@ class Windows:
 
     def batch(self, rows, device="cpu"):
         rows = np.asarray(rows)
-        return Batch(self.eeg[rows], torch.from_numpy(self.label[rows]), torch.from_numpy(rows))
+        return Batch(self.eeg[rows], torch.from_numpy(self.label[rows]), rows)
 
 
 def conformer(seed=0, dropout=0.2, **settings):
@@ -145,7 +148,7 @@ def test_the_bank_holds_each_distinct_sentence_once(bank):
 
 @pytest.mark.parametrize("rows", [[0], [0, 2, 5], [1, 0, 3, 1], list(range(12))])
 def test_every_window_maps_to_its_own_sentence_padded_to_the_batchs_longest(bank, rows):
-    ids, mask, text_id_B = bank.of(torch.tensor(rows))
+    ids, mask, text_id_B = bank.of(np.array(rows))
     assert len(ids) == len({DESCRIPTION[r] for r in rows})
     assert ids.shape[1] == mask.sum(1).max()  # no column of padding alone
     for row, place in zip(rows, text_id_B, strict=True):
@@ -154,6 +157,35 @@ def test_every_window_maps_to_its_own_sentence_padded_to_the_batchs_longest(bank
         assert n == int(bank.attention_mask[full].sum())
         assert ids[place, :n].tolist() == bank.input_ids[full, :n].tolist()
         assert not mask[place, n:].any() and not ids[place, n:].any()  # [PAD] is 0
+
+
+@pytest.mark.parametrize("rows, n_texts", [([0], 1), ([0, 1], 2), ([0, 1, 3], 4)])
+def test_texts_in_buckets_have_few_sizes_and_say_the_same(bank, rows, n_texts):
+    rows = np.array(rows)
+    ids, mask, text_id_B = bank.of(rows, buckets=True)
+    own_ids, own_mask, own_id_B = bank.of(rows)
+    longest = bank.input_ids.shape[1]
+    assert len(ids) == len(mask) == n_texts and ids.shape[1] in (16, longest)
+    assert torch.equal(text_id_B, own_id_B)
+    n = own_ids.shape[1]
+    assert torch.equal(ids[: len(own_ids), :n], own_ids) and torch.equal(mask[: len(own_ids), :n], own_mask)
+    assert not mask[:, n:].any()
+
+
+def test_what_is_compiled_is_what_it_was_afterwards_and_computes_the_same(monkeypatch):
+    """Compiling itself needs a GPU to be of use; what is handed to it, and taken back, does not."""
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda function, **how: asked.append(how) or function)
+    for made in (lambda: teacher(dropout=0.0), lambda: ClassifyTask(conformer(dropout=0.0))):
+        task, batch = made().eval(), Windows().batch([0, 1, 3])
+        before = {id(module): set(vars(module)) for module in task.modules()}
+        expected = task(batch)
+        with task.compiled():
+            found = task(batch)
+        torch.testing.assert_close(found["loss"], expected["loss"])
+        assert before == {id(module): set(vars(module)) for module in task.modules()}
+        assert found.keys() == expected.keys() and not getattr(task, "buckets", False)
+    assert len(asked) == 3 and all(how["mode"] == "reduce-overhead" for how in asked)
 
 
 def test_a_text_is_encoded_once_for_all_windows_that_carry_it():
@@ -216,7 +248,7 @@ def test_a_head_that_reads_text_answers_by_a_windows_own_description(head_input)
     same_eeg = Batch(batch.eeg_BCT[[0, 0]], batch.label_B, batch.row_B)  # rows 0 and 1 carry other texts
     logits = task.answer(same_eeg)
     assert not torch.allclose(logits[0], logits[1])
-    other_eeg = Batch(batch.eeg_BCT, batch.label_B, torch.tensor([0, 0]))
+    other_eeg = Batch(batch.eeg_BCT, batch.label_B, np.array([0, 0]))
     logits = task.answer(other_eeg)
     assert torch.allclose(logits[0], logits[1]) == (head_input == "text")
 
@@ -277,8 +309,8 @@ def test_the_logit_scale_is_held_at_its_limit_after_a_step(tmp_path):
     with torch.no_grad():
         task.model.logit_scale.fill_(LOGIT_SCALE_MAX + 1)
     training = fit(task, tmp_path)
-    rows = np.arange(4)
-    training.finish_step(training.task(training.prepare_step(rows)), rows)
+    batch = training.prepare_step(training.made(0))
+    training.finish_step(training.task(batch), batch)
     assert task.model.logit_scale.item() == pytest.approx(LOGIT_SCALE_MAX)
     with torch.no_grad():
         task.model.logit_scale.fill_(1.0)
@@ -377,7 +409,7 @@ def test_a_student_of_another_width_cannot_start_from_its_teacher():
 
 
 @pytest.mark.parametrize(
-    "make", [ClassifyTask, lambda net, **k: MetaTask(net, torch.arange(12) % 3, inner_lr=0.1, **k)]
+    "make", [ClassifyTask, lambda net, **k: MetaTask(net, np.arange(12) % 3, inner_lr=0.1, **k)]
 )
 def test_class_weights_reach_every_task(make):
     batch, weight = Windows().batch(range(6)), torch.tensor([1.0, 9.0])
@@ -561,12 +593,12 @@ def line(weight=0.5):
 
 def one_number(values, labels):
     eeg = torch.tensor(values).reshape(-1, 1, 1)
-    return Batch(eeg, torch.tensor(labels), torch.arange(len(values)))
+    return Batch(eeg, torch.tensor(labels), np.arange(len(values)))
 
 
 def test_meta_learning_takes_the_gradient_where_each_subject_s_step_ends():
     # Rows 0 and 2 are support and query of subject 0, rows 1 and 3 of subject 1.
-    batch, subject = one_number([2.0, -1.0, 1.0, 3.0], [1, 0, 0, 1]), torch.tensor([0, 1, 0, 1])
+    batch, subject = one_number([2.0, -1.0, 1.0, 3.0], [1, 0, 0, 1]), np.array([0, 1, 0, 1])
     net, w, step = line(), 0.5, 0.1
     MetaTask(net, subject, inner_lr=step)(batch)["loss"].backward()
 
@@ -580,7 +612,7 @@ def test_meta_learning_takes_the_gradient_where_each_subject_s_step_ends():
 
 
 def test_a_subject_with_one_window_is_classified_without_adapting():
-    batch, subject = one_number([2.0, -1.0], [1, 0]), torch.tensor([4, 7])
+    batch, subject = one_number([2.0, -1.0], [1, 0]), np.array([4, 7])
     meta, plain = line(), line()
     terms = MetaTask(meta, subject, inner_lr=0.1)(batch)
     expected = ClassifyTask(plain)(batch)
@@ -592,7 +624,7 @@ def test_a_subject_with_one_window_is_classified_without_adapting():
 def test_meta_learning_trains_through_the_same_loop_and_gives_every_window_a_logit(tmp_path):
     net = conformer()
     before = copy.deepcopy(net.state_dict())
-    task = MetaTask(net, torch.arange(12) % 3, inner_lr=0.05)
+    task = MetaTask(net, np.arange(12) % 3, inner_lr=0.05)
     assert task(Windows().batch(np.arange(12)))["logits"].shape == (12, 2)
     fit(task, tmp_path).run()
     assert any(not torch.equal(before[k], v) for k, v in net.state_dict().items())
@@ -601,4 +633,4 @@ def test_meta_learning_trains_through_the_same_loop_and_gives_every_window_a_log
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_an_inner_step_must_go_somewhere(value):
     with pytest.raises(ConfigError, match="model.meta_lr"):
-        MetaTask(line(), torch.zeros(2), inner_lr=value)
+        MetaTask(line(), np.zeros(2, int), inner_lr=value)

@@ -15,6 +15,8 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GONE = ("gloo", "nccl", "connection closed by peer", "connection reset by peer")
+"""Words of torch's communication between processes, in lower case."""
 USED_UP = ("allocate memory", "out of memory", "not enough memory", "can't start new thread", "bad_alloc")
 """Words of libraries that have no error of their own for it, in lower case."""
 
@@ -135,3 +137,9 @@ def memory_used_up(error: BaseException) -> bool:
         return True
     words = str(error).lower()
     return isinstance(error, RuntimeError | OSError) and any(said in words for said in USED_UP)
+
+
+def peer_gone(error: BaseException) -> bool:
+    """Whether another process of the same job, with which this one talked, is what went wrong."""
+    words = str(error).lower()
+    return isinstance(error, RuntimeError) and any(said in words for said in GONE)

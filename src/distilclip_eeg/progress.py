@@ -1,5 +1,6 @@
 """Progress with time left: a live bar on a terminal, plain lines where output is piped."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,11 @@ Tracker = Callable[[Iterable[T], int, str], Iterable[T]]
 """What :func:`track` is: given items, their number and what is done with them, the items again."""
 
 
+def job() -> tuple[int, int]:
+    """Number of this process, and how many ``torchrun`` or ``accelerate launch`` started; number 0 speaks."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
 class Ticker:
     """Counts units of work and says how long the rest will take, at the mean pace so far.
 
@@ -34,7 +40,7 @@ class Ticker:
         self.total, self.text, self.done = total, text, 0
         self.start = self.said = time.monotonic()
         self.bar = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not job()[0]:
             columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
             self.bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), transient=True)
             self.task = self.bar.add_task(text, total=total)

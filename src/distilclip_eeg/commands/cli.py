@@ -23,8 +23,9 @@ from distilclip_eeg.commands.command import EXITS
 from distilclip_eeg.config.compose import CONFIG_DIR, as_typed, is_plain, load, prepared, primary, register
 from distilclip_eeg.config.describe import Key, describe, groups_of
 from distilclip_eeg.config.words import in_quotes
-from distilclip_eeg.endings import Stop, asked, listening, memory_used_up
+from distilclip_eeg.endings import Stop, asked, listening, memory_used_up, peer_gone
 from distilclip_eeg.files.folders import check_writable
+from distilclip_eeg.progress import job
 from distilclip_eeg.schema import NOTE, ConfigError, DataError, MachineError, UserError, nearest
 
 EXTRAS = {
@@ -35,9 +36,13 @@ EXTRAS = {
 """Which extra of the package brings what the core does without."""
 TELLING = {"-sc", "--shell-completion", "-c", "--cfg", "-i", "--info", "--hydra-help", "-p", "--package"}
 """Flags of Hydra's that tell something and do nothing."""
+GONE = "peer_gone"
+"""Why one of several processes ends that has done nothing wrong itself."""
 QUOTES = "'\""
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """What the system says of a file that it does not let us read or write."""
+SHARED = ("train", "distill")
+"""Verbs that several processes may do together."""
 AT_TOP = ("train", "distill", "evaluate")
 """Verbs whose launcher stands at the top of the checkout, others' in ``scripts``."""
 
@@ -62,6 +67,9 @@ def run(verb: str, argv: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):  # names of files may hold bytes that no encoding knows
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    number, _ = job()
+    if number:  # of several processes the first one speaks
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
     with listening():
         try:
             if {"--help", "-h"} & set(argv):
@@ -73,6 +81,12 @@ def run(verb: str, argv: list[str] | None = None) -> None:
             return
         except UserError as error:
             said, code = f"error: {error}", error.exit_code
+            if number:  # what the first one says too is not said again
+                said = (
+                    ""
+                    if isinstance(error, ConfigError) or error.reason == GONE
+                    else f"process {number}: {said}"
+                )
         except KeyboardInterrupt as stop:
             said, code = stopped(verb), stop.code if isinstance(stop, Stop) else 130
         except BrokenPipeError:  # `| head` has seen enough
@@ -87,7 +101,8 @@ def run(verb: str, argv: list[str] | None = None) -> None:
                 code = ConfigError.exit_code
             else:
                 raise
-    print(said, file=sys.stderr)
+    if said and not (number and code > 128):  # nor is a signal told by each
+        print(said, file=sys.stderr)
     sys.exit(code)
 
 
@@ -105,11 +120,18 @@ def act(verb: str, words: list[str]) -> None:
     for key in command.writes:
         if (folder := value_at(settings, key)) is not None:
             check_writable(key, Path(folder))
+    if job()[1] > 1 and verb not in SHARED:
+        raise ConfigError(f"{verb}: {job()[1]} processes were started, and one does this. Start it alone.")
     try:
         code = command.run(settings, words)
     except Exception as error:
         if asked() or isinstance(error, UserError):
             raise
+        if job()[1] > 1 and peer_gone(error):
+            raise MachineError(
+                f"{verb}: another process of this job ended. The same command continues where it ended.",
+                reason=GONE,
+            ) from error
         if memory_used_up(error):
             raise MachineError(f"{verb}: {out_of_memory(settings, error)}", reason="out_of_memory") from error
         if isinstance(error, OSError) and error.errno in REFUSED and error.filename:

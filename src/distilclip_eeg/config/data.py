@@ -200,6 +200,9 @@ class StoreConfig(Settings):
 
     root: Text = "store"
     """Folder of filtered recordings, shared by all runs."""
+    device: Device = "auto"
+    """Where batches are gathered: cpu (a thread is ahead of the GPU), cuda (the signal lies in the GPU's
+    memory), or auto: there where training is on a GPU and half of its free memory holds the signal."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,14 +109,29 @@ class TrainerConfig(Settings):
 
     epochs: Count = 30
     """Passes over the training windows."""
+    steps_per_epoch: Count | None = None
+    """An epoch ends, and is judged, after this many steps, wherever in a pass over the training windows that
+    is; null: after a pass. Every window still comes once a pass."""
     max_steps: Count | None = None
     """Stop after this many steps in all, whatever epochs says."""
+    max_train_windows: Count | None = None
+    """Train on this many windows at most, drawn once a fold by the seed; a smaller draw is part of a larger
+    one. null: on all."""
     batch_size: Batch = 32
-    """Windows a step."""
+    """Windows a step, however many processes share it."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """fp32, bf16 (CPU too) or fp16 (CUDA only)."""
     patience: Count | None = None
-    """Stop after this many epochs without a better validation macro F1."""
+    """Stop after this many epochs without a better one."""
+    judge: Literal["macro_f1", "auroc", "loss"] = "macro_f1"
+    """What an epoch is judged by, on validation windows, in patience and in the choice of the weights that
+    are kept: macro F1, AUROC (of more than two classes each against the rest), or the loss. Between equals
+    the lower loss decides."""
+    log_every: Count = 20
+    """Read loss and accuracy from the device after this many steps; a loss that is no number is found then.
+    Never changes a number."""
+    compile: Literal["auto", "off"] = "off"
+    """auto: on a CUDA GPU the encoders are compiled and run as CUDA graphs; elsewhere as off."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,8 @@ GONE = {
 NOT_IN_DIGEST = ("run", "store", "device", "n_jobs", "fold", "teacher", "ablation_reading")
 """Settings that never change a run's numbers, only where or how fast it is made; a teacher counts by its
 weights, a reading by the settings it stands for."""
+NOT_OF_TRAINER = ("epochs", "log_every", "compile")
+"""Settings of the loop that do not either: a run may go on for more epochs, or look at itself more often."""
 
 ADDED_LATER: dict[str, Any] = {
     "augment": "none",
@@ -45,6 +47,9 @@ ADDED_LATER: dict[str, Any] = {
     "loss.class_weights": "none",
     "loss.classification": "cross_entropy",
     "head": {"input": "eeg", "inference": "head"},
+    "trainer.steps_per_epoch": None,
+    "trainer.max_train_windows": None,
+    "trainer.judge": "macro_f1",
     **{
         f"{side}.{key}": default
         for side in ("model.net", "text_encoder")
@@ -149,7 +154,7 @@ def counted(settings: RunSettings) -> dict[str, Any]:
             body["init_from"] = [about["weights"], about["text"]]
     if settings.model.kind == "floor":  # which has neither epochs nor an optimiser
         body["trainer"] = body["optim"] = {}
-    body["trainer"] = {k: v for k, v in body["trainer"].items() if k != "epochs"}
+    body["trainer"] = {k: v for k, v in body["trainer"].items() if k not in NOT_OF_TRAINER}
     body["text_encoder"] = {k: v for k, v in body["text_encoder"].items() if k != "path"}
     for name, default in ADDED_LATER.items():
         *path, key = name.split(".")

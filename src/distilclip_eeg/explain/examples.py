@@ -46,7 +46,7 @@ def texts_of(run: Run, learning: Learning, data: Data, fold: int, test: np.ndarr
         sentence_N = np.array(described)
         return Texts(sentence_N, np.unique(sentence_N[test]), None)
     model, bank = frozen_teacher(run, fold, data)
-    text_N = bank.text_N.numpy()
+    text_N = bank.text_N
     sentence_N = np.where(text_N < 0, "", bank.sentences[text_N])
     used_U = np.unique(text_N[test])
     used_U = used_U[used_U >= 0]

@@ -30,8 +30,9 @@ from distilclip_eeg.models.weights import ABOUT, load_network
 from distilclip_eeg.progress import track
 from distilclip_eeg.runs import Run, find_runs, sound
 from distilclip_eeg.schema import ConfigError, DataError, check_choice
-from distilclip_eeg.training import engine
 from distilclip_eeg.training.data import Data, reopen, test_rows, train_rows
+from distilclip_eeg.training.devices import make_accelerator
+from distilclip_eeg.training.engine import Timed
 
 FOLDER, DONE = "explain", "explain.json"
 FAITHFUL = ("hires", "ig", "occlusion")
@@ -83,11 +84,11 @@ def explain(run: Run, ask: Ask, places: Places = HERE, *, fresh: bool = False) -
     check_method(net, ask.method)
     settings, data = reopen(run, places)
     rows = train_rows(data, ask.fold)
-    where = engine.make_accelerator("fp32", places.device).device
+    where = make_accelerator("fp32", places.device).device
     model = FoldModel(net.to(where), data.source(rows), where)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    with engine.Timed() as timed:
+    with Timed() as timed:
         left_out = write_parts(run, settings, data, model, ask, scratch)
     write_json(scratch / DONE, {"asked": asked, "left_out": left_out})
     sign(scratch, [path.name for path in scratch.iterdir()])

@@ -19,10 +19,11 @@ POOL = ("cls", "mean")
 class BertLP(nn.Module):
     """Text features of sentences.
 
-    Only public parts of ``BertModel`` are used: its forward builds the attention mask for whichever
-    attention is set (sdpa, eager), and hooks in front of the layers put the prompts in (a prefix: behind the
-    maps to keys and values). Nothing depends on what a layer returns, and activation checkpointing works: a
-    layer's prompts are part of its input.
+    Only public parts of ``BertModel`` are used: its forward takes the attention mask as it is added to the
+    scores, by sdpa and eager alike (of a mask of zeros and ones it would read from the device whether any
+    token is padding), and hooks in front of the layers put the prompts in (a prefix: behind the maps to keys
+    and values). Nothing depends on what a layer returns, and activation checkpointing works: a layer's
+    prompts are part of its input.
 
     Args:
         bert: taken over; its pooling layer, if any, is removed because nothing here would train it.
@@ -130,17 +131,29 @@ class BertLP(nn.Module):
 
     def _tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Last hidden states (U, L, hidden) of the sentence's own tokens."""
-        if self.prompts is None:
-            return self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        p, (n, length) = self.prompts.n, input_ids.shape
         embeds = self.bert.get_input_embeddings()(input_ids)
+        if self.prompts is None:
+            added = added_mask(attention_mask, embeds.dtype)
+            return self.bert(inputs_embeds=embeds, attention_mask=added).last_hidden_state
+        p, (n, length) = self.prompts.n, input_ids.shape
         # Slots for the prompts; the first layer's hook overwrites what the embedding layer makes of them.
         slots = embeds.new_zeros(n, p, embeds.shape[-1])
         # Sentence tokens keep the positions they have without prompts.
         positions = torch.arange(length, device=input_ids.device)
         out = self.bert(
             inputs_embeds=torch.cat([embeds[:, :1], slots, embeds[:, 1:]], dim=1),
-            attention_mask=torch.cat([attention_mask.new_ones(n, p), attention_mask], dim=1),
+            attention_mask=added_mask(
+                torch.cat([attention_mask.new_ones(n, p), attention_mask], dim=1), embeds.dtype
+            ),
             position_ids=torch.cat([positions[:1], positions.new_zeros(p), positions[1:]])[None],
         ).last_hidden_state
         return torch.cat([out[:, :1], out[:, 1 + p :]], dim=1)
+
+
+def added_mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to the scores of attention, (U, 1, L, L), so that padding (0 in the mask) is not seen."""
+    length = attention_mask.shape[1]
+    hidden = (attention_mask == 0)[:, None, None, :].expand(-1, 1, length, -1)
+    return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(
+        hidden, torch.finfo(dtype).min
+    )

@@ -152,10 +152,12 @@ def _sigmoid(logits_BB: Tensor, label_B: Tensor) -> Tensor:
 
 def _class_prompt(logits_BK: Tensor, label_B: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy of windows over classes, and of the batch's classes over their windows."""
-    present_P = label_B.unique()
-    own_PB = (present_P[:, None] == label_B[None, :]).float()
-    own_PB = own_PB / own_PB.sum(dim=1, keepdim=True)
-    return F.cross_entropy(logits_BK, label_B), F.cross_entropy(logits_BK.T[present_P], own_PB)
+    # Over all classes, absent ones with no weight: which are present would have to be read from the device.
+    class_K = torch.arange(logits_BK.shape[1], device=label_B.device)
+    own_KB = (class_K[:, None] == label_B[None, :]).float()
+    count_K = own_KB.sum(dim=1)
+    each_K = -(own_KB * logits_BK.T.log_softmax(1)).sum(dim=1) / count_K.clamp(min=1)
+    return F.cross_entropy(logits_BK, label_B), each_K.sum() / (count_K > 0).sum()
 
 
 def classification_loss(

@@ -13,7 +13,7 @@ from distilclip_eeg.schema import UserError
 from distilclip_eeg.studies.cells import Cell, composed
 from distilclip_eeg.studies.speed import SPEED, speeds
 from distilclip_eeg.training.data import Data, load_data, train_rows
-from distilclip_eeg.training.engine import make_accelerator
+from distilclip_eeg.training.devices import make_accelerator
 
 FLOOR_S = 10.0
 """Of a fold, whatever the floor."""

@@ -53,10 +53,11 @@ from distilclip_eeg.studies.readers import (
     texts,
 )
 from distilclip_eeg.text.descriptors import denied
-from distilclip_eeg.training import engine
 from distilclip_eeg.training.data import Data, reopen, test_rows, train_rows
 from distilclip_eeg.training.descriptions import describe_fold
+from distilclip_eeg.training.devices import make_accelerator
 from distilclip_eeg.training.pipeline import frozen_teacher
+from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tasks import ClipTask, FeatureTask
 from distilclip_eeg.training.text_bank import TextBank
 
@@ -80,7 +81,7 @@ def probe(run: Run, places: Places = HERE) -> pd.DataFrame:
     """
     check_probed(run, run.settings.learning)
     settings, data = reopen(run, places)
-    accelerator = engine.make_accelerator("fp32", settings.device)
+    accelerator = make_accelerator("fp32", settings.device)
     rows = [row for fold in run.folds_done() for row in probe_fold(run, data, fold, accelerator)]
     table = pd.DataFrame(rows).assign(protocol=f"split={data.split.name}: {run.data['leak_note']}")
     write_atomic(run.path / TABLE, csv_bytes(table))
@@ -142,7 +143,7 @@ def probe_fold(run: Run, data: Data, fold: int, accelerator: Accelerator) -> lis
     rng = np.random.default_rng([data.seed, fold])
     train, test = train_rows(data, fold), test_rows(data, fold)
     half, other = np.array_split(rng.permutation(train), 2)
-    text_N, label_N = bank.text_N.numpy().copy(), data.windows["label"].to_numpy()
+    text_N, label_N = bank.text_N, data.windows["label"].to_numpy()
     person_N = np.unique(data.windows["subject"], return_inverse=True)[1]
     readers = {
         "sentence": sparse.eye_array(len(text_UE), format="csr"),
@@ -152,7 +153,7 @@ def probe_fold(run: Run, data: Data, fold: int, accelerator: Accelerator) -> lis
     rows = class_from_model(run, data, fold, model, bank, test, given, accelerator)
     rows += class_from_numbers(text, data, train, test)
     rows += named("class from text", readers, text_N, label_N, train, test, rng)
-    eeg_NE = engine.predict(FeatureTask(model.eeg).eval(), data.source(train), test, accelerator)
+    eeg_NE = predict(FeatureTask(model.eeg).eval(), data.source(train), test, accelerator)
     for kind, given_N in given.items():
         row = {"probe": "agreement", "reader": "EEG and text encoders", "text": kind, "n": len(test)}
         chance = np.nan if kind == "constant" else 0.5
@@ -188,10 +189,10 @@ def class_from_model(
     rows = []
     for text, given_N in given.items():
         other = copy.copy(bank)
-        other.text_N = bank.text_N.clone()
-        other.text_N[torch.from_numpy(test)] = torch.from_numpy(given_N)
+        other.text_N = bank.text_N.copy()
+        other.text_N[test] = given_N
         task = ClipTask(model, other, alpha=0.0, targets="identity")  # nothing is trained
-        answer = engine.predict(task.eval(), source, test, accelerator).argmax(1)
+        answer = predict(task.eval(), source, test, accelerator).argmax(1)
         rows.append({**row, "text": text, **scored(label_N[test], answer)})
     return rows
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from distilclip_eeg.config.data import View
 from distilclip_eeg.config.registry import component
+from distilclip_eeg.training.loaders import send
 
 KINDS = ("none", "standard")
 
@@ -38,7 +39,7 @@ def hide_context(eeg_BCT: Tensor, row_B: Sequence[int], *, seed: int, epoch: int
         rng = np.random.default_rng([seed, epoch, int(row), 1])
         before, after = (round(side * rng.random()) for side in (view.before, view.after))
         seen_T[:] = (at_T >= view.before - before) & (at_T < view.before + view.length + after)
-    return eeg_BCT * torch.from_numpy(seen_BT).to(eeg_BCT.device)[:, None]
+    return eeg_BCT * send(seen_BT, eeg_BCT.device)[:, None]
 
 
 @component("augmentation")
@@ -54,8 +55,8 @@ def standard(eeg_BCT: Tensor, row_B: Sequence[int], *, seed: int, epoch: int, sf
         gain_BC.append(np.exp(log_gain_C) * (rng.random(n_chans) >= DROP))
         noise_B.append(rng.standard_normal((n_chans, n_times), dtype=np.float32))
     device = eeg_BCT.device
-    shift_B11 = torch.tensor(np.array(shift_B), device=device)[:, None, None]
-    gain_BC1 = torch.tensor(np.array(gain_BC), dtype=eeg_BCT.dtype, device=device)[..., None]
-    noise_BCT = torch.from_numpy(np.stack(noise_B)).to(device)
+    shift_B11 = send(np.array(shift_B), device)[:, None, None]
+    gain_BC1 = send(torch.from_numpy(np.array(gain_BC)).to(eeg_BCT.dtype), device)[..., None]
+    noise_BCT = send(np.stack(noise_B), device)
     at_BCT = ((torch.arange(n_times, device=device) - shift_B11) % n_times).expand_as(eeg_BCT)
     return eeg_BCT.gather(2, at_BCT) * gain_BC1 + NOISE * noise_BCT

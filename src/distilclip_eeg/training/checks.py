@@ -9,10 +9,11 @@ from distilclip_eeg.config.learning import Learning, ModelConfig
 from distilclip_eeg.models.contract import build_network
 from distilclip_eeg.models.losses import check_classification, check_targets
 from distilclip_eeg.models.weights import check_start
+from distilclip_eeg.progress import job
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.signals.splits import table_of
 from distilclip_eeg.training.descriptions import check_text
-from distilclip_eeg.training.engine import make_accelerator
+from distilclip_eeg.training.devices import make_accelerator
 
 PLAIN_HEAD = {"input": "eeg", "inference": "head"}
 
@@ -44,6 +45,8 @@ def check(data: DataSettings, learning: Learning) -> None:
                 reason="no_floor",
             )
         model.net.build("network")
+        if job()[1] > 1:
+            raise ConfigError(f"model={model.name} is fitted by one process; {job()[1]} were started.")
         if learning.init_from:
             raise ConfigError(f"init_from: {model.name} has no weights to start from.")
         return

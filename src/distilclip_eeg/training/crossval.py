@@ -1,9 +1,11 @@
 """Cross-validation: the run folder, every fold of it, one model a fold, predictions and metrics.
 
-Networks go through ``engine.Fit``, floors through scikit-learn; both leave the same files.
+Networks go through ``engine.Fit``, floors through scikit-learn; both leave the same files. Of several
+processes that share a fold, the first one alone holds it and writes; the others find its files.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,12 +33,14 @@ from distilclip_eeg.runs import Run, provenance, write_predictions
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.metrics import window_metrics
 from distilclip_eeg.signals import splits
-from distilclip_eeg.training import engine
+from distilclip_eeg.training import processes
 from distilclip_eeg.training.augment import hide_context
 from distilclip_eeg.training.checkpoints import previous
-from distilclip_eeg.training.data import CHUNK, Data, describe_data, test_rows, train_rows
+from distilclip_eeg.training.data import CHUNK, Data, describe_data, learned_rows, test_rows, train_rows
+from distilclip_eeg.training.devices import make_accelerator
 from distilclip_eeg.training.engine import Fit, Loop, Timed
 from distilclip_eeg.training.loaders import WindowSource
+from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tasks import Task
 
 SIGNED = ("config.yaml", "data.json", "data_report.txt", "folds.parquet", "provenance.json")
@@ -49,6 +53,11 @@ MakeTask = Callable[[int, WindowSource, Accelerator], tuple[Task, Saver]]
 
 
 def open_run(settings: RunSettings, data: Data, **extra: object) -> Run:
+    """The run's folder as the first process writes it, see :func:`written_run`; the same in all."""
+    return Run(processes.from_first(lambda: written_run(settings, data, **extra).path))
+
+
+def written_run(settings: RunSettings, data: Data, **extra: object) -> Run:
     """The run's folder, with config, provenance and folds written; continued where it already stands.
 
     Args:
@@ -112,15 +121,11 @@ class CrossValidation:
         """Train and predict every chosen fold that is not finished; ``metrics.json`` is written last."""
         floor, run = self.learning.model.kind == "floor", self.run
         epochs = None if floor else self.learning.trainer.epochs
-        todo = [k for k in self.folds if not self.done(k, epochs)]
-        if len(todo) < len(self.folds):
-            print(f"{len(self.folds) - len(todo)} of {len(self.folds)} folds are finished already")
-        if todo:
-            (run.path / "metrics.json").unlink(missing_ok=True)
+        todo = processes.from_first(lambda: self.todo(epochs))
         with Ticker(len(todo) if floor else 0, run.path.name) as ticker:
             for done, fold in enumerate(todo):
                 with self.alone(fold), Timed() as timed:
-                    if run.fold_done(fold, epochs):  # another process was faster
+                    if processes.from_first(partial(run.fold_done, fold, epochs)):  # another was faster
                         continue
                     if floor:
                         floor_fold(self.learning.model.net, self.data, run, fold)
@@ -130,13 +135,28 @@ class CrossValidation:
                         fit, saver = self.open(fold, tick)
                         ticker.expect(fit.total_steps - fit.step + fit.total_steps * (len(todo) - done - 1))
                         close_fold(self.data, run, fold, fit, fit.run(), saver)
-                run.add_time(f"fold{fold}_s", timed.seconds)
-                print(line_of(run, fold, timed.seconds), flush=True)
+                if processes.first():
+                    run.add_time(f"fold{fold}_s", timed.seconds)
+                    print(line_of(run, fold, timed.seconds), flush=True)
+        processes.from_first(self.sum_up)
+        return run
+
+    def todo(self, epochs: int | None) -> list[int]:
+        """The chosen folds that are not finished."""
+        todo = [k for k in self.folds if not self.done(k, epochs)]
+        if len(todo) < len(self.folds):
+            print(f"{len(self.folds) - len(todo)} of {len(self.folds)} folds are finished already")
+        if todo:
+            (self.run.path / "metrics.json").unlink(missing_ok=True)
+        return todo
+
+    def sum_up(self) -> None:
+        """Write the run's ``metrics.json`` where all folds are finished."""
+        run = self.run
         if len(run.folds_done()) == self.data.split.n_folds:
             rows = [run.metrics(k)["test"] for k in run.folds_done()]
             write_json(run.path / "metrics.json", {"folds": len(rows), "test": summary_of(rows)})
             sign(run.path, ["metrics.json"])
-        return run
 
     def done(self, fold: int, epochs: int | None) -> bool:
         """Whether a fold is finished and its files are what they were; a damaged one is finished again."""
@@ -151,19 +171,26 @@ class CrossValidation:
             return False
         return self.run.fold_done(fold, epochs)
 
-    def alone(self, fold: int) -> Lock:
-        """Holds a fold while it is trained, so that no other process trains it too.
+    @contextmanager
+    def alone(self, fold: int) -> Iterator[None]:
+        """Holds a fold while it is trained, so that no other process, of another command, trains it too.
 
         Raises:
             MachineError: ``held``: another process does.
         """
         folder = self.run.fold(fold)
-        make_folder(folder)
-        return Lock(folder / ".lock", str(folder))
+        with ExitStack() as held:
+
+            def take() -> None:
+                make_folder(folder)
+                held.enter_context(Lock(folder / ".lock", str(folder)))
+
+            processes.from_first(take)
+            yield
 
     def open(self, fold: int, tick: Callable[[int, str], None]) -> tuple[Fit, Saver]:
         """One fold's training in the run's folder; what is there of an older network is forgotten."""
-        self.run.forget(fold)
+        processes.from_first(lambda: self.run.forget(fold))
         watch = {"tick": tick, "made_by": self.run.data["digest"]}
         return open_fit(self.learning, self.data, self.run.fold(fold), fold, self.make_task, **watch)
 
@@ -250,9 +277,11 @@ def floor_logits(net: Component, data: Data, fit: np.ndarray, rows: np.ndarray) 
 
 
 def close_fold(data: Data, run: Run, fold: int, fit: Fit, task: Task, saver: Saver) -> None:
-    """Predict validation and test windows with a trained network, and save it."""
+    """Predict validation and test windows with a trained network, and save it, in the first process."""
     parts = {"val": fit.val_rows, "test": test_rows(data, fold)}
-    logits = {p: engine.predict(task, fit.source, r, fit.accelerator) for p, r in parts.items()}
+    logits = {p: predict(task, fit.source, r, fit.accelerator) for p, r in parts.items()}
+    if not processes.first():
+        return
     saver(run.fold(fold), task)
     info = {"epochs": fit.trainer.epochs, "best_epoch": fit.best["epoch"], "steps": fit.step}
     finish_fold(data, run, fold, parts, logits, **info)
@@ -266,16 +295,18 @@ def open_fit(
 
     It knows training and validation windows alone; ``watch``: the last three of ``engine.Loop``.
     """
-    make_folder(folder)
-    remove_left(folder)
-    accelerator = engine.make_accelerator(learning.trainer.precision, learning.device)
-    rows = train_rows(data, fold)
-    source = data.source(rows)
+    accelerator = make_accelerator(learning.trainer.precision, learning.device)
+    if processes.first():
+        make_folder(folder)
+        remove_left(folder)
+    source = data.source(train_rows(data, fold))
+    source.settle(data.device, accelerator.device)
     seed = small_seed(data.seed, fold)
     set_seed(seed)
     task, saver = make_task(fold, source, accelerator)
     augment = augmentation(learning.augment, source.store.sfreq, data.view)
     loop = Loop(learning.trainer, learning.optim, seed, accelerator, augment, **watch)
+    rows = learned_rows(data, fold, learning.trainer.max_train_windows)
     return Fit(task, source, rows, data.rows(fold, "val"), folder, loop), saver
 
 

@@ -32,6 +32,7 @@ from distilclip_eeg.signals.windows import around, balanced, coin_labels, cut, w
 from distilclip_eeg.text.measures import VERSION as MEASURES_VERSION
 from distilclip_eeg.text.measures import measure
 from distilclip_eeg.text.metadata import FACTS
+from distilclip_eeg.training import processes
 from distilclip_eeg.training.loaders import WindowSource
 
 CHUNK = 512
@@ -55,6 +56,8 @@ class Data:
     audit: dict[str, float | None]
     leak_note: str
     """The audit in words, as every table carries it."""
+    device: str = "auto"
+    """Where batches are gathered (``StoreConfig.device``)."""
     _measures: dict[float | None, pd.DataFrame] = field(default_factory=dict)
 
     @property
@@ -86,13 +89,14 @@ class Data:
             version = str(MEASURES_VERSION).encode()  # what was kept by an earlier way is not used
             key = hashlib.sha256(version + start_N.tobytes() + length_N.tobytes()).hexdigest()[:16]
             path = self.store.path / f"measures-{key}.parquet"
-            if path.exists():
-                self._measures[context_s] = read_parquet(path)
-            else:
-                self._measures[context_s] = table = self._measure(start_N, length_N)
-                with suppress(DataError):  # a store that belongs to others may be read-only
-                    write_atomic(path, table.to_parquet())
-                    sign(path.parent, [path.name])
+            with processes.first_before_others():
+                if path.exists():
+                    self._measures[context_s] = read_parquet(path)
+                else:
+                    self._measures[context_s] = table = self._measure(start_N, length_N)
+                    with suppress(DataError):  # a store that belongs to others may be read-only
+                        write_atomic(path, table.to_parquet())
+                        sign(path.parent, [path.name])
         return self._measures[context_s]
 
     def _measure(self, start_N: np.ndarray, length_N: np.ndarray) -> pd.DataFrame:
@@ -138,7 +142,8 @@ def load_data(settings: DataSettings) -> Data:
         splits.table_of(split)  # told before any recording is read
     corpus = settings.dataset.corpus.build("corpus")
     root = Path(settings.store.root)
-    store = prepare(corpus, settings.signals, root, n_jobs=settings.n_jobs, progress=track)
+    with processes.first_before_others():
+        store = prepare(corpus, settings.signals, root, n_jobs=settings.n_jobs, progress=track)
     windows = index_windows(store, cut)
     check_classes(store, windows)
     if split.name == "auto":
@@ -160,7 +165,9 @@ def load_data(settings: DataSettings) -> Data:
     copies = audit.check_copies(folds, read_copies(store.path), split.name)
     note = ("placebo labels, a coin per subject; " if placebo else "") + audit.audit_line(split.name, shares)
     note += copies
-    return Data(store, folds, view, settings.signals, cut, split, settings.seed, shares, note)
+    return Data(
+        store, folds, view, settings.signals, cut, split, settings.seed, shares, note, settings.store.device
+    )
 
 
 def reopen(run: Run, places: Places) -> tuple[RunSettings, Data]:
@@ -266,6 +273,18 @@ def train_rows(data: Data, fold: int, part: str = "train") -> np.ndarray:
         rng = np.random.default_rng([data.seed, fold])
         rows = rows[balanced(data.windows["label"].to_numpy()[rows], rng)]
     return rows
+
+
+def learned_rows(data: Data, fold: int, most: int | None) -> np.ndarray:
+    """The training rows that are trained on: ``most`` of them, drawn by the seed, or None: all.
+
+    A smaller draw is part of a larger one. What is fitted beside the network (normalisation, descriptions)
+    rests on all training rows.
+    """
+    rows = train_rows(data, fold)
+    if most is None or len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng([data.seed, fold, 2]).permutation(rows)[:most])
 
 
 def test_rows(data: Data, fold: int) -> np.ndarray:

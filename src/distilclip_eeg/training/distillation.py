@@ -21,12 +21,12 @@ from distilclip_eeg.models.weights import load_network, save_network
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals import splits
-from distilclip_eeg.training import engine
 from distilclip_eeg.training.checks import check
 from distilclip_eeg.training.crossval import CrossValidation, MakeTask, Saver, open_run
-from distilclip_eeg.training.data import Data, check_places, load_data, train_rows
+from distilclip_eeg.training.data import Data, check_places, learned_rows, load_data
 from distilclip_eeg.training.loaders import WindowSource
 from distilclip_eeg.training.pipeline import about_model, class_loss, frozen_teacher, make_net, network_of
+from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tasks import CachedText, ClassifyTask, DistillTask, FeatureTask, Task
 
 TERMS = ("contrast", "cosine", "mse")
@@ -150,7 +150,7 @@ def distill_task(learning: Learning, data: Data, teacher: Run) -> MakeTask:
     inference = "prompt" if wanted.logits == "similarity" else "head"
 
     def make_task(fold: int, source: WindowSource, accelerator: Accelerator) -> tuple[Task, Saver]:
-        rows = train_rows(data, fold)
+        rows = learned_rows(data, fold, learning.trainer.max_train_windows)
         theirs = cast(EncoderWithHead, load_network(teacher.fold(fold)))
         theirs = theirs.requires_grad_(False).to(accelerator.device)
         text = cached_text(teacher, fold, data) if wanted.contrast > 0 or inference == "prompt" else None
@@ -178,7 +178,7 @@ def cached(
     task: Task, data: Data, source: WindowSource, rows: np.ndarray, accelerator: Accelerator
 ) -> torch.Tensor:
     """What a frozen task answers to the windows at ``rows``, by row of the window index; elsewhere NaN."""
-    found = torch.from_numpy(engine.predict(task.eval(), source, rows, accelerator))
+    found = torch.from_numpy(predict(task.eval(), source, rows, accelerator))
     answer = torch.full((len(data.windows), found.shape[1]), float("nan"))
     answer[rows] = found
     return answer

@@ -1,12 +1,18 @@
-"""The one training loop, and prediction.
+"""The one training loop.
 
-Everything random is a pure function of (seed, epoch) or (seed, step): the order of windows, and the state
+Everything random is a pure function of seed and step: the order of windows, how each is varied, and the state
 of dropout, which is seeded at every step. A checkpoint is therefore weights, optimiser and a step number,
 and a run that was killed ends with the same bytes as one that was not (CPU, fp32).
+
+The host never waits for the device within a step: loss and accuracy stay there and are read every
+``trainer.log_every`` steps and at the end of an epoch. Several processes (``training.processes``) train one
+fold together: the batches are those of one process, each encodes its part of a batch, the first one writes,
+and a checkpoint can be continued by any number of them.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -15,39 +21,21 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
 
 from distilclip_eeg.config.learning import OptimConfig, TrainerConfig
-from distilclip_eeg.endings import Stop, asked, stop_if_asked, unbroken
+from distilclip_eeg.endings import Stop, unbroken
 from distilclip_eeg.files.writing import write_csv
-from distilclip_eeg.schema import ConfigError, DataError, check_choice
-from distilclip_eeg.scoring.metrics import macro_f1
+from distilclip_eeg.schema import DataError
+from distilclip_eeg.scoring.metrics import auroc, macro_f1
+from distilclip_eeg.training import processes
+from distilclip_eeg.training.averaging import RunningMean, broken, kept_state, put_state
 from distilclip_eeg.training.checkpoints import newest_checkpoint, write_checkpoint
-from distilclip_eeg.training.loaders import Batch, WindowSource, epoch_order
+from distilclip_eeg.training.gather import share_statistics
+from distilclip_eeg.training.loaders import Batch, Schedule, WindowSource, ahead
+from distilclip_eeg.training.predicting import predict
+from distilclip_eeg.training.tally import Tally
 from distilclip_eeg.training.tasks import Task
-
-MIXED = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-
-
-def make_accelerator(precision: str, device: str) -> Accelerator:
-    """Device and mixed precision; what the device cannot do is refused before any work."""
-    check_choice("device", device, ("auto", "cpu", "cuda"))
-    cuda = torch.cuda.is_available() and device != "cpu"
-    if device == "cuda" and not cuda:
-        raise ConfigError("device=cuda, but torch finds no CUDA GPU. Use device=auto or device=cpu.")
-    if precision == "fp16" and not cuda:
-        raise ConfigError("trainer.precision=fp16 needs a CUDA GPU and none is in use; use bf16 or fp32.")
-    AcceleratorState._reset_state(reset_partial_state=True)  # else a process keeps its first precision
-    accelerator = Accelerator(mixed_precision=MIXED[precision], cpu=not cuda)
-    if accelerator.num_processes > 1:
-        raise ConfigError(
-            f"started with {accelerator.num_processes} processes; one fold trains on one device. Start one "
-            "process a GPU with fold=0, fold=1, … instead: they fill the same run folder."
-        )
-    return accelerator
 
 
 def make_optimizer(task: Task, config: OptimConfig) -> torch.optim.Optimizer:
@@ -63,52 +51,6 @@ def make_optimizer(task: Task, config: OptimConfig) -> torch.optim.Optimizer:
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]
     return optimizer
-
-
-def running_mean(decay: float) -> Callable:
-    """Exponential mean of the weights; its decay at step n is min(decay, (1 + n) / (10 + n)).
-
-    A constant decay of 0.995 would leave a third of a 200-step run's mean to its first weights.
-    """
-
-    def update(averaged: list, current: list, n: torch.Tensor) -> None:
-        get_ema_multi_avg_fn(min(decay, (1 + int(n)) / (10 + int(n))))(averaged, current, n)
-
-    return update
-
-
-def kept_state(module: nn.Module) -> dict[str, torch.Tensor]:
-    """What training changes: trainable parameters and buffers; a frozen body is not copied."""
-    state = {k: v for k, v in module.named_parameters() if v.requires_grad} | dict(module.named_buffers())
-    return {k: v.detach().cpu().clone() for k, v in state.items()}
-
-
-@torch.no_grad()
-def put_state(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Copy what ``kept_state`` gave back into ``module``."""
-    target = dict(module.named_parameters()) | dict(module.named_buffers())
-    for name, value in state.items():
-        target[name].copy_(value)
-
-
-class Seen:
-    """Sums over the windows of an epoch."""
-
-    def __init__(self, sums: dict[str, float] | None = None, hits: int = 0, windows: int = 0) -> None:
-        self.sums: dict[str, float] = {} if sums is None else sums
-        self.hits, self.windows = hits, windows
-
-    def add(self, terms: dict[str, torch.Tensor], label_B: np.ndarray) -> None:
-        """A step's loss terms and logits."""
-        self.hits += int((terms["logits"].detach().argmax(1).cpu() == torch.from_numpy(label_B)).sum())
-        self.windows += len(label_B)
-        for name, value in terms.items():
-            if name != "logits":
-                self.sums[name] = self.sums.get(name, 0.0) + float(value.detach()) * len(label_B)
-
-    def means(self) -> dict[str, float]:
-        """Mean of every term over the windows, and the share of right answers as ``accuracy``."""
-        return {k: v / self.windows for k, v in self.sums.items()} | {"accuracy": self.hits / self.windows}
 
 
 def say_nothing(steps: int, text: str) -> None:
@@ -156,24 +98,25 @@ class Fit:
         folder: Path,
         loop: Loop,
     ):
-        self.source, self.train_rows, self.val_rows, self.folder = source, train_rows, val_rows, folder
+        self.source, self.val_rows, self.folder = source, val_rows, folder
         self.loop, self.trainer, self.optim, self.seed = loop, loop.trainer, loop.optim, loop.seed
         self.accelerator = accelerator = loop.accelerator
-        trainer, optim = loop.trainer, loop.optim
-        self.task, self.optimizer = accelerator.prepare(task, make_optimizer(task, optim))
+        if processes.several():
+            share_statistics(task)
+        self.task, self.optimizer = accelerator.prepare(task, make_optimizer(task, loop.optim))
         self.plain: Task = accelerator.unwrap_model(self.task)
-        self.averaged = (
-            AveragedModel(self.plain, multi_avg_fn=running_mean(optim.ema), use_buffers=True)
-            if optim.ema
-            else None
-        )
-        self.steps_per_epoch = -(-len(train_rows) // trainer.batch_size)
+        self.averaged = RunningMean(self.plain, loop.optim.ema) if loop.optim.ema else None
+        trainer = loop.trainer
+        self.schedule = Schedule(train_rows, trainer.batch_size, self.seed, trainer.steps_per_epoch)
+        self.steps_per_epoch = self.schedule.steps_per_epoch
+        self.on_gpu = accelerator.device.type == "cuda"
+        self.compiles = self.on_gpu and trainer.compile == "auto"
         self.epoch, self.step = 0, 0
         self.history: list[dict] = []
         self.best: dict = {}
         """Epoch, F1, loss and state of the best epoch so far; empty before the first."""
         self.checkpoint = folder / "checkpoint.pt"
-        self.seen = Seen()
+        self.seen = Tally()
         """Of the running epoch."""
         self.within = 0
         """Steps of the running epoch that are done."""
@@ -196,30 +139,20 @@ class Fit:
         Raises:
             DataError: ``non_finite``: the loss is no number any more.
         """
-        with unbroken():
+        compiled: AbstractContextManager = self.plain.compiled() if self.compiles else nullcontext()
+        with unbroken(), compiled:
             while not self.finished():
                 self.task.train()
-                for rows in self.batches():
-                    batch = self.prepare_step(rows)
-                    with self.accelerator.autocast():
-                        terms = self.task(batch)
-                    self.finish_step(terms, rows)
-                    loss = float(terms["loss"].detach())
-                    self.loop.tick(1, f"epoch {self.epoch + 1}/{self.trainer.epochs}, loss {loss:.3f}")
-                    self.stop_if_asked()
+                with closing(self.batches()) as batches:
+                    for made in batches:
+                        batch = self.prepare_step(made)
+                        with self.accelerator.autocast():
+                            terms = self.task(batch)
+                        self.finish_step(terms, batch)
+                        self.tell()
                 self.close_epoch()
         put_state(self.plain, self.best["state"])
         return self.plain.eval()
-
-    def stop_if_asked(self) -> None:
-        """Save between two steps and end, where a signal asks for it.
-
-        Raises:
-            Stop: it does; the next start goes on with the next step.
-        """
-        if asked():
-            write_checkpoint(self.checkpoint, self.state())
-            stop_if_asked()
 
     def finished(self) -> bool:
         """Whether the last step is done, or too many epochs have passed without a better one."""
@@ -229,33 +162,38 @@ class Fit:
         stale = patience is not None and self.best and self.epoch - self.best["epoch"] >= patience
         return bool(self.step >= self.total_steps or stale)
 
-    def batches(self) -> list[np.ndarray]:
-        """Rows of the window index, a batch each, of this epoch, as far as they are not done and wanted."""
-        order = epoch_order(self.train_rows, self.seed, self.epoch)
-        size = self.trainer.batch_size
-        left = [order[i : i + size] for i in range(0, len(order), size)][self.within :]
-        return left[: self.total_steps - self.step]
+    def batches(self) -> Generator[Batch, None, None]:
+        """The batches of this epoch that are not done and are wanted; a thread makes them beside a GPU."""
+        end = min(self.step - self.within + self.steps_per_epoch, self.total_steps)
+        return ahead(self.made, range(self.step, end), thread=self.on_gpu and not self.source.resident)
 
-    def prepare_step(self, rows: np.ndarray) -> Batch:
-        """The batch, augmented; dropout's seed and the rate depend on the step alone."""
-        torch.manual_seed(hash((self.seed, self.step)) % 2**31)
+    def made(self, step: int) -> Batch:
+        """A step's batch, augmented; a pure function of seed and step. It lies where its signal does."""
+        number, rows = self.schedule.batch(step)
+        own = rows[processes.part(len(rows))]
+        batch = self.source.batch(own, self.accelerator.device if self.source.resident else "cpu")
+        if self.loop.augment is not None:
+            eeg_BCT = self.loop.augment(batch.eeg_BCT, own, seed=self.seed, epoch=number)
+            batch = replace(batch, eeg_BCT=eeg_BCT)
+        if processes.several():
+            batch = replace(batch, label_B=torch.from_numpy(self.source.label[rows]), row_B=rows)
+        return batch.pinned() if self.on_gpu and not self.source.resident else batch
+
+    def prepare_step(self, made: Batch) -> Batch:
+        """The batch on its way to the device; dropout's seed and the rate depend on the step alone.
+
+        Each of several processes draws its own dropout; the first one's is that of a process alone.
+        """
+        number = processes.number()
+        torch.manual_seed(hash((self.seed, self.step, number) if number else (self.seed, self.step)) % 2**31)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * min(1.0, (self.step + 1) / (self.optim.warmup_steps + 1))
-        batch = self.source.batch(rows, self.accelerator.device)
-        if self.loop.augment is None:
-            return batch
-        return replace(
-            batch, eeg_BCT=self.loop.augment(batch.eeg_BCT, rows, seed=self.seed, epoch=self.epoch)
-        )
+        if self.compiles:
+            torch.compiler.cudagraph_mark_step_begin()
+        return made.on(self.accelerator.device)
 
-    def finish_step(self, terms: dict[str, torch.Tensor], rows: np.ndarray) -> None:
-        """Backward, clip, step; ``rows`` are named where the loss is no number."""
-        if not torch.isfinite(terms["loss"]):
-            raise DataError(
-                f"{self.folder}: the loss is {terms['loss'].item()} at step {self.step} (epoch {self.epoch}, "
-                f"windows {rows[:4].tolist()} …). Lower optim.lr; the last epoch's checkpoint is intact.",
-                reason="non_finite",
-            )
+    def finish_step(self, terms: dict[str, torch.Tensor], batch: Batch) -> None:
+        """Backward, clip, step; loss and answers are noted, not read."""
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(terms["loss"])
         if self.optim.grad_clip:
@@ -263,13 +201,74 @@ class Fit:
         self.optimizer.step()
         self.plain.after_step()
         if self.averaged:
-            self.averaged.update_parameters(self.plain)
+            self.averaged.update(self.plain, self.step)
+        self.seen.add(self.step, terms, batch.label_B, batch.row_B)
         self.step += 1
         self.within += 1
-        self.seen.add(terms, self.source.label[rows])
+
+    def tell(self) -> None:
+        """Between two steps: the bar, every ``log_every`` steps the numbers, and the end where it is asked
+        for, which several processes then agree on.
+
+        Raises:
+            Stop: a signal asked; the step is saved, and the next start goes on with the next one.
+        """
+        due = self.step % self.trainer.log_every == 0
+        if due:
+            self.read()
+        loss = "" if self.seen.loss is None else f", loss {self.seen.loss:.3f}"
+        self.loop.tick(1, f"epoch {self.epoch + 1}/{self.trainer.epochs}{loss}")
+        if due or not processes.several():
+            self.stop_if_asked()
+
+    def stop_if_asked(self) -> None:
+        """Save and end, where a signal asks for it.
+
+        Raises:
+            Stop: it does.
+        """
+        if signum := processes.anybody_asked(self.accelerator.device):
+            self.check()
+            self.save()
+            raise Stop(signum)
+
+    def read(self) -> None:
+        """Take over the numbers of the steps since the last reading.
+
+        Raises:
+            DataError: ``non_finite``: one of their losses is no number.
+        """
+        if wrong := self.seen.read():
+            raise DataError(
+                f"{self.folder}: the loss is {self.seen.loss} at step {wrong.step} (epoch {self.epoch + 1}, "
+                f"windows {wrong.row_B[:4].tolist()} …). Lower optim.lr; the last epoch's checkpoint is "
+                "intact.",
+                reason="non_finite",
+            )
+
+    def check(self) -> None:
+        """Before anything is judged or saved: losses and weights are numbers.
+
+        Raises:
+            DataError: ``non_finite``: one of them is none.
+        """
+        self.read()
+        if names := broken(self.plain):
+            raise DataError(
+                f"{self.folder}: {names[0]} and {len(names) - 1} other weights are no numbers after step "
+                f"{self.step - 1} (epoch {self.epoch + 1}). Lower optim.lr; the last epoch's checkpoint is "
+                "intact.",
+                reason="non_finite",
+            )
+
+    def save(self) -> None:
+        """Write a checkpoint, in the first process."""
+        if processes.first():
+            write_checkpoint(self.checkpoint, self.state())
 
     def close_epoch(self) -> None:
         """Validate, remember the best, save."""
+        self.check()
         try:
             judged = self.validate() if len(self.val_rows) else {}
         except Stop:
@@ -286,7 +285,7 @@ class Fit:
         }
         self.history.append(row)
         self.epoch += 1
-        self.seen, self.within = Seen(), 0
+        self.seen, self.within = Tally(), 0
         if not self.best or not judged or self.beaten(row):
             self.best = {
                 "epoch": self.epoch,
@@ -294,24 +293,32 @@ class Fit:
                 "loss": row.get("val_loss"),
                 "state": kept_state(self.evaluated),
             }
-        self.log(row)
-        write_checkpoint(self.checkpoint, self.state())
+        if processes.first():
+            self.log(row)
+        self.save()
         self.loop.after_epoch(row)
 
     def beaten(self, row: dict) -> bool:
-        """Whether an epoch is better than the best so far."""
-        return (row["val_macro_f1"], -row["val_loss"]) > (self.best["f1"], -self.best["loss"])
+        """Whether an epoch is better than the best so far, as ``trainer.judge`` says."""
+        return self.merit(row) > self.merit(self.history[self.best["epoch"] - 1])
+
+    def merit(self, row: dict) -> tuple[float, float]:
+        """What an epoch is judged by, more is better; between equals the lower loss decides."""
+        judge, loss = self.trainer.judge, row["val_loss"]
+        value = -loss if judge == "loss" else row[f"val_{judge}"]
+        return (0.0 if np.isnan(value) else value), -loss  # no AUROC where one class is left
 
     def validate(self) -> dict[str, float]:
-        """Loss, accuracy and macro F1 on the validation windows."""
+        """Loss, accuracy and macro F1 on the validation windows, and AUROC where that is judged."""
         logits = predict(self.evaluated, self.source, self.val_rows, self.accelerator)
         label, predicted = self.source.label[self.val_rows], logits.argmax(1)
         log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-        return {
+        judged = {
             "val_loss": float(-log_p[np.arange(len(label)), label].mean()),
             "val_accuracy": float((predicted == label).mean()),
             "val_macro_f1": macro_f1(label, predicted, logits.shape[1]),
         }
+        return judged | ({"val_auroc": auroc(label, np.exp(log_p))} if self.trainer.judge == "auroc" else {})
 
     def log(self, row: dict) -> None:
         """``history.csv`` anew, and the epoch's figures for TensorBoard."""
@@ -329,7 +336,7 @@ class Fit:
             "epoch": self.epoch,
             "step": self.step,
             "within": self.within,
-            "seen": {"sums": self.seen.sums, "hits": self.seen.hits, "windows": self.seen.windows},
+            "seen": self.seen.state(),
             "history": self.history,
             "best": self.best or None,
             "task": kept_state(self.plain),
@@ -339,8 +346,8 @@ class Fit:
         }
 
     def resume(self) -> None:
-        """Continue after the last step that was saved, if any was."""
-        saved = newest_checkpoint(self.checkpoint)
+        """Continue after the last step that was saved, if any was, by however many processes."""
+        saved = processes.from_first(lambda: newest_checkpoint(self.checkpoint))
         if saved is None:
             return
         made_by = saved.get("made_by", self.loop.made_by)  # 0.1.0 has none
@@ -359,28 +366,7 @@ class Fit:
         self.epoch, self.step = saved["epoch"], saved["step"]
         self.history, self.best = saved["history"], saved["best"] or {}
         self.within = saved.get("within", 0)  # 0.1.0 saved whole epochs only
-        self.seen = Seen(**saved.get("seen", {}))
-
-
-@torch.no_grad()
-def predict(
-    task: Task, source: WindowSource, rows: np.ndarray, accelerator: Accelerator, batch_size: int = 256
-) -> np.ndarray:
-    """What ``task.answer`` answers to the windows at ``rows``, (N, K) float32, dropout off.
-
-    Raises:
-        Stop: a signal asked for the end.
-    """
-    training = task.training
-    task.eval()
-    out = []
-    for i in range(0, len(rows), batch_size):
-        stop_if_asked()
-        with accelerator.autocast():
-            logits = task.answer(source.batch(rows[i : i + batch_size], accelerator.device))
-        out.append(logits.float().cpu().numpy())
-    task.train(training)
-    return np.concatenate(out)
+        self.seen = Tally(**saved.get("seen", {}))
 
 
 class Timed:

@@ -1,6 +1,15 @@
-"""Batches straight from the store: one gather a batch, normalised on the way."""
+"""Batches straight from the store: one gather a batch, normalised on the way.
 
-from dataclasses import dataclass
+Rows stay on the host, and whatever belongs to them is looked up there; what a network needs is sent to its
+device, and nothing is read back. Beside a GPU one thread makes the batches that come next.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -8,19 +17,62 @@ import torch
 from torch import Tensor
 
 from distilclip_eeg.config.data import View
+from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.signals.preprocess import FLAT_UV
 from distilclip_eeg.signals.store import Store
+
+AHEAD = 3
+"""Batches that lie ready beside a GPU."""
+PIECE = 2**20
+"""Samples of all channels that are sent to a GPU at a time."""
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def send(values: Tensor | np.ndarray, device: torch.device | str) -> Tensor:
+    """The same on ``device``; the host does not wait until it is there."""
+    values = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+    return values.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B windows."""
+    """B windows, a step's; where several processes share it, ``eeg_BCT`` holds this one's part of them."""
 
     eeg_BCT: Tensor
     """Normalised, float32."""
     label_B: Tensor
-    row_B: Tensor
-    """Rows of the window index."""
+    row_B: np.ndarray
+    """Rows of the window index, on the host."""
+
+    def pinned(self) -> "Batch":
+        """In memory from which a GPU reads by itself."""
+        return replace(self, eeg_BCT=self.eeg_BCT.pin_memory(), label_B=self.label_B.pin_memory())
+
+    def on(self, device: torch.device) -> "Batch":
+        """The same on ``device``; the host does not wait until it is there."""
+        return replace(self, eeg_BCT=send(self.eeg_BCT, device), label_B=send(self.label_B, device))
+
+
+def ahead(
+    make: Callable[[Item], Made], items: Iterable[Item], *, thread: bool
+) -> Generator[Made, None, None]:
+    """``make(item)`` of each item in their order.
+
+    Args:
+        thread: one thread is up to ``AHEAD`` items ahead; else each is made when it is asked for.
+    """
+    if not thread:
+        yield from map(make, items)
+        return
+    left = iter(items)
+    with ThreadPoolExecutor(1) as worker:
+        coming = deque(worker.submit(make, item) for item in islice(left, AHEAD))
+        while coming:
+            made = coming.popleft().result()
+            coming.extend(worker.submit(make, item) for item in islice(left, 1))
+            yield made
 
 
 class WindowSource:
@@ -61,6 +113,8 @@ class WindowSource:
         self.sd = np.where(self.sd < FLAT_UV, np.float32(np.inf), self.sd)  # flat channels become zero
         # A channel that is not in the file is zero whatever the training recordings' mean is.
         self.there = (~store.filled_RC | (np.abs(store.sd_RC) > 0)).astype(np.float32)
+        self.resident_TC: Tensor | None = None
+        """The signal in a GPU's memory, from which batches are then gathered."""
 
     def __len__(self) -> int:
         return len(self.first)
@@ -81,22 +135,50 @@ class WindowSource:
             scaled *= inside_BT[..., None]
         return np.ascontiguousarray(scaled.transpose(0, 2, 1))
 
+    @property
+    def resident(self) -> bool:
+        """Whether the signal lies on a GPU."""
+        return self.resident_TC is not None
+
+    def settle(self, wanted: str, device: torch.device) -> None:
+        """Put the signal where ``store.device`` wants it, for a training on ``device``.
+
+        Raises:
+            ConfigError: it wants a GPU, and training is on none.
+        """
+        signal_TC = self.store.signal_TC
+        if device.type != "cuda":
+            if wanted == "cuda":
+                raise ConfigError("store.device=cuda, but training is on a CPU. Use store.device=auto.")
+            return
+        if wanted == "auto" and signal_TC.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+            return
+        if wanted != "cpu":
+            self.reside(device)
+
+    def reside(self, device: torch.device) -> None:
+        """Keep the whole signal, the store's bytes once, in the memory of ``device``."""
+        signal_TC = self.store.signal_TC
+        self.resident_TC = torch.empty(signal_TC.shape, dtype=torch.int16, device=device)
+        for i in range(0, len(signal_TC), PIECE):
+            self.resident_TC[i : i + PIECE] = torch.from_numpy(np.array(signal_TC[i : i + PIECE]))
+
     def batch(self, rows: np.ndarray, device: torch.device | str = "cpu") -> Batch:
         """The windows at ``rows``, normalised on ``device``."""
+        rows = np.asarray(rows)
         at_BT, inside_BT = self.samples(rows)
-        raw_BTC = torch.from_numpy(self.store.signal_TC[at_BT]).to(device)
+        if self.resident_TC is None:
+            raw_BTC = send(self.store.signal_TC[at_BT], device)
+        else:
+            raw_BTC = self.resident_TC[send(at_BT, device)]
         stat = self.stat[rows]
         there = self.there[self.recording[rows]]
-        gain = torch.from_numpy(self.store.gain_RC[self.recording[rows]] * there / self.sd[stat]).to(device)
-        shift = torch.from_numpy(self.mean[stat] * there / self.sd[stat]).to(device)
+        gain = send(self.store.gain_RC[self.recording[rows]] * there / self.sd[stat], device)
+        shift = send(self.mean[stat] * there / self.sd[stat], device)
         eeg_BTC = raw_BTC.float() * gain[:, None] - shift[:, None]
         if inside_BT is not None:
-            eeg_BTC *= torch.from_numpy(inside_BT).to(device)[..., None]
-        return Batch(
-            eeg_BTC.transpose(1, 2).contiguous(),
-            torch.from_numpy(self.label[rows]).to(device),
-            torch.from_numpy(np.asarray(rows)).to(device),
-        )
+            eeg_BTC *= send(inside_BT, device)[..., None]
+        return Batch(eeg_BTC.transpose(1, 2).contiguous(), send(self.label[rows], device), rows)
 
 
 def stretch_of(first: np.ndarray, pieces: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -146,6 +228,34 @@ def running_statistics(
     return mean, sd
 
 
+class Schedule:
+    """Which windows a step trains on: a pure function of seed and step.
+
+    Passes over the training windows follow each other, each in an order of its own, and every window comes
+    once in each; the last batch of a pass may be smaller. An epoch is a pass, or so many steps, wherever
+    in a pass they end.
+
+    Args:
+        rows: of the window index.
+        steps_per_epoch: None: those of a pass.
+    """
+
+    def __init__(self, rows: np.ndarray, batch_size: int, seed: int, steps_per_epoch: int | None = None):
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+        self.steps_per_pass = -(-len(rows) // batch_size)
+        self.steps_per_epoch = steps_per_epoch or self.steps_per_pass
+        self.ordered: tuple[int, np.ndarray] = (-1, rows)
+        """The last pass that was asked for, and its order."""
+
+    def batch(self, step: int) -> tuple[int, np.ndarray]:
+        """Number of the pass, and the rows of the batch."""
+        number, place = divmod(step, self.steps_per_pass)
+        if self.ordered[0] != number:
+            self.ordered = number, epoch_order(self.rows, self.seed, number)
+        at = place * self.batch_size
+        return number, self.ordered[1][at : at + self.batch_size]
+
+
 def epoch_order(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """The order of an epoch: a pure function of seed and epoch, so a resumed run sees the same batches."""
+    """The order of a pass: a pure function of seed and pass, so a resumed run sees the same batches."""
     return np.random.default_rng([seed, epoch]).permutation(rows)

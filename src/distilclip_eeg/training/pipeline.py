@@ -31,7 +31,7 @@ from distilclip_eeg.text.classes import class_sentences
 from distilclip_eeg.text.tokenizer import save_tokenizer
 from distilclip_eeg.training.checks import check
 from distilclip_eeg.training.crossval import CrossValidation, MakeTask, Saver, open_run
-from distilclip_eeg.training.data import Data, describe_data, load_data, train_rows
+from distilclip_eeg.training.data import Data, describe_data, learned_rows, load_data
 from distilclip_eeg.training.descriptions import describe_fold
 from distilclip_eeg.training.loaders import WindowSource
 from distilclip_eeg.training.tasks import ClassifyTask, ClassLoss, ClipTask, MetaTask, Task
@@ -91,7 +91,7 @@ def plain_task(learning: Learning, data: Data, loss: ClassLoss | None = None) ->
     if meta_lr is None:
         return ClassifyTask(net, loss)
     subject_N = np.unique(data.windows["subject"], return_inverse=True)[1]
-    return MetaTask(net, torch.from_numpy(subject_N), inner_lr=meta_lr, loss=loss)
+    return MetaTask(net, subject_N, inner_lr=meta_lr, loss=loss)
 
 
 def about_model(learning: Learning, data: Data) -> dict:
@@ -135,7 +135,8 @@ def class_loss(learning: Learning, data: Data, fold: int) -> ClassLoss:
     if learning.loss.class_weights == "none":
         return ClassLoss(None, kind)
     n_classes = len(data.store.classes)
-    label = data.windows["label"].to_numpy()[train_rows(data, fold)]
+    rows = learned_rows(data, fold, learning.trainer.max_train_windows)
+    label = data.windows["label"].to_numpy()[rows]
     count = np.bincount(label, minlength=n_classes)
     weight = np.divide(len(label), n_classes * count, out=np.zeros(n_classes), where=count > 0)
     return ClassLoss(torch.from_numpy(weight).float(), kind)

@@ -1,12 +1,16 @@
 """What is learned: a model, its loss and its batch contract in one module.
 
-The loop calls ``task(batch)`` and minimises ``["loss"]``; ``task.net`` is what inference needs.
+The loop calls ``task(batch)`` and minimises ``["loss"]``; ``task.net`` is what inference needs. Where several
+processes share a step, each encodes its part of the windows and of the texts; behind ``gather_rows`` all have
+the same features, and compute the loss of the whole step. Nothing of a step is read from its device.
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -25,8 +29,9 @@ from distilclip_eeg.models.losses import (
     similarity,
 )
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.training.gather import gather_rows, gather_texts, several_processes
-from distilclip_eeg.training.loaders import Batch
+from distilclip_eeg.training import processes
+from distilclip_eeg.training.gather import gather_rows
+from distilclip_eeg.training.loaders import Batch, send
 from distilclip_eeg.training.text_bank import TextBank
 
 
@@ -50,6 +55,21 @@ class Task(nn.Module):
     def text_parameters(self) -> list[nn.Parameter]:
         """Parameters of the text encoder itself, which have a learning rate of their own."""
         return []
+
+    def costly(self) -> list[tuple[nn.Module, str]]:
+        """The methods in which a step's time goes, each of a network of fixed shapes."""
+        return [(self.net, "forward")]
+
+    @contextmanager
+    def compiled(self) -> Iterator[None]:
+        """Inside, they are compiled for each shape that comes, and run as CUDA graphs."""
+        for module, name in self.costly():
+            setattr(module, name, torch.compile(getattr(module, name), mode="reduce-overhead", dynamic=False))
+        try:
+            yield
+        finally:
+            for module, name in self.costly():
+                delattr(module, name)
 
     def text_state(self) -> dict[str, Tensor]:
         """What training changed beside the network that is kept; empty where there is no text side."""
@@ -89,7 +109,7 @@ class ClassifyTask(Task):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Loss and logits (B, K) of a batch."""
-        logits = self.net(batch.eeg_BCT)
+        logits = gather_rows(self.net(batch.eeg_BCT), len(batch.row_B))
         return {**self.loss(logits, batch.label_B), "logits": logits}
 
 
@@ -117,25 +137,35 @@ class MetaTask(Task):
     Args:
         subject_N: the subject of each row of the window index, as whole numbers.
         inner_lr: length of the step taken for a subject.
+
+    Raises:
+        ConfigError: ``inner_lr`` is not above 0, or several processes would each hold a part of a subject.
     """
 
-    def __init__(self, net: nn.Module, subject_N: Tensor, *, inner_lr: float, loss: ClassLoss | None = None):
+    def __init__(
+        self, net: nn.Module, subject_N: np.ndarray, *, inner_lr: float, loss: ClassLoss | None = None
+    ):
         super().__init__()
         if not inner_lr > 0:
             raise ConfigError(f"model.meta_lr={inner_lr} must be above 0, or null for plain training.")
+        if processes.several():
+            raise ConfigError(
+                f"model.meta_lr={inner_lr} adapts to a batch's subjects, whose windows one process must "
+                "hold. Start one process, or set model.meta_lr=null."
+            )
         self.net, self.subject_N, self.inner_lr, self.loss = net, subject_N, inner_lr, loss or ClassLoss()
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Loss of the query windows, and logits (B, K) of all."""
-        subject_B = self.subject_N[batch.row_B.cpu()].to(batch.label_B.device)
+        subject_B, device = self.subject_N[batch.row_B], batch.label_B.device
         logits_B: dict[int, Tensor] = {}
         queries = []
-        for subject in subject_B.unique():
-            rows = torch.nonzero(subject_B == subject)[:, 0]
-            support, query = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+        for subject in np.unique(subject_B):
+            here = np.flatnonzero(subject_B == subject)
+            support, query = (send(half, device) for half in (here[: len(here) // 2], here[len(here) // 2 :]))
             weights, support_logits = self.adapted(batch, support)
             query_logits = functional_call(self.net, weights, (batch.eeg_BCT[query],))
-            logits_B |= dict(zip(rows.tolist(), [*support_logits, *query_logits], strict=True))
+            logits_B |= dict(zip(here.tolist(), [*support_logits, *query_logits], strict=True))
             queries.append(query)
         logits_BK, query = torch.stack([logits_B[row] for row in range(len(subject_B))]), torch.cat(queries)
         return {**self.loss(logits_BK[query], batch.label_B[query]), "logits": logits_BK}
@@ -179,6 +209,8 @@ class ClipTask(Task):
         super().__init__()
         self.model, self.bank, self.loss = model, bank, loss or ClassLoss()
         self.alpha, self.targets, self.inference = alpha, targets, inference
+        self.buckets = False
+        """Whether texts come in few sizes."""
         if alpha == 0:  # nothing is contrasted
             model.logit_scale.requires_grad_(False)
             if model.head_input == "text":
@@ -203,45 +235,55 @@ class ClipTask(Task):
         state = {k: v for k, v in module.named_parameters() if v.requires_grad} | dict(module.named_buffers())
         return {k: v.detach().cpu().clone() for k, v in state.items() if not k.startswith("eeg.")}
 
+    def costly(self) -> list[tuple[nn.Module, str]]:
+        """Both encoders."""
+        return [(self.net, "encode"), (self.model.text, "forward")]
+
+    @contextmanager
+    def compiled(self) -> Iterator[None]:
+        """The same, with texts in few sizes."""
+        self.buckets = True
+        with super().compiled():
+            yield
+        self.buckets = False
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Loss, its terms and class logits (B, K) of a batch."""
         eeg = text = text_id_B = None
-        logged = {}
+        logged, device = {}, batch.label_B.device
         if self.alpha > 0 or self.model.head_input != "text":
-            eeg = self.net.encode(batch.eeg_BCT)
+            eeg = gather_rows(self.net.encode(batch.eeg_BCT), len(batch.row_B))
         if self.targets != "class_prompt" or self.model.head_input != "eeg":
-            ids, mask, text_id_B = self.bank.of(batch.row_B)
-            text = self.model.encode_text(ids, mask)
-            logged["unique_texts"] = torch.tensor(float(len(ids)))
+            text, text_id_B = self.texts(batch)
+            logged["unique_texts"] = torch.full(
+                (), float(len(np.unique(self.bank.text_of(batch.row_B)))), device=device
+            )
         logits = self.model.classify(eeg, None if text is None else text[text_id_B])
         if self.alpha > 0 and self.targets == "class_prompt":
-            text, text_id_B = self.class_features(logits.device), batch.label_B
-        whole = self.whole_batch(batch, logits, eeg, text, text_id_B)
-        l1, l2 = None, self.loss(whole.logits_BK, whole.label_B)
+            text, text_id_B = self.class_features(device), batch.label_B
+        l1, l2 = None, self.loss(logits, batch.label_B)
         if self.alpha > 0:
+            assert eeg is not None and text is not None, "a contrast without EEG or text"
             l1 = contrastive_loss(
-                *whole.contrasted, targets=self.targets, logit_scale=self.model.logit_scale,
-                logit_bias=self.model.logit_bias,
+                eeg, text, text_id_B, batch.label_B, targets=self.targets,
+                logit_scale=self.model.logit_scale, logit_bias=self.model.logit_bias,
             )  # fmt: skip
         return {**clip_loss(l2, l1, alpha=self.alpha), **logged, "logits": logits}
 
-    def whole_batch(
-        self,
-        batch: Batch,
-        logits: Tensor,
-        eeg: Tensor | None,
-        text: Tensor | None,
-        text_id_B: Tensor | None,
-    ) -> "WholeBatch":
-        """What the losses see of the step's windows, whichever process holds them."""
-        if not several_processes():
-            return WholeBatch(logits, batch.label_B, eeg, text, text_id_B)
-        if text is not None and text_id_B is not None and self.alpha > 0 and self.targets != "class_prompt":
-            # Class prompts are the same everywhere.
-            key_U = self.bank.text_of(batch.row_B).unique().to(text.device)
-            text, text_id_B = gather_texts(text, key_U, text_id_B)
-        eeg = None if eeg is None else gather_rows(eeg)
-        return WholeBatch(gather_rows(logits), gather_rows(batch.label_B), eeg, text, text_id_B)
+    def texts(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Features of the batch's distinct texts (U, E), and which of them each window carries."""
+        ids, mask, text_id_B = self.bank.of(batch.row_B, batch.label_B.device, buckets=self.buckets)
+        return self.encode_text(ids, mask), text_id_B
+
+    def encode_text(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Features of texts; several processes that train share them out, at least one each."""
+        n = len(ids)
+        if not (self.training and processes.several()):
+            return self.model.encode_text(ids, mask)
+        more = max(processes.count() - n, 0)
+        ids, mask = (torch.cat([values, values[:1].expand(more, -1)]) for values in (ids, mask))
+        own = processes.part(len(ids))
+        return gather_rows(self.model.encode_text(ids[own], mask[own]), len(ids))[:n]
 
     @torch.no_grad()
     def inference_net(self) -> nn.Module:
@@ -256,38 +298,21 @@ class ClipTask(Task):
     def class_features(self, device: torch.device) -> Tensor:
         """Features of the class prompts, (K, E)."""
         assert self.bank.classes is not None, "a bank without class prompts"
-        ids, mask = (self.bank.classes[name].to(device) for name in ("input_ids", "attention_mask"))
-        return self.model.encode_text(ids, mask)
+        ids, mask = (send(self.bank.classes[name], device) for name in ("input_ids", "attention_mask"))
+        return self.encode_text(ids, mask)
 
     def answer(self, batch: Batch) -> Tensor:
         """Class logits (B, K) as ``inference`` says; a head that reads text gets the windows' own."""
         text, features = None, self.net.encode(batch.eeg_BCT)
         if self.model.head_input != "eeg":
-            ids, mask, text_id_B = self.bank.of(batch.row_B)
-            text = self.model.encode_text(ids, mask)[text_id_B]
+            of_text, text_id_B = self.texts(batch)
+            text = of_text[text_id_B]
         if self.inference == "head":
             return self.model.classify(features, text)
         by_prompt = similarity(features, self.class_features(features.device), self.model.logit_scale)
         if self.inference == "prompt":
             return by_prompt
         return mean_logits(self.model.classify(features, text), by_prompt)
-
-
-@dataclass(frozen=True)
-class WholeBatch:
-    """What the losses of a step see."""
-
-    logits_BK: Tensor
-    label_B: Tensor
-    eeg_BD: Tensor | None
-    text_UD: Tensor | None
-    text_id_B: Tensor | None
-
-    @property
-    def contrasted(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-        """EEG features, text features, which text each window has, and labels."""
-        assert self.eeg_BD is not None and self.text_UD is not None, "a contrast without EEG or text"
-        return self.eeg_BD, self.text_UD, self.text_id_B, self.label_B
 
 
 class DistillTask(Task):
@@ -318,13 +343,17 @@ class DistillTask(Task):
         self.net, self.teacher_NK, self.teacher_NE = net, teacher_NK, teacher_NE
         self.wanted, self.text, self.loss = wanted, text, loss or ClassLoss()
 
+    def costly(self) -> list[tuple[nn.Module, str]]:
+        """The student's encoder."""
+        return [(self.net, "encode")]
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Loss, its terms and the student's logits (B, K) of a batch."""
-        features = self.net.encode(batch.eeg_BCT)
-        logits, rows, wanted = self.net.classifier(features), batch.row_B.cpu(), self.wanted
+        features = gather_rows(self.net.encode(batch.eeg_BCT), len(batch.row_B))
+        logits, rows, wanted = self.net.classifier(features), torch.from_numpy(batch.row_B), self.wanted
         terms = distillation_loss(
             logits,
-            self.teacher_NK[rows].to(logits.device),
+            send(self.teacher_NK[rows], logits.device),
             batch.label_B,
             alpha=wanted.alpha,
             temperature=wanted.temperature,
@@ -334,9 +363,9 @@ class DistillTask(Task):
         )
         extra = {}
         if wanted.contrast > 0 and self.text is not None:
-            extra["contrastive"] = self.text.contrast(features, rows, batch.label_B)
+            extra["contrastive"] = self.text.contrast(features, batch.row_B, batch.label_B)
         if self.teacher_NE is not None:
-            extra |= feature_losses(features, self.teacher_NE[rows].to(logits.device))
+            extra |= feature_losses(features, send(self.teacher_NE[rows], logits.device))
         weights = {"contrastive": wanted.contrast, "cosine": wanted.cosine, "mse": wanted.mse}
         for name, value in extra.items():
             terms["loss"] = terms["loss"] + weights[name] * value
@@ -354,9 +383,9 @@ class CachedText:
     """Features of the class prompts."""
     logit_scale: Tensor
 
-    def contrast(self, features_BE: Tensor, row_B: Tensor, label_B: Tensor) -> Tensor:
+    def contrast(self, features_BE: Tensor, row_B: np.ndarray, label_B: Tensor) -> Tensor:
         """L1 of a student's features with the texts of the windows ``row_B``."""
         device = features_BE.device
-        text_id_B = self.bank.text_of(row_B).to(device)
-        text_UE, scale = self.text_UE.to(device), self.logit_scale.to(device)
+        text_id_B = send(self.bank.text_of(row_B), device)
+        text_UE, scale = send(self.text_UE, device), send(self.logit_scale, device)
         return contrastive_loss(features_BE, text_UE, text_id_B, label_B, scale)["loss"]

@@ -28,9 +28,10 @@ from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.calibration import ictal_score
 from distilclip_eeg.scoring.event_scores import EVENTS, GRID, RECORDED, TRACES
 from distilclip_eeg.signals.windows import cut, without
-from distilclip_eeg.training import engine
 from distilclip_eeg.training.crossval import floor_logits
 from distilclip_eeg.training.data import Data, reopen, train_rows
+from distilclip_eeg.training.devices import make_accelerator
+from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tasks import ClassifyTask
 
 
@@ -146,6 +147,6 @@ def logits_of(run: Run, learning: Learning, data: Data, fold: int, part: str, ro
     if learning.model.kind == "floor":
         extra = train_rows(data, fold, "val") if part == "test" else train[:0]
         return floor_logits(learning.model.net, data, np.sort(np.concatenate([train, extra])), rows)
-    accelerator = engine.make_accelerator("fp32", learning.device)
+    accelerator = make_accelerator("fp32", learning.device)
     net = load_network(run.fold(fold)).to(accelerator.device)
-    return engine.predict(ClassifyTask(net).eval(), data.source(train), rows, accelerator)
+    return predict(ClassifyTask(net).eval(), data.source(train), rows, accelerator)

@@ -25,10 +25,11 @@ from distilclip_eeg.schema import BACKGROUND, SEIZURE, ConfigError, Corpus
 from distilclip_eeg.scoring.metrics import window_metrics
 from distilclip_eeg.signals.data_report import data_report
 from distilclip_eeg.signals.store import Store, prepare
-from distilclip_eeg.training import engine
 from distilclip_eeg.training.crossval import summary_of
 from distilclip_eeg.training.data import index_windows
+from distilclip_eeg.training.devices import make_accelerator
 from distilclip_eeg.training.loaders import WindowSource
+from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tasks import ClassifyTask
 
 PROTOCOL: Literal["transfer"] = "transfer"
@@ -75,11 +76,11 @@ def transfer(run: Run, target: Target) -> Run:
         windows["label"] = (windows["label"] > 0).astype(int)
     result = open_result(run, made, target, store)
     source = WindowSource(store, windows, View.of(cut, store.sfreq), signals.normalize)
-    accelerator = engine.make_accelerator("fp32", target.device)
+    accelerator = make_accelerator("fp32", target.device)
     rows, tests = np.arange(len(windows)), []
     for fold in track(run.folds_done(), len(run.folds_done()), "scoring with each fold's model"):
         net = load_network(run.fold(fold)).to(accelerator.device)
-        logits = engine.predict(ClassifyTask(net).eval(), source, rows, accelerator)
+        logits = predict(ClassifyTask(net).eval(), source, rows, accelerator)
         logits = logits if names["same"] else binary_logits(logits)
         folder = result.fold(fold)
         folder.mkdir(exist_ok=True)
