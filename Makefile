@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 PY := .venv/bin/python
 STAMP := .venv/.ready
 
-.PHONY: setup demo test lint torture
+.PHONY: setup demo test lint bench torture
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -28,6 +28,12 @@ lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+# Ratios to peers and to the machine's own limits, beside those of an earlier state; ten minutes of an idle machine.
+ROUNDS ?= 5
+bench: export OMP_NUM_THREADS = 1
+bench: $(STAMP)
+	$(PY) scripts/benchmark.py what=goals rounds=$(ROUNDS) output=results/bench before=results/bench_before.json
 
 # An hour of ended processes, damaged files, mutated input and crafted folders; see tests/torture.
 MINUTES ?= 60

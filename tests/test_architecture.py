@@ -28,7 +28,7 @@ LAYERS = (
 
 ONLY_IN = {
     "hydra": {"config", "commands"},
-    "mne": {"corpora", "signals", "explain", "deploy", "report"},
+    "mne": {"corpora", "signals", "explain", "deploy", "report", "studies"},
     "transformers": {"text", "models", "training"},
     "matplotlib": {"report"},
     "optuna": {"studies"},

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, load_model_from_string
 from scipy.special import softmax
 from tools import one_run
 from torch import nn
@@ -19,6 +20,7 @@ from distilclip_eeg.config.data import Places
 from distilclip_eeg.deploy import onnx
 from distilclip_eeg.deploy.engines import OnnxNetwork, open_network
 from distilclip_eeg.deploy.export import export
+from distilclip_eeg.deploy.networks import DistilCLIPEEG
 from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.training import pipeline
@@ -64,6 +66,13 @@ def test_int8_stands_beside_fp32_near_it_but_not_equal(folder, eeg_BCT):
     assert 1e-7 < np.abs(fp32 - int8).max() < 0.05
 
 
+def test_every_matrix_that_multiplies_windows_is_int8_but_those_of_the_prompts(folder):
+    model = load_model_from_string((folder.path / "model.int8.onnx").read_bytes())
+    kept = {tuple(value.dims) for value in model.graph.initializer if value.data_type == TensorProto.FLOAT}
+    # 2 heads of width 4, 1 prompt: its keys and its values; and the stem, 4 filters of 25 taps on 23 channels
+    assert {dims for dims in kept if len(dims) > 1} == {(2, 4, 1), (2, 1, 4), (4, 23, 25)}
+
+
 def test_fp32_is_the_default_where_too_few_test_windows_decide(folder, eeg_BCT):
     table = read_json(folder.path / "export.json")
     assert (table["verdict"], table["windows_of"]) == ("undecided", "test")
@@ -76,7 +85,7 @@ def test_the_table_holds_what_can_be_counted_another_way(folder):
     table = read_json(folder.path / "export.json")
     assert table["scores"]["torch"]["f1"] == pytest.approx(folder.about["made"]["test"]["f1"], abs=1e-6)
     assert table["scores"]["fp32"]["max_difference"] < 1e-5
-    net = open_network(folder, "torch").net
+    net = DistilCLIPEEG.from_folder(folder).net
     assert table["parameters"] == sum(p.numel() for p in net.parameters())
     for precision, name in (("fp32", "model.onnx"), ("int8", "model.int8.onnx")):
         assert table["bytes"][precision] == (folder.path / name).stat().st_size

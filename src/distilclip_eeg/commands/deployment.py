@@ -66,9 +66,16 @@ def rehearse(settings: RehearseSettings, words: list[str]) -> None:
 
 def benchmark(settings: BenchmarkSettings, words: list[str]) -> None:
     """Time and memory on this machine."""
-    from distilclip_eeg.deploy.benchmark import benchmark
+    if settings.what != "detect":
+        check_writable("output", Path(settings.output).parent)
+    if settings.what == "detect":
+        from distilclip_eeg.deploy.benchmark import benchmark as lines
+    elif settings.what == "goals":
+        from distilclip_eeg.studies.bench.bench import bench as lines
+    else:
+        from distilclip_eeg.studies.bench.gpu import gpu as lines
 
-    for line in benchmark(settings):
+    for line in lines(settings):
         print(line, flush=True)
 
 
@@ -102,6 +109,8 @@ COMMANDS = {
     ),
     "rehearse": Command(RehearseSettings, rehearse, ("", "run=RUN", "run=RUN dataset.root=FOLDER hop_s=0.5")),
     "benchmark": Command(
-        BenchmarkSettings, benchmark, ("", "minutes=30 rounds=5", "net=student hours=[1,24]")
+        BenchmarkSettings,
+        benchmark,
+        ("", "net=student minutes=30 hours=[1,24]", "what=goals rounds=5 output=bench"),
     ),
 }

@@ -172,8 +172,10 @@ class ExplainSettings(OfRun):
 class BenchmarkSettings(Settings):
     """Time and memory, measured here and now."""
 
-    what: Literal["detect"] = "detect"
-    """A recording from file to events, beside the network alone and beside a longer recording."""
+    what: Literal["detect", "goals", "gpu"] = "detect"
+    """detect: a recording from file to events, beside the network alone and beside a longer recording; goals:
+    G1 to G10, ratios to peers and to the machine's own limits, in under ten minutes on two cores; gpu: G11, a
+    training step on a GPU."""
     net: str = "student_lean"
     """A preset; its weights are random: they change no time."""
     minutes: Annotated[int, Range(least=1, most=1440)] = 5
@@ -184,6 +186,10 @@ class BenchmarkSettings(Settings):
     """Hours of the recordings whose peak memory is measured, with a network that does nothing."""
     batch_size: Batch = 128
     """Windows at a time."""
+    output: Text = "bench"
+    """Of goals and gpu: the table goes to output.txt, the figures to output.json."""
+    before: Text | None = None
+    """Of goals: an earlier output.json, shown beside."""
 
 
 @dataclass(frozen=True, kw_only=True)

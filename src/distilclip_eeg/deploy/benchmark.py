@@ -20,23 +20,13 @@ from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.corpora.edf.montage import CHBMIT_23
 from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
 from distilclip_eeg.deploy.detector import Detector
+from distilclip_eeg.deploy.networks import TorchNetwork
 from distilclip_eeg.models.contract import build_network
+from distilclip_eeg.models.frozen import frozen
 
 SFREQ, SEED = 256, 0
 RECIPE = Recipe(ch_names=CHBMIT_23, classes=("bckg", "seiz"), n_times=SFREQ, signals=SignalConfig())
 """The usual one: 23 channels, windows of a second, one each second, normalised over the recording."""
-
-
-class Torch:
-    """A network of torch, in eval mode, on the CPU."""
-
-    def __init__(self, net: torch.nn.Module):
-        self.net = net.eval()
-
-    @torch.inference_mode()
-    def logits(self, eeg_BCT: np.ndarray) -> np.ndarray:
-        """Class logits (B, K) of windows (B, C, T)."""
-        return self.net(torch.from_numpy(eeg_BCT)).numpy()
 
 
 class Timed:
@@ -121,7 +111,7 @@ def benchmark(settings: BenchmarkSettings) -> Iterator[str]:
     sizes = {"n_chans": len(CHBMIT_23), "n_times": SFREQ, "sfreq": float(SFREQ), "n_outputs": 2}
     torch.manual_seed(SEED)
     model = load(TrainSettings, [f"model={settings.net}"]).model
-    network = Torch(build_network(model, sizes))
+    network = TorchNetwork(frozen(build_network(model, sizes)))
     with tempfile.TemporaryDirectory() as folder:
         path = write_long(Path(folder) / "long.edf", settings.minutes)
         table = seconds_of(path, network, settings.rounds, settings.batch_size)

@@ -10,7 +10,7 @@ ENGINES, PRECISIONS = ("auto", "torch", "onnx"), ("auto", "fp32", "int8")
 
 
 def open_network(folder: Folder, engine: str = "auto", precision: str = "auto") -> Network:
-    """What answers windows with an exported model.
+    """What answers windows with an exported model, and no more; weights cannot be changed in it.
 
     Args:
         engine: ``torch``, ``onnx`` (onnxruntime alone), or ``auto``: torch where it is installed.
@@ -29,9 +29,10 @@ def open_network(folder: Folder, engine: str = "auto", precision: str = "auto") 
         return open_onnx(folder, precision)
     if not has_torch():
         raise ConfigError("engine=torch: torch is not installed. Install it, or set engine=onnx.")
-    from distilclip_eeg.deploy.networks import DistilCLIPEEG
+    from distilclip_eeg.deploy.networks import DistilCLIPEEG, TorchNetwork
+    from distilclip_eeg.models.frozen import frozen
 
-    return DistilCLIPEEG.from_folder(folder, text=False)
+    return TorchNetwork(frozen(DistilCLIPEEG.from_folder(folder, text=False).net))
 
 
 def open_onnx(folder: Folder, precision: str) -> "OnnxNetwork":

@@ -129,7 +129,7 @@ class DistilCLIPEEG(nn.Module):
     @torch.inference_mode()
     def logits(self, eeg_BCT: np.ndarray) -> np.ndarray:
         """Class logits (B, K) of normalised float32 windows (B, C, T)."""
-        return self.net(self.placed(eeg_BCT)).float().cpu().numpy()
+        return answer(self.net, eeg_BCT)
 
     @torch.inference_mode()
     def encode_eeg(self, eeg_BCT: np.ndarray) -> np.ndarray:
@@ -144,7 +144,7 @@ class DistilCLIPEEG(nn.Module):
                 "Export one teacher: weights=final.",
                 reason="no_features",
             )
-        return unit(cast(Encoder, self.net).encode(self.placed(eeg_BCT)))
+        return unit(cast(Encoder, self.net).encode(placed(self.net, eeg_BCT)))
 
     @torch.inference_mode()
     def encode_text(self, sentences: Sequence[str]) -> np.ndarray:
@@ -161,10 +161,29 @@ class DistilCLIPEEG(nn.Module):
             )
         return unit(self.text.encode(sentences))
 
-    def placed(self, eeg_BCT: np.ndarray) -> Tensor:
-        """Windows (B, C, T) on the network's device, float32."""
-        device = next(self.net.parameters()).device
-        return torch.as_tensor(np.ascontiguousarray(eeg_BCT, dtype=np.float32), device=device)
+
+class TorchNetwork(nn.Module):
+    """A network of torch that answers windows, in eval mode; see ``artefact.recipe.Network``."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net.eval()
+
+    @torch.inference_mode()
+    def logits(self, eeg_BCT: np.ndarray) -> np.ndarray:
+        """Class logits (B, K) of normalised float32 windows (B, C, T)."""
+        return answer(self.net, eeg_BCT)
+
+
+def answer(net: nn.Module, eeg_BCT: np.ndarray) -> np.ndarray:
+    """What ``net`` answers to windows (B, C, T), float32."""
+    return net(placed(net, eeg_BCT)).float().cpu().numpy()
+
+
+def placed(net: nn.Module, eeg_BCT: np.ndarray) -> Tensor:
+    """Windows (B, C, T) on the network's device, float32."""
+    device = next(net.parameters()).device
+    return torch.as_tensor(np.ascontiguousarray(eeg_BCT, dtype=np.float32), device=device)
 
 
 def together(nets: Sequence[nn.Module]) -> nn.Module:

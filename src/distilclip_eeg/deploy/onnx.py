@@ -25,7 +25,9 @@ from torch import nn
 
 from distilclip_eeg.artefact.folder import TABLE, entry
 from distilclip_eeg.deploy.engines import OnnxNetwork
+from distilclip_eeg.deploy.networks import TorchNetwork
 from distilclip_eeg.models.cost import count, flops
+from distilclip_eeg.models.frozen import frozen
 from distilclip_eeg.progress import track
 from distilclip_eeg.runs import provenance
 from distilclip_eeg.schema import ConfigError, DataError
@@ -76,7 +78,7 @@ def to_onnx(net: nn.Module, data: Data, test: np.ndarray | None) -> tuple[list[d
     source = data.source(rows)
     fp32 = exported(net, data.sizes())
     bodies = {"fp32": fp32, "int8": quantised(fp32)}
-    engines = {"torch": torch_logits(net)} | {
+    engines = {"torch": TorchNetwork(net).logits} | {
         name: OnnxNetwork(body, f"{name} ONNX").logits for name, body in bodies.items()
     }
     check_parity(engines, source, spread(rows, PARITY_WINDOWS))
@@ -99,7 +101,7 @@ def spread(rows: np.ndarray, n: int) -> np.ndarray:
 
 
 def exported(net: nn.Module, sizes: dict) -> bytes:
-    """An ONNX file: ``eeg`` (batch, C, T) to ``logits`` (batch, K), any batch.
+    """An ONNX file of the frozen network: ``eeg`` (batch, C, T) to ``logits`` (batch, K), any batch.
 
     Raises:
         DataError: ``no_operator``: a part of the network has none.
@@ -115,7 +117,7 @@ def exported(net: nn.Module, sizes: dict) -> bytes:
     try:
         with quiet():
             program = torch.onnx.export(
-                nn.Sequential(net.cpu().eval()),  # a network's own names may be those of a graph
+                nn.Sequential(frozen(net.cpu())),  # a network's own names may be those of a graph
                 (example,),
                 dynamo=True,
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
@@ -167,30 +169,24 @@ def quiet() -> Iterator[None]:
 
 
 def quantised(fp32: bytes) -> bytes:
-    """The same network with int8 weights in its matrix products."""
+    """The same network with int8 weights in its matrix products; those of prompts, a matrix a head, stay
+    fp32, since onnxruntime has no scale a column for them."""
     from onnx import load_model_from_string
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    model = load_model_from_string(fp32)
+    stacked = {value.name for value in model.graph.initializer if len(value.dims) > 2}
     with tempfile.TemporaryDirectory() as scratch, quiet():
         path = Path(scratch) / "model.onnx"
         quantize_dynamic(
-            load_model_from_string(fp32),
+            model,
             path,
             op_types_to_quantize=["MatMul", "Gemm"],
+            nodes_to_exclude=[node.name for node in model.graph.node if stacked & {*node.input}],
             per_channel=True,
             weight_type=QuantType.QInt8,
         )
         return path.read_bytes()
-
-
-def torch_logits(net: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
-    """A network in eval mode as what answers windows (B, C, T) float32 with class logits (B, K)."""
-
-    @torch.inference_mode()
-    def logits(eeg_BCT: np.ndarray) -> np.ndarray:
-        return net(torch.from_numpy(eeg_BCT)).numpy()
-
-    return logits
 
 
 def probabilities(logits: Callable, source: WindowSource, rows: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Our speed beside what others offer and beside what the machine can do, as ratios."""
