@@ -66,6 +66,18 @@ def rehearse(settings: RehearseSettings, words: list[str]) -> None:
 
 def benchmark(settings: BenchmarkSettings, words: list[str]) -> None:
     """Time and memory on this machine."""
+    if settings.what == "size":
+        from distilclip_eeg.files.writing import write_csv
+        from distilclip_eeg.runs import provenance
+        from distilclip_eeg.studies import size
+
+        if settings.csv:
+            check_writable("csv", Path(settings.csv).parent)
+        table, made = size.measure(settings.recordings), provenance()
+        if settings.csv:
+            write_csv(Path(settings.csv), table.assign(machine=made["machine"], commit=made["commit"]))
+        print(size.page(table))
+        return
     from distilclip_eeg.deploy.benchmark import benchmark
 
     for line in benchmark(settings):
@@ -102,6 +114,6 @@ COMMANDS = {
     ),
     "rehearse": Command(RehearseSettings, rehearse, ("", "run=RUN", "run=RUN dataset.root=FOLDER hop_s=0.5")),
     "benchmark": Command(
-        BenchmarkSettings, benchmark, ("", "minutes=30 rounds=5", "net=student hours=[1,24]")
+        BenchmarkSettings, benchmark, ("", "minutes=30 rounds=5", "what=size csv=results/scale_windows.csv")
     ),
 }

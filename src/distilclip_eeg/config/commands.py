@@ -172,8 +172,9 @@ class ExplainSettings(OfRun):
 class BenchmarkSettings(Settings):
     """Time and memory, measured here and now."""
 
-    what: Literal["detect"] = "detect"
-    """A recording from file to events, beside the network alone and beside a longer recording."""
+    what: Literal["detect", "size"] = "detect"
+    """detect: a recording from file to events, beside the network alone and beside a longer one. size: a
+    corpus as large as TUSZ, without its signal, from index and folds to metrics."""
     net: str = "student_lean"
     """A preset; its weights are random: they change no time."""
     minutes: Annotated[int, Range(least=1, most=1440)] = 5
@@ -184,6 +185,10 @@ class BenchmarkSettings(Settings):
     """Hours of the recordings whose peak memory is measured, with a network that does nothing."""
     batch_size: Batch = 128
     """Windows at a time."""
+    recordings: tuple[Annotated[int, Range(least=50, most=100_000)], ...] = (438, 1750, 7000)
+    """what=size: how many; 7000 make 4.9 million windows."""
+    csv: Text | None = None
+    """what=size: the table as CSV."""
 
 
 @dataclass(frozen=True, kw_only=True)
