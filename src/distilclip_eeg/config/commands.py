@@ -225,6 +225,8 @@ class PrepareSettings(OfCorpus):
     store: StoreConfig = field(default_factory=StoreConfig)
     backend: str | None = None
     """A registered joblib backend (dask, ray) that takes over from the threads."""
+    scheduler: str | None = None
+    """backend=dask: its scheduler, tcp://HOST:8786. Its workers read the corpus under the same path."""
     verify: bool | Literal["add"] = False
     """true: read every byte of the store and compare it with the digests of its manifest; add: note them for
     a store of 0.1.0, which has none."""
