@@ -16,11 +16,11 @@ from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.corpora.edf.montage import CHBMIT_18, STANDARD_19, Montage, montage_of
 from distilclip_eeg.corpora.edf.reader import read_eeg
 from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
-from distilclip_eeg.deploy import blocks, filters
+from distilclip_eeg.deploy import blocks
 from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource
-from distilclip_eeg.deploy.filters import Causal, Resampler, zero_phase_blocks
+from distilclip_eeg.deploy.filters import Causal, Resampler
 from distilclip_eeg.schema import DataError, Recording, RecordingRef, SkipRecording
-from distilclip_eeg.signals.preprocess import causal, preprocess, zero_phase
+from distilclip_eeg.signals.preprocess import causal, preprocess, zero_phase, zero_phase_blocks
 
 SHARED = os.environ.get("DISTILCLIP_EEG_SHARED")
 PAPER = SignalConfig()
@@ -113,9 +113,8 @@ def trained_on(path, names, config, **how):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of ten seconds, so that short recordings have several."""
-    for module in (blocks, filters):
-        monkeypatch.setattr(module, "BLOCK_S", 10.0)
-    monkeypatch.setattr(filters.zero_phase_blocks, "__defaults__", (10.0,))
+    monkeypatch.setattr(blocks, "BLOCK_S", 10.0)
+    monkeypatch.setattr(zero_phase_blocks, "__defaults__", (10.0,))
 
 
 @pytest.mark.parametrize("phase", ["zero", "causal"])

@@ -43,6 +43,8 @@ CHECKED = (
     ),
 )
 """Small files of a run that tables and the report read."""
+PREDICTED = "predictions.npz"
+"""In a fold: what every window metric is computed from."""
 MOST_DIFFERENCES = 6
 
 
@@ -108,7 +110,7 @@ class Run:
 
     def predictions(self, k: int) -> dict[str, np.ndarray]:
         """What ``write_predictions`` wrote for fold ``k``: its arrays by name."""
-        return read_npz(self.fold(k) / "predictions.npz", "part", "label", "probability_NK", "classes")
+        return read_npz(self.fold(k) / PREDICTED, "part", "label", "probability_NK", "classes")
 
     def folds_done(self) -> list[int]:
         """Numbers of the finished folds, ascending."""

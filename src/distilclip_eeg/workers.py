@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import active_children
 from pathlib import Path
@@ -54,6 +55,35 @@ def threaded(work: Callable[..., Any], items: Iterable[tuple[Any, ...]], *, jobs
             pass
         while crew.busy:
             time.sleep(0.01)
+
+
+@contextmanager
+def instead_of_threads(backend: str | None, jobs: int, scheduler: str | None = None) -> Iterator[None]:
+    """Inside, :func:`threaded` hands its work to a backend of joblib's, such as a cluster of Dask.
+
+    Args:
+        backend: its name; None: threads stay.
+        jobs: items at a time; -1: as many as its workers take.
+        scheduler: of Dask, ``tcp://HOST:8786``; None: that of the client which is open already.
+
+    Raises:
+        ConfigError: there is no such backend here, or nobody at the scheduler.
+    """
+    if backend is None:
+        yield
+        return
+    where = {"scheduler_host": scheduler} if scheduler else {}
+    try:
+        config = joblib.parallel_config(backend, n_jobs=jobs, **where)
+    except (ImportError, ValueError, TypeError, OSError) as error:
+        said = " ".join(str(error).split())[:150]
+        raise ConfigError(
+            f"backend={backend}, scheduler={scheduler}: {said}. For Dask: pip install "
+            "'distilclip-eeg[dask]', start its scheduler and workers, and give scheduler=tcp://HOST:8786; "
+            "or leave backend out."
+        ) from None
+    with config:
+        yield
 
 
 def _attempt(

@@ -70,6 +70,8 @@ def benchmark(settings: BenchmarkSettings, words: list[str]) -> None:
         check_writable("output", Path(settings.output).parent)
     if settings.what == "detect":
         from distilclip_eeg.deploy.benchmark import benchmark as lines
+    elif settings.what == "size":
+        from distilclip_eeg.studies.size import size as lines
     elif settings.what == "goals":
         from distilclip_eeg.studies.bench.bench import bench as lines
     else:
@@ -111,6 +113,11 @@ COMMANDS = {
     "benchmark": Command(
         BenchmarkSettings,
         benchmark,
-        ("", "net=student minutes=30 hours=[1,24]", "what=goals rounds=5 output=bench"),
+        (
+            "",
+            "net=student minutes=30 hours=[1,24]",
+            "what=goals rounds=5 output=bench",
+            "what=size output=results/scale_windows",
+        ),
     ),
 }

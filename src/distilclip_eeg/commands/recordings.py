@@ -1,7 +1,6 @@
 """Commands about recordings: ``prepare``, ``describe``, ``check``, ``synthesize``, ``download``."""
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 
 from distilclip_eeg.commands.command import Command
@@ -16,17 +15,15 @@ from distilclip_eeg.config.commands import (
 
 def prepare(settings: PrepareSettings, words: list[str]) -> None:
     """Recordings to the store only, with a report."""
-    import joblib
-
     from distilclip_eeg.files.writing import write_csv
     from distilclip_eeg.progress import track
     from distilclip_eeg.signals import store
     from distilclip_eeg.signals.data_report import data_report
     from distilclip_eeg.signals.verify import verify
+    from distilclip_eeg.workers import instead_of_threads
 
     corpus, root = settings.dataset.corpus.build("corpus"), Path(settings.store.root)
-    backend = settings.backend
-    with joblib.parallel_config(backend, n_jobs=settings.n_jobs) if backend else nullcontext():
+    with instead_of_threads(settings.backend, settings.n_jobs, settings.scheduler):
         made = store.prepare(corpus, settings.signals, root, n_jobs=settings.n_jobs, progress=track)
     table = made.path / "recordings.csv"
     write_csv(table, made.recordings)

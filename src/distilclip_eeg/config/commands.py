@@ -172,10 +172,11 @@ class ExplainSettings(OfRun):
 class BenchmarkSettings(Settings):
     """Time and memory, measured here and now."""
 
-    what: Literal["detect", "goals", "gpu"] = "detect"
-    """detect: a recording from file to events, beside the network alone and beside a longer recording; goals:
-    G1 to G10, ratios to peers and to the machine's own limits, in under ten minutes on two cores; gpu: G11, a
-    training step on a GPU."""
+    what: Literal["detect", "size", "goals", "gpu"] = "detect"
+    """detect: a recording from file to events, beside the network alone and beside a longer recording; size: a
+    corpus as large as TUSZ, without its signal, from index and folds to metrics; goals: G1 to G10, ratios to
+    peers and to the machine's own limits, in under ten minutes on two cores; gpu: G11, a training step on a
+    GPU."""
     net: str = "student_lean"
     """A preset; its weights are random: they change no time."""
     minutes: Annotated[int, Range(least=1, most=1440)] = 5
@@ -187,9 +188,11 @@ class BenchmarkSettings(Settings):
     batch_size: Batch = 128
     """Windows at a time."""
     output: Text = "bench"
-    """Of goals and gpu: the table goes to output.txt, the figures to output.json."""
+    """Where the table goes: output.txt and output.json of goals and gpu, output.csv of size."""
     before: Text | None = None
     """Of goals: an earlier output.json, shown beside."""
+    recordings: tuple[Annotated[int, Range(least=50, most=100_000)], ...] = (438, 1750, 7000)
+    """Of size: how many; 7000 make 4.9 million windows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +229,8 @@ class PrepareSettings(OfCorpus):
     store: StoreConfig = field(default_factory=StoreConfig)
     backend: str | None = None
     """A registered joblib backend (dask, ray) that takes over from the threads."""
+    scheduler: str | None = None
+    """backend=dask: its scheduler, tcp://HOST:8786. Its workers read the corpus under the same path."""
     verify: bool | Literal["add"] = False
     """true: read every byte of the store and compare it with the digests of its manifest; add: note them for
     a store of 0.1.0, which has none."""

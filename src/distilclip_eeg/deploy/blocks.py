@@ -22,10 +22,10 @@ from distilclip_eeg.corpora.edf.quality import Quality
 from distilclip_eeg.corpora.edf.reader import compare_copies, decode, decode_slow, scaling
 from distilclip_eeg.corpora.edf.rename import Rename
 from distilclip_eeg.corpora.edf.rereference import arrange
-from distilclip_eeg.deploy.filters import BLOCK_S, Causal, zero_phase_blocks
+from distilclip_eeg.deploy.filters import Causal
 from distilclip_eeg.plausible import check_rate
 from distilclip_eeg.schema import Piece, SkipRecording
-from distilclip_eeg.signals.preprocess import clip, zero_phase
+from distilclip_eeg.signals.preprocess import BLOCK_S, clip, zero_phase, zero_phase_blocks
 
 MICRO = np.float32(1e6)
 EDGE_S = 20.0

@@ -1,69 +1,18 @@
-"""The filters of ``signals.preprocess`` for recordings longer than memory, and for those not over yet.
+"""The causal filter of ``signals.preprocess`` for recordings longer than memory, and for those not over yet.
 
-Both give the numbers of the whole-piece functions: the zero-phase one to rounding (overlap-save: Oppenheim &
-Schafer, Discrete-Time Signal Processing, 3rd ed., 8.7.3), the causal one exactly, whatever the chunks.
+It gives the numbers of the whole-piece function, whatever the chunks.
 """
 
-from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
-from scipy import fft, signal
+from scipy import signal
 
 from distilclip_eeg.config.data import SignalConfig
-from distilclip_eeg.signals.preprocess import (
-    causal_sections,
-    filtered,
-    fir,
-    n_resampled,
-    ratio,
-    settled,
-    transfer,
-    zero_phase,
-)
+from distilclip_eeg.signals.preprocess import causal_sections, n_resampled, ratio, settled
 
-BLOCK_S = 256.0
-"""Least seconds of signal that are filtered at a time; with the filter's skirts about 12 % are read twice."""
-SKIRT = 1024
-"""Samples beyond the kernel's reach that a block sees: a change of rate cuts the spectrum, which rings."""
 LOBES = 10
 """Of the kernel on each side, in samples of the slower rate: ``scipy.signal.resample_poly``'s own filter."""
-
-
-def zero_phase_blocks(
-    read: Callable[[int, int], np.ndarray],
-    n: int,
-    mean_C: np.ndarray,
-    sfreq: float,
-    config: SignalConfig,
-    block_s: float = BLOCK_S,
-) -> Iterator[np.ndarray]:
-    """``preprocess.zero_phase`` of a piece of ``n`` samples, one (C, T) after the other.
-
-    Args:
-        read: microvolts (C, stop - start) of the piece, for any ``start`` and ``stop`` inside it.
-        mean_C: of each channel over the whole piece, which the filter leaves out.
-    """
-    taps = fir(sfreq, config.l_freq, config.h_freq, config.notch_hz)
-    change = ratio(sfreq, config.sfreq)
-    up, down = change.numerator, change.denominator
-    side = -(-(len(taps) // 2 + SKIRT) // down) * down  # a multiple of `down`: blocks begin on the new grid
-    length = fft.next_fast_len(-(-(2 * side + round(block_s * sfreq)) // down), real=True) * down
-    step, new_length = length - 2 * side, length * up // down
-    if n <= step + side:
-        yield zero_phase(read(0, n), sfreq, config)[0]
-        return
-    response, n_out, first = transfer(taps, length, new_length), n_resampled(n, change), side * up // down
-    for start in range(0, n, step):
-        low, high = max(0, start - side), min(n, start + step + side)
-        beyond = low - (start - side), start + step + side - high
-        at = start * up // down
-        x_CT = read(low, high) - mean_C[:, None].astype(np.float32)
-        if any(beyond):
-            x_CT = np.pad(x_CT, ((0, 0), beyond), mode="reflect", reflect_type="odd")
-        # All channels at once: short transforms side by side are twice as fast as one after the other.
-        out_CT = filtered(x_CT, response, new_length)
-        yield out_CT[:, first : first + min(step * up // down, n_out - at)]
 
 
 class Resampler:

@@ -12,7 +12,7 @@ import pandas as pd
 from distilclip_eeg.files.reading import read_parquet
 from distilclip_eeg.runs import Run
 from distilclip_eeg.scoring.answers import AS_SAVED, Reading, read_answers
-from distilclip_eeg.scoring.metrics import confusion, ratio
+from distilclip_eeg.scoring.metrics import ratio
 from distilclip_eeg.scoring.uncertainty import (
     MIN_SUBJECTS,
     bootstrap_subjects,
@@ -50,17 +50,17 @@ STATISTICS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}
 
 def subject_counts(run: Run, reading: Reading = AS_SAVED) -> tuple[list[str], np.ndarray]:
     """Subjects in order, and the confusion of each one's test windows over all folds, (U, K, K)."""
-    subjects, label, predicted = [], [], []
+    counts: dict[str, np.ndarray] = {}
     for fold in run.folds_done():
-        said, saved = read_answers(run, fold, reading), run.predictions(fold)
-        subjects.append(saved["subject"][saved["part"] == "test"])
-        label.append(said.label)
-        predicted.append(said.predicted)
-    names, code_N = np.unique(np.concatenate(subjects), return_inverse=True)
-    label_N, predicted_N = np.concatenate(label), np.concatenate(predicted)
-    n_classes = said.probability_NK.shape[1]
-    each = [confusion(label_N[code_N == u], predicted_N[code_N == u], n_classes) for u in range(len(names))]
-    return names.tolist(), np.array(each)
+        said = read_answers(run, fold, reading)
+        assert said.subject is not None, f"{run.fold(fold)}: predictions without subjects"
+        size = len(said.subjects), len(said.classes)
+        cell_N = (said.subject * size[1] + said.label) * size[1] + said.predicted
+        counts_UKK = np.bincount(cell_N, minlength=size[0] * size[1] ** 2).reshape(*size, size[1])
+        for name, counts_KK in zip(said.subjects, counts_UKK, strict=True):
+            counts[name] = counts.get(name, 0) + counts_KK
+    names = sorted(counts)
+    return names, np.array([counts[name] for name in names])
 
 
 def interval_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:

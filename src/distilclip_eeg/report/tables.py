@@ -22,6 +22,7 @@ from distilclip_eeg.scoring.answers import (
     class_rows,
     fold_metrics,
     pooled,
+    read_answers,
 )
 from distilclip_eeg.scoring.metrics import PRESETS, always_seizure
 
@@ -112,7 +113,7 @@ def family(run: Run) -> str:
 
 def n_classes(run: Run) -> int:
     """Number of classes, background among them, of the run's predictions."""
-    return len(run.predictions(run.folds_done()[0])["classes"])
+    return len(read_answers(run, run.folds_done()[0]).classes)
 
 
 def header(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
@@ -187,12 +188,16 @@ def cell(mean: float, sd: float) -> str:
     return f"{100 * mean:.1f}" if np.isnan(sd) else f"{100 * mean:.1f} ± {100 * sd:.1f}"
 
 
-def run_table(runs: list[Run], reading: Reading = AS_SAVED) -> str:
-    """Header and table of runs on one dataset."""
+def run_table(runs: list[Run], reading: Reading = AS_SAVED, rows: pd.DataFrame | None = None) -> str:
+    """Header and table of runs on one dataset.
+
+    Args:
+        rows: :func:`summary_rows` of the same, where they are known already.
+    """
     done = [run for run in runs if run.folds_done()]
     if not done:
         return "no fold is finished yet"
-    table = format_table(summary_rows(done, reading), reading.metrics)
+    table = format_table(summary_rows(done, reading) if rows is None else rows, reading.metrics)
     return "\n".join(["", *header(done, reading), table])
 
 
@@ -245,7 +250,7 @@ def write_evaluation(runs: list[Run], root: Path, reading: Reading = AS_SAVED) -
         )
         write_csv(folder / f"{name}.csv", rows)
         write_csv(folder / f"{name}_classes.csv", classes)
-        text = run_table(group, reading)
+        text = run_table(group, reading, rows)
         known = [run for run in group if subjects.comparable(run)]
         kinds = {"subjects": subjects.subject_rows, "pairs": subjects.pair_rows} if known else {}
         for kind, rows_of in kinds.items():

@@ -7,11 +7,8 @@ averages, all from hard answers.
 Shapes: N windows, K classes. Labels and answers are indices of classes, (N,); class 0 is the background.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 COLUMNS = (
     *("accuracy", "precision", "recall", "specificity", "f1", "balanced_accuracy", "auroc"),
@@ -57,7 +54,10 @@ def macro_f1(label: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:
 
 
 def window_metrics(
-    label: np.ndarray, probability_NK: np.ndarray, predicted: np.ndarray | None = None
+    label: np.ndarray,
+    probability_NK: np.ndarray,
+    predicted: np.ndarray | None = None,
+    areas_2K: np.ndarray | None = None,
 ) -> dict[str, float]:
     """One row of a table, ``standard`` preset.
 
@@ -68,8 +68,10 @@ def window_metrics(
 
     Args:
         predicted: the answers; None: the class of the highest probability.
+        areas_2K: :func:`class_areas` of the same, where they are known already.
     """
     n_classes = probability_NK.shape[1]
+    auroc_K, precision_K = class_areas(label, probability_NK) if areas_2K is None else areas_2K
     predicted = probability_NK.argmax(1) if predicted is None else predicted
     counts = confusion(label, predicted, n_classes)
     classes = per_class(counts)
@@ -79,8 +81,8 @@ def window_metrics(
         "accuracy": float(np.diag(counts).sum() / counts.sum()),
         **{name: float(value) for name, value in of_class.items()},
         "balanced_accuracy": float(np.nanmean(classes["recall"])),
-        "auroc": auroc(label, probability_NK),
-        "average_precision": over_classes(class_average_precisions(label, probability_NK)),
+        "auroc": over_classes(auroc_K),
+        "average_precision": over_classes(precision_K),
         "mcc": mcc(counts),
         "brier": brier(label, probability_NK),
         "ece": ece(label, probability_NK),
@@ -96,27 +98,39 @@ def over_classes(value_K: np.ndarray) -> float:
     return float(np.nanmean(value_K)) if np.isfinite(value_K).any() else float("nan")
 
 
-def class_scores(
-    score: Callable[[np.ndarray, np.ndarray], float], label: np.ndarray, probability_NK: np.ndarray
-) -> np.ndarray:
-    """``score(truth, scores)`` of each class against the rest, (K,); NaN where it is absent or alone."""
-    truths = (label == k for k in range(probability_NK.shape[1]))
-    return np.array(
-        [
-            score(truth, scores) if truth.any() and not truth.all() else np.nan
-            for truth, scores in zip(truths, probability_NK.T, strict=True)
-        ]
-    )
+def class_areas(label: np.ndarray, probability_NK: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve and average precision of each class against the rest, (2, K).
+
+    NaN where the class is absent or alone.
+    """
+    pairs = [areas(label == k, scores) for k, scores in enumerate(probability_NK.T)]
+    return np.array(pairs).T
+
+
+def areas(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """Area under the ROC curve, and average precision, of scores (N,).
+
+    NaN where ``truth`` has one value alone, or a score is no number. Out of one sort, to the last bit what
+    scikit-learn's ``roc_auc_score`` and ``average_precision_score`` give.
+    """
+    if not truth.any() or truth.all() or not np.isfinite(scores).all():
+        return np.nan, np.nan
+    order = np.argsort(-scores)  # among equal scores any order will do
+    scores = scores[order]
+    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    hits = np.cumsum(truth[order])[last].astype(float)
+    false_alarms = 1 + last - hits
+    precision, recall = hits / (hits + false_alarms), hits / hits[-1]
+    steps = -np.diff(recall[::-1], append=0.0) * precision[::-1]
+    corner = np.ones(len(last), bool)
+    corner[1:-1] = (np.diff(false_alarms, 2) != 0) | (np.diff(hits, 2) != 0)
+    x, y = (np.append(0.0, counts[corner]) / counts[-1] for counts in (false_alarms, hits))
+    return float(np.trapezoid(y, x)), float(max(0.0, steps.sum()))
 
 
 def class_aurocs(label: np.ndarray, probability_NK: np.ndarray) -> np.ndarray:
     """Area under the ROC curve of each class against the rest, (K,)."""
-    return class_scores(roc_auc_score, label, probability_NK)
-
-
-def class_average_precisions(label: np.ndarray, probability_NK: np.ndarray) -> np.ndarray:
-    """Average precision of each class against the rest, (K,)."""
-    return class_scores(average_precision_score, label, probability_NK)
+    return class_areas(label, probability_NK)[0]
 
 
 def auroc(label: np.ndarray, probability_NK: np.ndarray) -> float:

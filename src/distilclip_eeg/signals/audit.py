@@ -72,26 +72,33 @@ def audit_folds(folds: pd.DataFrame, length_s: float) -> pd.DataFrame:
     Returns:
         One row a fold, columns ``SHARED``; NaN where the table cannot tell, or the fold has none to ask.
     """
+    recording = pd.factorize(folds["recording"], sort=True)[0]
+    known = {name: pd.factorize(folds[name])[0] for name in ("event", "subject") if name in folds}
+    known["recording"] = recording
+    when = np.empty(len(folds), np.int64)
+    when[np.lexsort((folds["start_s"], recording))] = np.arange(len(folds))
     rows = []
-    order = np.lexsort((folds["start_s"], folds["recording"]))
-    when = pd.Series(np.argsort(order), index=folds.index)
     for column in fold_columns(folds):
         test = np.flatnonzero(folds[column] == "test")
         train = np.flatnonzero(folds[column].isin(("train", "val")))
-        tests, trains = folds.iloc[test], folds.iloc[train]
         shares = dict.fromkeys(SHARED, np.nan)
-        near = distance_s(folds, test, train) < length_s - TOLERANCE_S
-        shares["samples"] = pd.Series(near).mean()
-        shares["recording"] = tests["recording"].isin(trains["recording"].unique()).mean()
-        if "event" in folds:
-            ictal = tests[tests["event"] >= 0]
-            shares["event"] = ictal["event"].isin(trains["event"].unique()).mean()
-        if "subject" in folds:
-            shares["subject"] = tests["subject"].isin(trains["subject"].unique()).mean()
-            last = when.iloc[train].groupby(trains["subject"]).max()
-            shares["future"] = (when.iloc[test] < tests["subject"].map(last).astype(float)).mean()
+        shares["samples"] = share_of(distance_s(folds, test, train) < length_s - TOLERANCE_S)
+        for name, code_N in known.items():
+            asked = test[folds["event"].to_numpy()[test] >= 0] if name == "event" else test
+            seen = np.zeros(code_N.max(initial=0) + 1, bool)
+            seen[code_N[train]] = True
+            shares[name] = share_of(seen[code_N[asked]])
+        if "subject" in known:
+            last = np.full(known["subject"].max(initial=0) + 1, -1)
+            np.maximum.at(last, known["subject"][train], when[train])
+            shares["future"] = share_of(when[test] < last[known["subject"][test]])
         rows.append(shares)
     return pd.DataFrame(rows, columns=list(SHARED), dtype=float)
+
+
+def share_of(true_N: np.ndarray) -> float:
+    """How much of it is true, NaN of nothing."""
+    return float(true_N.mean()) if len(true_N) else np.nan
 
 
 def audit(folds: pd.DataFrame, length_s: float = 1.0) -> dict[str, float | None]:

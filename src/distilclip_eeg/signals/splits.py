@@ -1,6 +1,7 @@
 """The folds of a run as one table: which window stands where, by a protocol or by the user's own table."""
 
 import hashlib
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from distilclip_eeg.signals.splitters import Splitter, empty_part
 
 PARTS = ("train", "val", "test", "unused")
 """``unused``: purged, later than the test part (``time``), or left out by a table."""
+HASHED = 65536
+"""Windows whose places are written out at a time."""
 KEYS = {"subject": "subject", "recording_name": "recording_name", "recording": "recording_name"}
 """Columns by which a user's table may name windows, each with ours that it is compared with."""
 
@@ -101,7 +104,7 @@ def check_parts(part: pd.Categorical, label: np.ndarray, split: str, fold: int) 
     for name in PARTS[:3]:
         if not (part == name).any():
             raise empty_part(split, fold, name)
-    if len(np.unique(label)) > 1 == len(np.unique(label[part == "train"])):
+    if len(pd.unique(label)) > 1 == len(pd.unique(label[part == "train"])):
         raise DataError(
             f"split={split}: the training windows of fold {fold} are all of one class. Use more recordings, "
             "fewer split.n_folds, or another split.",
@@ -176,9 +179,13 @@ def given_parts(windows: pd.DataFrame, path: Path) -> pd.DataFrame:
 def folds_hash(folds: pd.DataFrame) -> str:
     """SHA-256 of which window stands where; equal for equal splits whatever wrote the file."""
     digest = hashlib.sha256()
-    keys = folds["recording"].astype(str) + "@" + folds["start_s"].map("{:.6f}".format)
-    digest.update("\n".join(keys + "=" + folds["label"].astype(str)).encode())
+    columns = [folds[name].tolist() for name in ("recording", "start_s", "label")]
+    for first in range(0, len(folds), HASHED):
+        rows = list(zip(*(column[first : first + HASHED] for column in columns), strict=True))
+        text = "\n%s@%.6f=%s" * len(rows) % tuple(chain.from_iterable(rows))
+        digest.update(text[not first :].encode())
     for column in fold_columns(folds):
         digest.update(column.encode())
-        digest.update("".join(str(p)[1] for p in folds[column]).encode())  # r, a, e, n
+        code_N, names = pd.factorize(folds[column])
+        digest.update(np.array([str(name)[1] for name in names], "S1")[code_N].tobytes())  # r, a, e, n
     return digest.hexdigest()

@@ -12,12 +12,7 @@ from collections.abc import Iterator, Sized
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import (
-    BaseCrossValidator,
-    LeaveOneGroupOut,
-    StratifiedGroupKFold,
-    StratifiedKFold,
-)
+from sklearn.model_selection import BaseCrossValidator, LeaveOneGroupOut, StratifiedKFold
 
 from distilclip_eeg.config.data import small_seed
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, DataError, check_choice
@@ -25,6 +20,7 @@ from distilclip_eeg.signals.audit import TOLERANCE_S, distance_s
 
 PURGED = ("event", "time")
 """Protocols that cut through recordings, so that windows may stand on both sides of a border."""
+ALL = slice(None)
 VAL_SHARES = (1.0, 1.5, 2.0, 3.0)
 """Multiples of the validation share that ``time`` tries until every class stands on both sides."""
 
@@ -114,7 +110,7 @@ class Splitter(BaseCrossValidator):
         self._check_given(groups)
         units = self._units(groups)
         assert units is not None
-        return len(np.unique(units))
+        return len(pd.unique(units))
 
     def split(
         self, X: Sized | None = None, y: np.ndarray | None = None, groups: pd.DataFrame | None = None
@@ -156,7 +152,10 @@ class Splitter(BaseCrossValidator):
         """
         for fold, (train, test) in enumerate(self.split(None, y, windows)):
             val = self._validation(train, y, windows, self.seed + 1000 + fold)
-            yield self._purged(windows, np.setdiff1d(train, val), val), val, test
+            left = np.zeros(len(y), bool)
+            left[train] = True
+            left[val] = False
+            yield self._purged(windows, np.flatnonzero(left), val), val, test
 
     def _outer(self, y: np.ndarray, windows: pd.DataFrame | None) -> Iterator[tuple]:
         if self.protocol == "official":
@@ -173,13 +172,14 @@ class Splitter(BaseCrossValidator):
             return LeaveOneGroupOut().split(y, y, units)
         return k_folds(y, units, self.n_splits, self.seed)
 
-    def _units(self, windows: pd.DataFrame | None) -> np.ndarray | None:
-        """What stands on one side as a whole, (N,); None: nothing but the window."""
+    def _units(self, windows: pd.DataFrame | None, rows: np.ndarray | slice = ALL) -> np.ndarray | None:
+        """What stands on one side as a whole, (N,) codes in the order of the names; None: the window."""
         if self.protocol == "window":
             return None
         if self.protocol == "event":
-            return surroundings(windows)
-        return np.asarray(windows[self._unit] if isinstance(windows, pd.DataFrame) else windows)
+            return surroundings(windows[["recording", "start_s", "event"]].iloc[rows])
+        units = windows[self._unit] if isinstance(windows, pd.DataFrame) else pd.Series(windows)
+        return pd.factorize(units.iloc[rows], sort=True)[0]
 
     @property
     def _unit(self) -> str:
@@ -193,7 +193,7 @@ class Splitter(BaseCrossValidator):
     def _check_enough(self, units: np.ndarray | None) -> None:
         if units is None:
             return
-        found = np.unique(units)
+        found = pd.unique(units)
         found = found[found >= 0] if self.protocol == "event" else found  # seizures, not quiet recordings
         problem = ""
         if self.protocol == "leave_one_subject_out" and len(found) < 3:
@@ -221,10 +221,10 @@ class Splitter(BaseCrossValidator):
         """
         if self.protocol == "official":
             return train[windows["part"].to_numpy()[train] == "val"]
-        n_classes = len(np.unique(y[train]))
+        n_classes = len(pd.unique(y[train]))
         chosen, most = None, (0, 0)
         for rest, val in self._inner(train, y[train], windows, seed):
-            covers = len(np.unique(y[train[rest]])), len(np.unique(y[train[val]]))
+            covers = len(pd.unique(y[train[rest]])), len(pd.unique(y[train[val]]))
             if covers > most:
                 chosen, most = val, covers
             if most == (n_classes, n_classes):
@@ -238,9 +238,9 @@ class Splitter(BaseCrossValidator):
             for share in np.minimum(self.val_share * np.array(VAL_SHARES), 0.5):
                 yield np.flatnonzero(place < 1 - share), np.flatnonzero(place >= 1 - share)
             return
-        units = self._units(windows.iloc[train])
+        units = self._units(windows, train)
         n = max(2, round(1 / self.val_share))
-        n = n if units is None else min(n, len(np.unique(units)))
+        n = n if units is None else min(n, len(pd.unique(units)))
         if n < 2:
             raise DataError(
                 "A fold's training side is one group, so nothing is left to choose the epoch on. Use more "
@@ -268,4 +268,38 @@ def k_folds(y: np.ndarray, units: np.ndarray | None, n: int, seed: int) -> Itera
     """
     if units is None:
         return StratifiedKFold(n, shuffle=True, random_state=small_seed(seed)).split(y, y)
-    return StratifiedGroupKFold(n, shuffle=True, random_state=small_seed(seed)).split(y, y, units)
+    unit_N = pd.factorize(units, sort=True)[0]
+    fold_N = fold_of_units(class_counts(y, unit_N), n, small_seed(seed))[unit_N]
+    return ((np.flatnonzero(fold_N != k), np.flatnonzero(fold_N == k)) for k in range(n))
+
+
+def class_counts(y: np.ndarray, unit_N: np.ndarray) -> np.ndarray:
+    """How many windows of each class each unit has, (U, K), of the classes that occur."""
+    class_N, classes = pd.factorize(y, sort=True)
+    shape = unit_N.max() + 1, len(classes)
+    return np.bincount(unit_N * shape[1] + class_N, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def fold_of_units(counts_UK: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """The fold that each unit is tested in, (U,): what scikit-learn's ``StratifiedGroupKFold`` gives.
+
+    Shuffled, then the units whose classes are least alike first, each to the fold that leaves the classes'
+    shares most even, or to the smaller one. Theirs goes through all windows in Python, once a fold; of a unit
+    no more than its counts is needed.
+    """
+    order = np.arange(len(counts_UK))
+    np.random.RandomState(seed).shuffle(order)
+    counts_UK = counts_UK[order].astype(float)
+    total_K = counts_UK.sum(0)
+    of_fold, fold_U = np.zeros((n, counts_UK.shape[1])), np.empty(len(order), np.int64)
+    for unit in np.argsort(-np.std(counts_UK, axis=1), kind="stable"):
+        tried = np.repeat(of_fold[None], n, axis=0)
+        tried[range(n), range(n)] += counts_UK[unit]
+        uneven = np.std(tried / total_K, axis=1).mean(axis=1)
+        best, least, size = 0, np.inf, np.inf
+        for k, (value, held) in enumerate(zip(uneven, of_fold.sum(1), strict=True)):
+            if value < least or (np.isclose(value, least) and held < size):
+                best, least, size = k, value, held
+        of_fold[best] += counts_UK[unit]
+        fold_U[order[unit]] = best
+    return fold_U

@@ -60,6 +60,8 @@ TABLES = {
     "events": SPANS,
     "excluded": SPANS,
 }
+CACHED = 8192
+"""Samples that are turned into integers at a time."""
 SCALE = ("gain", "mean", "sd", "filled")
 FILES = {
     *(MANIFEST, SIGNAL, "scale.npz", "recordings.csv", DIGESTS, *content.FILES, content.COPIES),
@@ -243,20 +245,21 @@ def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
         return {"ref": ref, "skipped": problem.reason, "detail": str(problem)}
     pieces = preprocess(recording, config)
     uv = np.concatenate([p.uv_CT for p in pieces], axis=1)
-    peak = np.abs(uv).max(axis=1)
+    peak = np.maximum(uv.max(axis=1), -uv.min(axis=1))
     gain = np.maximum(peak, 1e-3) / 32767
     seconds = uv[:, : uv.shape[1] // round(config.sfreq) * round(config.sfreq)]
-    loud = np.abs(seconds).max(axis=0).reshape(-1, round(config.sfreq)).max(axis=1) > AMPLITUDE_UV
+    loudest = np.maximum(seconds.max(axis=0), -seconds.min(axis=0))
+    loud = loudest.reshape(-1, round(config.sfreq)).max(axis=1) > AMPLITUDE_UV
     return {
         "ref": ref,
         "skipped": "",
         "detail": "; ".join(recording.warnings),
         "content": content.fingerprints(recording),
-        "signal": np.rint(uv / gain[:, None]).astype("<i2").T,
+        "signal": digital(uv, gain),
         "scale": (
             gain,
             uv.mean(axis=1, dtype=np.float64),
-            uv.std(axis=1, dtype=np.float64),
+            np.array([x.std(dtype=np.float64) for x in uv]),
             [name in recording.filled for name in recording.ch_names],
         ),
         "pieces": [(p.start_s, p.uv_CT.shape[1]) for p in pieces],
@@ -276,6 +279,15 @@ def ingest(corpus: Corpus, ref: RecordingRef, config: SignalConfig) -> dict:
             "metadata": json.dumps(dict(recording.metadata), sort_keys=True),
         },
     }
+
+
+def digital(uv_CT: np.ndarray, gain_C: np.ndarray) -> np.ndarray:
+    """Microvolts as multiples of each channel's gain, time-major: (T, C) int16."""
+    made_TC = np.empty(uv_CT.shape[::-1], "<i2")
+    for at in range(0, len(made_TC), CACHED):
+        block_CT = uv_CT[:, at : at + CACHED] / gain_C[:, None]
+        made_TC[at : at + CACHED] = np.rint(block_CT, out=block_CT).astype("<i2").T
+    return made_TC
 
 
 def build(

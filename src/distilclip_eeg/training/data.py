@@ -137,13 +137,22 @@ def load_data(settings: DataSettings) -> Data:
         ConfigError: the protocol is not possible where windows have no name.
         DataError: see ``signals.store.prepare``, ``splits.make_folds`` and ``audit.check_audit``.
     """
-    cut, split = settings.windows, settings.split
-    if split.name == "table":
-        splits.table_of(split)  # told before any recording is read
+    if settings.split.name == "table":
+        splits.table_of(settings.split)  # told before any recording is read
     corpus = settings.dataset.corpus.build("corpus")
     root = Path(settings.store.root)
     with processes.first_before_others():
         store = prepare(corpus, settings.signals, root, n_jobs=settings.n_jobs, progress=track)
+    return arrange(store, settings)
+
+
+def arrange(store: Store, settings: DataSettings) -> Data:
+    """Window index and folds of a store, audited.
+
+    Raises:
+        ConfigError, DataError: as :func:`load_data`.
+    """
+    cut, split = settings.windows, settings.split
     windows = index_windows(store, cut)
     check_classes(store, windows)
     if split.name == "auto":
@@ -222,8 +231,9 @@ def index_windows(store: Store, config: WindowConfig) -> pd.DataFrame:
     pieces = without(store.pieces, store.excluded, store.sfreq)
     windows = cut(pieces, store.events, store.classes, store.sfreq, config)
     used = store.recordings[store.recordings["skipped"] == ""].set_index("number")
+    row = used.index.get_indexer(windows["recording"])
     for column, source in (("recording_name", "recording"), ("subject", "subject"), ("part", "part")):
-        windows[column] = used[source].loc[windows["recording"]].to_numpy()
+        windows[column] = used[source].array.take(row)
     return windows
 
 

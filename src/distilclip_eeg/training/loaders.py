@@ -99,6 +99,7 @@ class WindowSource:
         self.recording = windows["recording"].to_numpy()
         self.label = windows["label"].to_numpy()
         self.within = np.arange(-view.before, view.length + view.after)
+        self.stretches = stretches(store.signal_TC, view.length)
         if view.total > view.length:
             self.begin, self.end = stretch_of(self.first, store.pieces)
         if normalize == "recording":
@@ -127,13 +128,21 @@ class WindowSource:
         inside_BT = (at_BT >= self.begin[rows][:, None]) & (at_BT < self.end[rows][:, None])
         return np.where(inside_BT, at_BT, self.first[rows][:, None]), inside_BT
 
+    def digital(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """(B, T, C) int16 as stored, and which samples are of the window's own stretch; None: all."""
+        at_BT, inside_BT = self.samples(rows)
+        if inside_BT is None:  # one copy a window, not one a sample
+            return self.stretches[self.first[rows]].reshape(*at_BT.shape, -1), None
+        return self.store.signal_TC[at_BT], inside_BT
+
     def microvolts(self, rows: np.ndarray) -> np.ndarray:
         """(B, C, T) float32 microvolts, as filtered, before any normalisation."""
-        at_BT, inside_BT = self.samples(rows)
-        scaled = self.store.signal_TC[at_BT] * self.store.gain_RC[self.recording[rows]][:, None, :]
+        raw_BTC, inside_BT = self.digital(rows)
+        gain_BC = torch.from_numpy(self.store.gain_RC[self.recording[rows]])
+        uv_BCT = scaled(torch.from_numpy(raw_BTC), gain_BC).numpy()
         if inside_BT is not None:
-            scaled *= inside_BT[..., None]
-        return np.ascontiguousarray(scaled.transpose(0, 2, 1))
+            uv_BCT *= inside_BT[:, None]
+        return uv_BCT
 
     @property
     def resident(self) -> bool:
@@ -166,19 +175,35 @@ class WindowSource:
     def batch(self, rows: np.ndarray, device: torch.device | str = "cpu") -> Batch:
         """The windows at ``rows``, normalised on ``device``."""
         rows = np.asarray(rows)
-        at_BT, inside_BT = self.samples(rows)
         if self.resident_TC is None:
-            raw_BTC = send(self.store.signal_TC[at_BT], device)
+            raw, inside_BT = self.digital(rows)
+            raw_BTC = send(raw, device)
         else:
+            at_BT, inside_BT = self.samples(rows)
             raw_BTC = self.resident_TC[send(at_BT, device)]
         stat = self.stat[rows]
         there = self.there[self.recording[rows]]
         gain = send(self.store.gain_RC[self.recording[rows]] * there / self.sd[stat], device)
         shift = send(self.mean[stat] * there / self.sd[stat], device)
-        eeg_BTC = raw_BTC.float() * gain[:, None] - shift[:, None]
+        eeg_BCT = scaled(raw_BTC, gain, shift)
         if inside_BT is not None:
-            eeg_BTC *= send(inside_BT, device)[..., None]
-        return Batch(eeg_BTC.transpose(1, 2).contiguous(), send(self.label[rows], device), rows)
+            eeg_BCT *= send(inside_BT, device)[:, None]
+        return Batch(eeg_BCT, send(self.label[rows], device), rows)
+
+
+def stretches(signal_TC: np.ndarray, length: int) -> np.ndarray:
+    """Every stretch of ``length`` samples as a row, (T - length + 1, length x C): a view."""
+    signal_TC = np.asarray(signal_TC)
+    shape = max(0, len(signal_TC) - length + 1), length * signal_TC.shape[1]
+    return np.lib.stride_tricks.as_strided(signal_TC, shape, signal_TC.strides, writeable=False)
+
+
+def scaled(raw_BTC: Tensor, gain_BC: Tensor, shift_BC: Tensor | None = None) -> Tensor:
+    """``raw * gain - shift`` of each channel, (B, C, T) float32; turned round before it is multiplied, since
+    what follows then runs along time."""
+    eeg_BCT = torch.empty(raw_BTC.transpose(1, 2).shape, device=raw_BTC.device)
+    eeg_BCT.copy_(raw_BTC.transpose(1, 2)).mul_(gain_BC[..., None])
+    return eeg_BCT if shift_BC is None else eeg_BCT.sub_(shift_BC[..., None])
 
 
 def stretch_of(first: np.ndarray, pieces: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

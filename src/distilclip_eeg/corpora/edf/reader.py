@@ -23,6 +23,8 @@ UNITS = {"uv": 1e-6, "\xb5v": 1e-6, "\xe2\xb5v": 1e-6, "\xee\xbcv": 1e-6, "mv": 
 """Volts per unit, lower case; the third and fourth are UTF-8 micro signs read as Latin-1."""
 TAPS = 10
 """Of ``resample_poly``: its filter reaches this many samples of the slower rate to either side."""
+CACHED = 16384
+"""Samples of a signal that are decoded at a time."""
 MOST_HZ = 16384.0
 """The fastest scalp EEG amplifiers; a filter of 0.1 Hz grows with the rate."""
 MOST_STEPS = 20_000
@@ -121,14 +123,26 @@ def decode(
     per_record = max(header.signals[index].samples_per_record for index in picks)
     eeg_CT = np.empty((len(picks), len(raw) * per_record), np.float32)
     clipped_C = np.zeros(len(picks), np.int64)
-    for row, (index, (gain, offset, dmin, dmax)) in enumerate(zip(picks, table, strict=True)):
-        digital = samples(raw, header.signals[index].columns).reshape(-1)
-        volts = digital * gain + offset  # in float64: float32 arithmetic would cost a digit
-        if len(volts) < eeg_CT.shape[1]:
-            change = Fraction(per_record, header.signals[index].samples_per_record)
-            volts = resample_poly(volts, change.numerator, change.denominator, padtype="line")
-        eeg_CT[row] = volts
-        clipped_C[row] = np.count_nonzero((digital == dmin) | (digital == dmax))
+    at_once = max(1, CACHED // per_record)
+    volts = np.empty((at_once, per_record))
+    for first in range(0, len(raw), at_once):
+        block = raw[first : first + at_once]
+        part_CT = eeg_CT[:, first * per_record : (first + len(block)) * per_record]
+        for row, (index, (gain, offset, dmin, dmax)) in enumerate(zip(picks, table, strict=True)):
+            digital = np.ascontiguousarray(samples(block, header.signals[index].columns))
+            if digital.min() <= dmin or digital.max() >= dmax:
+                clipped_C[row] += np.count_nonzero((digital == dmin) | (digital == dmax))
+            if digital.shape[1] == per_record:
+                made = volts[: len(block)]
+                made[...] = digital  # in float64: float32 arithmetic would cost a digit
+                made *= gain
+                made += offset
+                part_CT[row].reshape(made.shape)[...] = made
+    for row, (index, (gain, offset, *_)) in enumerate(zip(picks, table, strict=True)):
+        if (width := header.signals[index].samples_per_record) < per_record:
+            change = Fraction(per_record, width)
+            slow = samples(raw, header.signals[index].columns).reshape(-1) * gain + offset
+            eeg_CT[row] = resample_poly(slow, change.numerator, change.denominator, padtype="line")
     return eeg_CT, clipped_C
 
 
