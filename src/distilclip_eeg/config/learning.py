@@ -118,6 +118,11 @@ class TrainerConfig(Settings):
     patience: Count | None = None
     """Stop after this many epochs without a better validation macro F1."""
 
+    def steps(self, windows: int) -> int:
+        """Steps of a training on so many windows, if patience does not end it."""
+        steps = -(-windows // self.batch_size) * self.epochs
+        return min(steps, self.max_steps or steps)
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig(Settings):
