@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from distilclip_eeg import endings
@@ -189,6 +190,8 @@ def here(calls: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Any]:
                 "Lower jobs; the same command continues where they ended.",
                 reason="lost_process",
             ) from error
+        finally:  # idle ones would hold their memory, and this process at its end, for five minutes
+            get_reusable_executor(reuse=True).shutdown(wait=True)
 
 
 class _Stopped:
