@@ -166,7 +166,7 @@ for k in 0 1; do
   if [ -e {folder}/over_$k ]; then echo "77_$k|COMPLETED|n1"; else echo "77_$k|RUNNING|n1"; fi
 done
 """,
-    "scontrol": """touch {folder}/again_$2""",
+    "scontrol": "\ntouch {folder}/again_$2\n",
 }
 """Commands of a cluster of one machine: an array of two jobs, started again when they ask for it."""
 
@@ -182,10 +182,8 @@ def slurm(tmp_path):
 
 
 @pytest.mark.slow
-def test_slurm_gets_an_array_and_a_preempted_fold_goes_on_to_the_same_bytes(
-    tiny, slurm, tmp_path, monkeypatch
-):
-    words = ["train.py", *tiny, "split.n_folds=2", "trainer.epochs=12", "trainer.batch_size=4"]
+def test_slurm_gets_an_array_and_a_preempted_fold_goes_on(tiny, slurm, tmp_path, monkeypatch):
+    words = ["train.py", *tiny, "split.n_folds=2", "trainer.epochs=5", "trainer.batch_size=4"]
     once([*words, "run.root=whole"], tmp_path)
     words += ["run.root=parts", "cluster=slurm", "jobs=2", "slurm.partition=gpu", "slurm.gpus_per_node=1"]
     monkeypatch.setenv("PATH", str(slurm), prepend=":")
@@ -206,7 +204,7 @@ def test_slurm_gets_an_array_and_a_preempted_fold_goes_on_to_the_same_bytes(
 
 @pytest.mark.slow
 def test_two_seeds_in_two_processes_are_stopped_and_go_on_to_the_same_bytes(tiny, tmp_path):
-    words = ["train.py", *tiny, "split.n_folds=2", "seed=[0,1]", "trainer.epochs=6", "trainer.batch_size=4"]
+    words = ["train.py", *tiny, "split.n_folds=2", "seed=[0,1]", "trainer.epochs=4", "trainer.batch_size=4"]
     once([*words, "run.root=whole"], tmp_path)
     words += ["run.root=parts", "jobs=2"]
     process = start(words, tmp_path)

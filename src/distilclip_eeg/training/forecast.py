@@ -215,7 +215,7 @@ class Forecast:
         learning = self.plan.settings.learning
         if self.network is None or not learning.uses_text:
             return ""
-        share = f", {self.costs.text_share:.0%} of the forward pass" if self.costs else ""
+        share = f", {100 * self.costs.text_share:.0f} % of the forward pass" if self.costs else ""
         return f"{learning.text.source}{share}"
 
     def _time_line(self) -> str:
