@@ -32,6 +32,10 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+def stores(tiny):
+    return [word for word in tiny if word.startswith("store.root=")]
+
+
 @pytest.fixture
 def plan(tiny, here):
     return pipeline.plan(one_run([*tiny, *TWO]), report=False)
@@ -47,7 +51,7 @@ def test_a_dry_run_says_what_is_to_come_and_writes_nothing(tiny, here, capsys):
     said = capsys.readouterr().out
     told = dict(line.split(maxsplit=1) for line in said.partition("what the run")[2].splitlines()[1:])
     assert list(told) == ["device", "model", "windows", "steps", "text", "time", "memory", "disk"]
-    assert told["device"] == f"cpu, {torch.get_num_threads()} threads, fp32"
+    assert told["device"] == f"cpu, threads={torch.get_num_threads()}, fp32"
     assert told["model"].startswith("teacher_tiny, 5,111 parameters, 5,111 of them trained")
     assert told["text"].endswith(" % of the forward pass") and told["time"].endswith(" ms a step")
     assert "test accuracy" not in said and not list(here.iterdir())
@@ -58,15 +62,13 @@ def test_a_network_without_text_and_a_floor_can_be_asked_too(model, tiny_data, h
     small = ["n_jobs=1", "device=cpu", "trainer.epochs=3", "trainer.batch_size=16"]
     cli.act("train", [*tiny_data, *small, *TWO[:1], f"model={model}", "run.dry=true"])
     said = capsys.readouterr().out
-    assert (
-        "\n  time     0:0" in said and "\n  text" not in said and ("\n  steps" in said) == (model == "eegnet")
-    )
+    assert "\n  time     " in said and "\n  text" not in said and ("\n  steps" in said) == (model == "eegnet")
 
 
 def test_a_student_can_be_asked_and_its_teacher_is_left_as_it_was(tiny, sizes, here, capsys):
     cli.act("train", [*tiny, *TWO])
     before = digests(here)
-    cli.act("distill", [*sizes, "run.dry=true", "distill.cosine=0.5"])
+    cli.act("distill", [*sizes, *stores(tiny), "run.dry=true", "distill.cosine=0.5"])
     assert "model    student_tiny" in capsys.readouterr().out and digests(here) == before
 
 
@@ -82,7 +84,7 @@ def test_measuring_first_changes_no_byte_of_the_run(tiny, here, monkeypatch):
 
 @pytest.mark.parametrize("more", [[], ["optim.ema=0.9"], ["optim.name=adamw"]])
 def test_a_checkpoint_is_as_large_as_was_said(more, tiny_data, here):
-    words = ["model=eegnet", "model.net.F1=64", "trainer.epochs=1", "device=cpu", "n_jobs=1", "fold=0"]
+    words = ["model=student_tiny", "trainer.max_steps=1", "device=cpu", "n_jobs=1", "fold=0"]
     plan = pipeline.plan(one_run([*tiny_data, "split.n_folds=2", *words, *more]), report=False)
     said = measure.network(plan, 0).checkpoint
     run = plan.begin().train()

@@ -189,7 +189,7 @@ class Forecast:
         if self.device.type == "cuda":
             name = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(self.device)}"
         else:
-            name = f"cpu, {torch.get_num_threads()} threads"
+            name = f"cpu, threads={torch.get_num_threads()}"
         return name if self.network is None else f"{name}, {settings.trainer.precision}"
 
     def _model_line(self) -> str:
