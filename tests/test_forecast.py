@@ -89,7 +89,7 @@ def test_a_checkpoint_is_as_large_as_was_said(more, tiny_data, here):
     said = measure.network(plan, 0).checkpoint
     run = plan.begin().train()
     written = (run.fold(0) / "checkpoint.pt").stat().st_size
-    assert said <= written <= said + 40_000  # names and shapes
+    assert said <= written <= 1.15 * said  # names, shapes and the order of many small tensors
 
 
 def test_time_is_the_sum_of_its_parts(plan, how):

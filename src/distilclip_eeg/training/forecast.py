@@ -57,7 +57,7 @@ class Forecast:
     def of(cls, plan: Planned, how: SideBySide) -> "Forecast":
         """Its sizes, and what its parts cost where the run is long or dry.
 
-        Not on a cluster, whose machines are others, nor with several processes a fold.
+        Not on a cluster, whose machines are others.
         """
         todo = numbers_to_do(plan)
         folds = tuple(to_do(plan, k) for k in todo)
@@ -66,7 +66,7 @@ class Forecast:
         if todo and not floor:
             network = measure.network(plan, todo[0])
         asked = plan.settings.run.dry or sum(fold.steps for fold in folds) >= LONG
-        if todo and asked and how.cluster is None and int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        if todo and asked and how.cluster is None:
             costs = (measure.floor_costs if floor else measure.costs)(plan, todo[0])
         return cls(plan, how, folds, network, costs)
 
@@ -242,11 +242,13 @@ class Forecast:
 
 
 def told(plan: Planned, how: SideBySide) -> Planned:
-    """Say what a planned run will cost, before it is begun.
+    """Say what a planned run will cost, before it is begun; not where a fold is trained by several processes.
 
     Raises:
         MachineError: it cannot end.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return plan
     forecast = Forecast.of(plan, how)
     print("\n".join(["what the run will cost:", *forecast.lines()]), flush=True)
     forecast.check()
