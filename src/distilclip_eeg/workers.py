@@ -222,7 +222,7 @@ def take_gpu() -> None:
     if n_gpus < 2 or torch.cuda.is_initialized():
         return
     names = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    number = current_process()._identity[-1] - 1  # type: ignore[attr-defined]
+    number = current_process()._identity[-1] - 1
     os.environ["CUDA_VISIBLE_DEVICES"] = (names or [str(k) for k in range(n_gpus)])[number % n_gpus]
 
 

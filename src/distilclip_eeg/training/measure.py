@@ -224,8 +224,9 @@ def costs(plan: Planned, fold: int) -> Costs:
     large_s = time.perf_counter() - began
     whole, text = Share(device), Share(device)
     whole.watch(fit.task)
-    if learning.uses_text and isinstance(getattr(fit.plain, "model", None), DistilCLIP):
-        text.watch(fit.plain.model.text)
+    model = getattr(fit.plain, "model", None)
+    if isinstance(model, DistilCLIP):
+        text.watch(model.text)
     task = fit.run()
     rows = large.rows(fold, "train")[: 2 * ANSWERS]
     answer_s = _seconds(lambda: engine.predict(task, fit.source, rows, fit.accelerator)) / len(rows)
