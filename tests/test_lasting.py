@@ -25,7 +25,8 @@ from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.models import weights
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import ConfigError, DataError, MachineError
-from distilclip_eeg.training.crossval import OF_FOLD, SIGNED
+from distilclip_eeg.training.crossval import OF_FOLD
+from distilclip_eeg.training.opening import SIGNED
 
 OLDER = Path(__file__).parent / "older" / "run"
 

@@ -22,8 +22,8 @@ from distilclip_eeg.files.writing import WRITTEN, claim, write_json
 from distilclip_eeg.runs import find_runs
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals import store
-from distilclip_eeg.training.crossval import open_run
 from distilclip_eeg.training.data import load_data
+from distilclip_eeg.training.opening import open_run
 
 NET = {"_target_": "distilclip_eeg.models.baselines.eegnet.EEGNet"}
 SIZES = {"n_chans": 3, "n_times": 256, "sfreq": 256.0, "n_outputs": 2}

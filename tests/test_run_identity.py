@@ -17,8 +17,8 @@ from distilclip_eeg.runs import Run, find_runs
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.studies import cells
 from distilclip_eeg.training import engine, pipeline
-from distilclip_eeg.training.crossval import open_run
 from distilclip_eeg.training.data import load_data
+from distilclip_eeg.training.opening import open_run
 
 
 @pytest.fixture(scope="module")

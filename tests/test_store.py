@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from distilclip_eeg.schema import (
     CorpusError,
     DataError,
     Event,
+    MachineError,
     Piece,
     Recording,
     RecordingRef,
@@ -301,6 +303,20 @@ def stopped_at(corpus, root, name, error):
         prepare(corpus, CONFIG, root, n_jobs=1)
     corpus.read = read
     corpus.reads.clear()
+
+
+def test_a_store_that_will_not_fit_is_told_after_its_first_recordings_and_goes_on_later(
+    corpus, root, monkeypatch
+):
+    usage = shutil.disk_usage(root.parent)
+    free = [10**9, 100, *[10**9] * 10]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free.pop(0)))
+    with pytest.raises(MachineError, match="needs about 0.0 GB more and 0.0 GB are free") as told:
+        prepare(corpus, CONFIG, root, n_jobs=1)
+    assert told.value.reason == "disk_too_small"
+    corpus.reads.clear()
+    prepare(corpus, CONFIG, root, n_jobs=1)
+    assert corpus.reads == ["r2", "r3"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])

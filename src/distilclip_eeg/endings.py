@@ -112,13 +112,13 @@ def telling(children: Callable[[], Iterable[Any]]) -> Iterator[None]:
 
 
 @contextmanager
-def listening() -> Iterator[None]:
-    """Hear SIGTERM and SIGINT as :class:`Stop`; what was there before is put back on leaving."""
+def listening(also: Iterable[int] = ()) -> Iterator[None]:
+    """Hear SIGTERM, SIGINT and ``also`` as :class:`Stop`; what was there before is put back on leaving."""
     if _state.listening or threading.current_thread() is not threading.main_thread():
         yield
         return
     _state.listening, _state.heard = True, None
-    before = {number: signal.signal(number, _hear) for number in SIGNALS}
+    before = {number: signal.signal(number, _hear) for number in (*SIGNALS, *also)}
     try:
         yield
     finally:

@@ -1,9 +1,13 @@
 """Progress with time left: a live bar on a terminal, plain lines where output is piped."""
 
+import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 from rich.progress import (
@@ -17,6 +21,8 @@ from rich.progress import (
 
 QUIET_S = 15.0
 """At most one plain line in this many seconds."""
+POST_S = 0.5
+"""Counts of another process are written, and read, so often."""
 
 T = TypeVar("T")
 Tracker = Callable[[Iterable[T], int, str], Iterable[T]]
@@ -73,6 +79,69 @@ class Ticker:
     def __exit__(self, *_: object) -> None:
         if self.bar:
             self.bar.stop()
+
+
+class Posted(Ticker):
+    """A ticker whose counts also go into a file, from which another process adds them up (``added_up``).
+
+    Args:
+        path: the file; its folder must exist.
+    """
+
+    def __init__(self, total: int, text: str, *, path: Path):
+        super().__init__(total, text)
+        self.path, self.posted = path, 0.0
+        self.post()
+
+    def advance(self, n: int = 1, text: str | None = None) -> None:
+        """As a ticker's, and write it down."""
+        super().advance(n, text)
+        if time.monotonic() - self.posted > POST_S:
+            self.post()
+
+    def post(self) -> None:
+        """Write the counts down."""
+        self.posted = time.monotonic()
+        with suppress(OSError):  # a disk that is full or away: only the bar stands still
+            self.path.write_text(json.dumps([self.done, self.total]), encoding="utf-8")
+
+    def __exit__(self, *_: object) -> None:
+        self.post()
+        super().__exit__()
+
+
+@contextmanager
+def added_up(expected: Mapping[Path, int], text: str) -> Iterator[None]:
+    """One ticker over the counts of several processes, while they are at work.
+
+    Args:
+        expected: for the file of each, the units that are expected as long as it says nothing.
+    """
+    over = threading.Event()
+    with Ticker(sum(expected.values()), text) as ticker:
+        watch = threading.Thread(target=_watch, args=(ticker, expected, over), daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watch.join()
+            for path in expected:
+                path.unlink(missing_ok=True)
+
+
+def _watch(ticker: Ticker, expected: Mapping[Path, int], over: threading.Event) -> None:
+    """Bring the ticker to what the files say, again and again."""
+    said = {path: (0, units) for path, units in expected.items()}
+    while not over.wait(POST_S):
+        for path in said:
+            with suppress(OSError, ValueError, TypeError):  # not begun, or being written
+                done, total = json.loads(path.read_text(encoding="utf-8"))
+                said[path] = int(done), int(total)
+        done = sum(done for done, _ in said.values())
+        ticker.expect(sum(total for _, total in said.values()) - ticker.done)
+        if done > ticker.done:
+            ticker.advance(done - ticker.done)
 
 
 def track(items: Iterable[T], total: int, text: str) -> Iterator[T]:

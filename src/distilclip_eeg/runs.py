@@ -28,7 +28,7 @@ CONFIG, DATA = "config.yaml", "data.json"
 OURS = re.compile(
     r"config\.yaml|data\.json|data_report\.txt|folds\.parquet|provenance\.json|timing\.json|metrics\.json|"
     r"events\.tsv|recorded\.tsv|continuous(\.json)?|rehearsal|probes\.csv|export|fold\d+|final-\d+epochs|"
-    r"sha256\.json|\..+\.(tmp|old)\.([0-9a-f]{8}-)?\d+|.*\.lock"
+    r"sha256\.json|logs|\..+\.(tmp|old)\.([0-9a-f]{8}-)?\d+|.*\.lock"
 )
 """Names that commands give to what they put into a run folder."""
 CHECKED = (

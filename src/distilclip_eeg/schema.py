@@ -102,7 +102,7 @@ class CorpusError(DataError):
 
 
 class MachineError(UserError):
-    """Neither a setting nor the data: memory is used up, or another process is at the same work."""
+    """Neither a setting nor the data: memory or disk do not suffice, or another process is at it."""
 
     exit_code = 4
 

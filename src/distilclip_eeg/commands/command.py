@@ -11,7 +11,7 @@ EXITS = {
     1: "a bug, with its traceback",
     2: "a setting is wrong; nothing was read or written",
     3: "the data cannot be used",
-    4: "memory is used up, or another process is at the same work",
+    4: "memory or disk do not suffice, or another process is at the same work",
     130: "stopped from the keyboard; the same command continues",
     143: "stopped by SIGTERM, as a queue or a shutdown sends it; the same command continues",
 }

@@ -12,11 +12,18 @@ def train(settings: TrainSettings, words: list[str]) -> None:
     """Cross-validate one model, a run a seed."""
     each = settings.each_seed()
     from distilclip_eeg.report.tables import run_table
-    from distilclip_eeg.training import pipeline
+    from distilclip_eeg.training import forecast, pipeline, side_by_side
 
-    for one in each:
-        run = pipeline.training(one).train()
-        print(run_table([run]))
+    plans = (forecast.told(pipeline.plan(one), settings) for one in each)
+    if settings.run.dry:
+        for _ in plans:
+            pass
+    elif settings.alone:
+        for plan in plans:
+            run = plan.begin().train()
+            print(run_table([run]))
+    else:
+        print(run_table(side_by_side.train(plans, settings)))
 
 
 def distill(settings: DistillSettings, words: list[str]) -> None:
@@ -27,10 +34,13 @@ def distill(settings: DistillSettings, words: list[str]) -> None:
     teacher = find_teacher(settings.teacher, Path(settings.run.root))
     print(f"teacher={teacher.path}", flush=True)
     from distilclip_eeg.report.tables import run_table
-    from distilclip_eeg.training import distillation
+    from distilclip_eeg.training import distillation, forecast, side_by_side
 
     taught = distillation.with_teacher_data(settings, teacher, option(words, "dataset.root"))
-    run = distillation.distillation(taught, teacher).train()
+    plan = forecast.told(distillation.plan(taught, teacher), settings)
+    if settings.run.dry:
+        return
+    run = plan.begin().train() if settings.alone else side_by_side.train([plan], settings)[0]
     print(run_table([teacher, run]))
 
 
@@ -70,14 +80,14 @@ COMMANDS = {
         (
             "dataset=tusz model=teacher",
             "dataset=chbmit dataset.root=FOLDER model=teacher_small split=window,subject -m",
-            "model=eegnet augment=standard seed=[0,1,2] trainer.max_steps=2000",
+            "model=eegnet augment=standard seed=[0,1,2] trainer.max_steps=2000 jobs=2",
         ),
         writes=("run.root",),
     ),
     "distill": Command(
         DistillSettings,
         distill,
-        ("", "teacher=RUN model=student_small", "teacher=RUN distill.temperature=3 distill.contrast=0.5"),
+        ("", "teacher=RUN model=student_small run.dry=true", "teacher=RUN distill.temperature=3 jobs=2"),
         with_student,
         writes=("run.root",),
     ),

@@ -5,11 +5,12 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from distilclip_eeg.config.data import DataSettings, Device, Places
 from distilclip_eeg.config.learning import DistillConfig, Learning
-from distilclip_eeg.config.ranges import Fold, Jobs, Seed, Text
+from distilclip_eeg.config.ranges import Fold, Jobs, Seed, Text, Workers
 from distilclip_eeg.config.rules import Settings, check, check_name
 from distilclip_eeg.schema import ConfigError, check_choice
 
 S = TypeVar("S", bound=Settings)
+Cluster = Literal["slurm", "local", "debug"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,9 @@ class RunConfig(Settings):
     these settings; {digest} in it stands for them, and sweeps and several seeds add what tells them apart."""
     fresh: bool = False
     """true: delete this run's folder and start anew; nothing but a run is deleted."""
+    dry: bool = False
+    """true: say what the run will cost, measured on a throwaway copy of its first fold, and stop there;
+    nothing is written into its folder."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,7 +104,25 @@ class RunSettings(DataSettings, Learning):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings(RunSettings):
+class SideBySide(Settings):
+    """How several trainings share this machine or a cluster."""
+
+    jobs: Workers = 1
+    """Folds and seeds at a time: processes here, or jobs of the queue. Of several GPUs here each process
+    takes the next; on one they share it."""
+    cluster: Cluster | None = None
+    """slurm, through submitit (extra sweep); local: its processes on this machine; null: none."""
+    slurm: dict[str, Any] = field(default_factory=dict)
+    """slurm.partition=, slurm.gpus_per_node= and sbatch's other settings, as submitit names them."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether everything is done in this process, one after the other."""
+        return self.jobs == 1 and self.cluster is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(RunSettings, SideBySide):
     """Cross-validation of one model, a run a seed."""
 
     seed: Any = 0
@@ -122,7 +144,7 @@ class TrainSettings(RunSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillSettings(RunSettings):
+class DistillSettings(RunSettings, SideBySide):
     """A student from a finished teacher run; data, folds and seed are the teacher's."""
 
     teacher: Text = "latest"

@@ -133,6 +133,12 @@ class TrainerConfig(Settings):
     compile: Literal["auto", "off"] = "off"
     """auto: on a CUDA GPU the encoders are compiled and run as CUDA graphs; elsewhere as off."""
 
+    def steps(self, windows: int) -> int:
+        """Steps of a training where there are so many windows, if patience does not end it."""
+        windows = min(windows, self.max_train_windows or windows)
+        steps = (self.steps_per_epoch or -(-windows // self.batch_size)) * self.epochs
+        return min(steps, self.max_steps or steps)
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig(Settings):

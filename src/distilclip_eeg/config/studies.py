@@ -9,11 +9,10 @@ from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from distilclip_eeg.config.data import SplitName
-from distilclip_eeg.config.experiment import DistillSettings, TrainSettings
+from distilclip_eeg.config.experiment import DistillSettings, SideBySide, TrainSettings
 from distilclip_eeg.config.ranges import Range, Text, Workers
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, check_choice
 
-Cluster = Literal["slurm", "local", "debug"]
 ALL = "all"
 POSSIBLE = tuple(name for name in get_args(SplitName) if name not in ("auto", "transfer"))
 """Protocols that a cell can be of."""
@@ -45,10 +44,6 @@ class GridSettings(TrainSettings):
 
     jobs: Workers = 1
     """Cells at a time: processes here, or jobs of the queue."""
-    cluster: Cluster | None = None
-    """slurm, through submitit (extra sweep); local: its processes on this machine; null: none."""
-    slurm: dict[str, Any] = field(default_factory=dict)
-    """slurm.partition=, slurm.gpus_per_node= and sbatch's other settings, as submitit names them."""
     name: str | None = None
     """The table is results/NAME.csv; null: the study's and the dataset's name."""
     results: Text = "results"
@@ -75,7 +70,8 @@ class GridSettings(TrainSettings):
     @classmethod
     def train_words(cls, words: list[str]) -> list[str]:
         """Of ``words`` those that every cell hands on to train and distil."""
-        own = {f.name for f in fields(cls)} - {f.name for f in fields(TrainSettings)} | {*cls.placed}
+        own = {f.name for f in fields(cls)} - {f.name for f in fields(TrainSettings)}
+        own |= {f.name for f in fields(SideBySide)} | {*cls.placed}
         return [w for w in words if key_of(w) not in own and not key_of(w).startswith("slurm.")]
 
     @property
@@ -192,5 +188,3 @@ class TuneSettings(DistillSettings):
     """median: a trial worse than the median of the others at the same epoch stops."""
     jobs: Workers = 1
     """Processes side by side on one search, here or on the cluster."""
-    cluster: Cluster | None = None
-    """slurm, through submitit (extra sweep); local: its processes on this machine."""

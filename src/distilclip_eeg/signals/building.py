@@ -8,6 +8,8 @@ goes on behind the last line whose bytes are there and right, and ends with the 
 import hashlib
 import json
 import os
+import shutil
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.endings import unbroken
+from distilclip_eeg.schema import MachineError, RecordingRef
 from distilclip_eeg.signals.content import COPIES, FILES, write_copies
 
 PROGRESS, SIGNAL = "progress.jsonl", "signal.i16"
@@ -26,6 +29,8 @@ SEALED = (
     *(*FILES, COPIES),
 )
 """Files of a finished store, beside its signal."""
+TOLD = 0.05
+"""Share of a corpus, by the size of its files, after which the size of its store can be told."""
 
 
 class Half:
@@ -140,6 +145,31 @@ class Half:
         )
         self.progress.close()
         (self.folder / PROGRESS).unlink()
+
+
+def sizes_of(refs: Sequence[RecordingRef]) -> np.ndarray:
+    """Bytes of the files of the first recording, of the first two, and so on."""
+    return np.cumsum([ref.path.stat().st_size if ref.path.is_file() else 0 for ref in refs])
+
+
+def check_room(half: Half, sizes: np.ndarray) -> None:
+    """Refuse to go on with a store that will not fit on its disk, from what its first recordings took.
+
+    Args:
+        sizes: from :func:`sizes_of`.
+
+    Raises:
+        MachineError: ``disk_too_small``; what is written stays, and the same command goes on behind it.
+    """
+    done, total = sizes[len(half.done) - 1], sizes[-1]
+    left = sum(file.tell() for file in half.files) * (total - done) / max(done, 1)
+    free = shutil.disk_usage(half.folder).free
+    if done >= TOLD * total and left > free:
+        raise MachineError(
+            f"{half.folder.parent}: the store needs about {left / 1e9:.1f} GB more and {free / 1e9:.1f} GB "
+            "are free. Free some and give the same command, or set store.root to another disk.",
+            reason="disk_too_small",
+        )
 
 
 def _open_at(path: Path, end: int) -> BinaryIO:

@@ -38,7 +38,7 @@ from distilclip_eeg.schema import (
     unreadable,
 )
 from distilclip_eeg.signals import content
-from distilclip_eeg.signals.building import PROGRESS, SIGNAL, Half
+from distilclip_eeg.signals.building import PROGRESS, SIGNAL, Half, check_room, sizes_of
 from distilclip_eeg.signals.preprocess import AMPLITUDE_UV, FLAT_UV, preprocess
 from distilclip_eeg.signals.verify import (
     MANIFEST,
@@ -308,6 +308,7 @@ def build(
         DataError: ``nothing_usable``: every recording is skipped.
     """
     refs, told = listed
+    sizes = sizes_of(refs)
     # Threads: the FFTs and the file reads release the interpreter lock, and nothing has to be copied. Only
     # preferred, so that joblib.parallel_config may put Dask or Ray in their place.
     with Half(folder, digest) as half:
@@ -325,6 +326,7 @@ def build(
                     number += 1
                 half.add(row, got)
                 stop_if_asked()
+                check_room(half, sizes)
         if not number:
             raise _nothing_usable(corpus, [note["row"] for note in half.done])
         half.finish()

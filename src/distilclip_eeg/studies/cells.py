@@ -6,7 +6,6 @@ one is found again. A study says which cells it has, how a finished one becomes 
 drawn; here they are run, in processes or on SLURM, and their rows appended to the study's CSV as each ends.
 """
 
-import contextlib
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from distilclip_eeg.schema import ConfigError, UserError
 from distilclip_eeg.studies.speed import hardware
 from distilclip_eeg.training.distillation import distillation, with_teacher_data
 from distilclip_eeg.training.pipeline import training
-from distilclip_eeg.workers import spread
+from distilclip_eeg.workers import Failed, spread
 
 
 @dataclass(frozen=True)
@@ -155,21 +154,24 @@ def fill(grid: Grid, how: GridSettings) -> None:
         n = len(grid.cells)
         print(f"{n - len(todo)} of {n} cells stand in {grid.path} already", flush=True)
     failed = run_all(grid, todo, how) if todo else []
-    for line in failed:
-        print(f"not run: {line}", flush=True)
+    for one in failed:
+        print(f"not run: {one}", flush=True)
+    for one in failed:
+        if not isinstance(one.error, UserError):  # a bug of ours
+            raise one.error
     if not how.fill and not grid.path.exists():
         raise ConfigError(f"{grid.path}: there is no such table. Leave fill=false out to make it.")
 
 
-def run_all(grid: Grid, todo: list[Cell], how: GridSettings) -> list[str]:
-    """Run ``todo`` and append their rows; lines about those that could not be run."""
+def run_all(grid: Grid, todo: list[Cell], how: GridSettings) -> list[Failed]:
+    """Run ``todo`` and append their rows; those that could not be run."""
     announce(todo, grid.expected(todo), how.jobs)
-    failed = []
+    failed: list[Failed] = []
     items = [(one, grid.rows, grid.prepare, grid.logs / f"{one.label.replace(' ', '-')}.log") for one in todo]
     queue = partial(spread, jobs=how.jobs, cluster=how.cluster, slurm=how.slurm)
-    done = queue(attempt, items, name=grid.name, logs=grid.logs)
+    done = queue(rows_of, items, name=grid.name, logs=grid.logs, log_of=log_of)
     for rows in track(done, len(todo), "cells"):
-        if isinstance(rows, str):
+        if isinstance(rows, Failed):
             failed.append(rows)
         else:
             append(grid.path, pd.DataFrame(rows))
@@ -195,21 +197,18 @@ def append(path: Path, rows: pd.DataFrame) -> None:
     write_csv(path, pd.concat([*before, rows], ignore_index=True))
 
 
-def attempt(
+def rows_of(
     one: Cell, rows: Rows, prepare: Callable[[Cell], object] | None, log: Path
-) -> list[dict[str, Any]] | str:
-    """A cell's rows, or what went wrong: one that cannot be run does not stop the others.
+) -> list[dict[str, Any]]:
+    """A cell's rows, once it is run."""
+    if prepare:
+        prepare(one)
+    return rows(one, run_cell(one))
 
-    What it prints goes to ``log``.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with log.open("a", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
-            if prepare:
-                prepare(one)
-            return rows(one, run_cell(one))
-    except UserError as problem:
-        return f"{one.label}: {problem}"
+
+def log_of(one: Cell, rows: Rows, prepare: Callable[[Cell], object] | None, log: Path) -> Path:
+    """Where what a cell prints goes."""
+    return log
 
 
 def run_cell(one: Cell) -> list[Run]:

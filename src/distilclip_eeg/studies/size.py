@@ -30,9 +30,10 @@ from distilclip_eeg.report.tables import write_evaluation
 from distilclip_eeg.runs import provenance
 from distilclip_eeg.schema import BACKGROUND
 from distilclip_eeg.signals.store import Store
-from distilclip_eeg.training.crossval import finish_fold, open_run
+from distilclip_eeg.training.crossval import finish_fold
 from distilclip_eeg.training.data import arrange, test_rows, train_rows
 from distilclip_eeg.training.loaders import WindowSource, epoch_order
+from distilclip_eeg.training.opening import open_run
 
 SFREQ, SEED, BATCH, BATCHES = 256, 0, 32, 500
 RECORDINGS, PERSONS, MEAN_S, ICTAL = 7000, 675, 627.0, 0.05

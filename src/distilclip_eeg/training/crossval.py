@@ -6,7 +6,7 @@ processes that share a fold, the first one alone holds it and writes; the others
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,91 +19,32 @@ from torch import Tensor
 from distilclip_eeg.config import registry
 from distilclip_eeg.config.component import Component
 from distilclip_eeg.config.data import View, small_seed
-from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.config.learning import Learning
-from distilclip_eeg.config.older import digest_of
-from distilclip_eeg.config.rules import plain
-from distilclip_eeg.files.digests import DIGESTS, changed, digests, sign, write_atomic
+from distilclip_eeg.files.digests import DIGESTS, changed, sign
 from distilclip_eeg.files.folders import make_folder, remove_left
 from distilclip_eeg.files.locks import Lock
-from distilclip_eeg.files.writing import write_json, write_yaml
+from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.models.floors import band_features
 from distilclip_eeg.progress import Ticker
-from distilclip_eeg.runs import Run, provenance, write_predictions
+from distilclip_eeg.runs import Run, write_predictions
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.metrics import window_metrics
-from distilclip_eeg.signals import splits
 from distilclip_eeg.training import processes
 from distilclip_eeg.training.augment import hide_context
 from distilclip_eeg.training.checkpoints import previous
-from distilclip_eeg.training.data import CHUNK, Data, describe_data, learned_rows, test_rows, train_rows
+from distilclip_eeg.training.data import CHUNK, Data, learned_rows, test_rows, train_rows
 from distilclip_eeg.training.devices import make_accelerator
 from distilclip_eeg.training.engine import Fit, Loop, Timed
 from distilclip_eeg.training.loaders import WindowSource
 from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tasks import Task
 
-SIGNED = ("config.yaml", "data.json", "data_report.txt", "folds.parquet", "provenance.json")
 OF_FOLD = ("history.csv", "model.safetensors", "model.json", "text.safetensors", "predictions.npz")
-"""Files behind a digest, of a run and of a fold; ``metrics.json`` of either comes last."""
+"""Files of a fold behind a digest; ``metrics.json`` comes last."""
 Saver = Callable[[Path, Any], None]
 """Writes the trained network of a task into a folder."""
 MakeTask = Callable[[int, WindowSource, Accelerator], tuple[Task, Saver]]
 """What a fold learns, and what saves it."""
-
-
-def open_run(settings: RunSettings, data: Data, **extra: object) -> Run:
-    """The run's folder as the first process writes it, see :func:`written_run`; the same in all."""
-    return Run(processes.from_first(lambda: written_run(settings, data, **extra).path))
-
-
-def written_run(settings: RunSettings, data: Data, **extra: object) -> Run:
-    """The run's folder, with config, provenance and folds written; continued where it already stands.
-
-    Args:
-        settings: written as they are into ``config.yaml``, the split as the data gave it.
-        extra: more of ``data.json``.
-
-    Raises:
-        ConfigError: ``other_settings`` or ``not_ours``: the folder is another run's, or no run's.
-        DataError: ``data_changed``: it was made from other data or folds.
-    """
-    settings = replace(settings, split=data.split)
-    digest = digest_of(settings)
-    name = (settings.run.name or "").replace("{digest}", digest) or "-".join(
-        (settings.model.name, data.split.name, f"s{settings.seed}", digest)
-    )
-    run = Run(Path(settings.run.root) / settings.dataset.name / name)
-    run.begin(digest, settings)
-    found = splits.folds_hash(data.windows)
-    info = {
-        "digest": digest,
-        "folds_sha256": found,
-        "store_digest": data.store.manifest["digest"],
-        "audit": data.audit,
-        "leak_note": data.leak_note,
-        "windows": plain(data.cut),
-        **extra,
-    }
-    if (run.path / "data.json").exists():
-        before = run.data
-        if any(before.get(key) != info[key] for key in ("folds_sha256", "store_digest")):
-            raise DataError(
-                f"{run.path}: was made from other data or folds than are there now. Add run.fresh=true to "
-                "start anew, or run.name=… to keep both.",
-                reason="data_changed",
-            )
-    make_folder(run.path)
-    remove_left(run.path)
-    write_yaml(run.path / "config.yaml", plain(settings))
-    write_json(run.path / "data.json", info)
-    if not (run.path / "provenance.json").exists():
-        write_atomic(run.path / "data_report.txt", f"{describe_data(data)}\n".encode())
-        write_atomic(run.path / "folds.parquet", data.windows.to_parquet())
-        write_json(run.path / "provenance.json", provenance())  # last: with it, the other two are whole
-    known = digests(run.path)  # of what was not written now: a digest is never renewed for changed bytes
-    sign(run.path, [name for name in SIGNED if name not in known])
-    return run
 
 
 @dataclass(frozen=True)
@@ -116,16 +57,19 @@ class CrossValidation:
     folds: list[int]
     """The chosen ones."""
     make_task: MakeTask
+    ticker: Callable[[int, str], Ticker] = Ticker
+    """Counts steps, or the folds of a floor."""
 
     def train(self) -> Run:
         """Train and predict every chosen fold that is not finished; ``metrics.json`` is written last."""
-        floor, run = self.learning.model.kind == "floor", self.run
-        epochs = None if floor else self.learning.trainer.epochs
-        todo = processes.from_first(lambda: self.todo(epochs))
-        with Ticker(len(todo) if floor else 0, run.path.name) as ticker:
-            for done, fold in enumerate(todo):
+        floor, run = self.epochs is None, self.run
+        todo = processes.from_first(self.todo)
+        left = [self.units(fold) for fold in todo]
+        with self.ticker(sum(left), run.path.name) as ticker:
+            for k, fold in enumerate(todo):
+                ticker.expect(sum(left[k:]))  # the folds before may have ended early
                 with self.alone(fold), Timed() as timed:
-                    if processes.from_first(partial(run.fold_done, fold, epochs)):  # another was faster
+                    if processes.from_first(partial(run.fold_done, fold, self.epochs)):  # another was faster
                         continue
                     if floor:
                         floor_fold(self.learning.model.net, self.data, run, fold)
@@ -133,32 +77,36 @@ class CrossValidation:
                     else:
                         tick = partial(told, ticker, fold)
                         fit, saver = self.open(fold, tick)
-                        ticker.expect(fit.total_steps - fit.step + fit.total_steps * (len(todo) - done - 1))
+                        ticker.expect(fit.total_steps - fit.step + sum(left[k + 1 :]))
                         close_fold(self.data, run, fold, fit, fit.run(), saver)
                 if processes.first():
                     run.add_time(f"fold{fold}_s", timed.seconds)
                     print(line_of(run, fold, timed.seconds), flush=True)
-        processes.from_first(self.sum_up)
+            ticker.expect(0)
+        processes.from_first(partial(sum_up, run, self.data.split.n_folds))
         return run
 
-    def todo(self, epochs: int | None) -> list[int]:
-        """The chosen folds that are not finished."""
-        todo = [k for k in self.folds if not self.done(k, epochs)]
+    @property
+    def epochs(self) -> int | None:
+        """Of each fold; None: a floor has none."""
+        return None if self.learning.model.kind == "floor" else self.learning.trainer.epochs
+
+    def todo(self) -> list[int]:
+        """The chosen folds that are not finished; where there are any, neither is the run."""
+        todo = [k for k in self.folds if not self.done(k)]
         if len(todo) < len(self.folds):
             print(f"{len(self.folds) - len(todo)} of {len(self.folds)} folds are finished already")
         if todo:
             (self.run.path / "metrics.json").unlink(missing_ok=True)
         return todo
 
-    def sum_up(self) -> None:
-        """Write the run's ``metrics.json`` where all folds are finished."""
-        run = self.run
-        if len(run.folds_done()) == self.data.split.n_folds:
-            rows = [run.metrics(k)["test"] for k in run.folds_done()]
-            write_json(run.path / "metrics.json", {"folds": len(rows), "test": summary_of(rows)})
-            sign(run.path, ["metrics.json"])
+    def units(self, fold: int) -> int:
+        """What the bar counts of a fold: its steps; a floor has none, and is one itself."""
+        if self.epochs is None:
+            return 1
+        return self.learning.trainer.steps(len(train_rows(self.data, fold)))
 
-    def done(self, fold: int, epochs: int | None) -> bool:
+    def done(self, fold: int) -> bool:
         """Whether a fold is finished and its files are what they were; a damaged one is finished again."""
         folder = self.run.fold(fold)
         try:
@@ -169,7 +117,7 @@ class CrossValidation:
             print(f"{folder}: {', '.join(damaged)} changed since it was written; the fold is finished again")
             (folder / DIGESTS).unlink(missing_ok=True)
             return False
-        return self.run.fold_done(fold, epochs)
+        return self.run.fold_done(fold, self.epochs)
 
     @contextmanager
     def alone(self, fold: int) -> Iterator[None]:
@@ -207,6 +155,14 @@ def line_of(run: Run, fold: int, seconds: float) -> str:
         f"fold {fold}: test accuracy {row['accuracy']:.3f}, f1 {row['f1']:.3f}, auroc {row['auroc']:.3f} "
         f"({seconds:.0f} s)"
     )
+
+
+def sum_up(run: Run, n_folds: int | None) -> None:
+    """Write ``metrics.json`` of a run of which every fold is there; else it is not finished."""
+    if len(run.folds_done()) == n_folds:
+        rows = [run.metrics(k)["test"] for k in run.folds_done()]
+        write_json(run.path / "metrics.json", {"folds": len(rows), "test": summary_of(rows)})
+        sign(run.path, ["metrics.json"])
 
 
 def summary_of(rows: list[dict]) -> dict[str, dict]:

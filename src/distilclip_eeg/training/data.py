@@ -82,22 +82,30 @@ class Data:
             context_s: measure this many seconds around each window instead (``TextConfig.context_s``).
         """
         if context_s not in self._measures:
-            first = self.windows["first"].to_numpy()
-            length = self.length if context_s is None else round(context_s * self.store.sfreq)
-            # Pieces as recorded: where time was excluded is known from annotations.
-            start_N, length_N = around(first, self.length, length, self.store.pieces)
-            version = str(MEASURES_VERSION).encode()  # what was kept by an earlier way is not used
-            key = hashlib.sha256(version + start_N.tobytes() + length_N.tobytes()).hexdigest()[:16]
-            path = self.store.path / f"measures-{key}.parquet"
+            path = self.measures_path(context_s)
             with processes.first_before_others():
                 if path.exists():
                     self._measures[context_s] = read_parquet(path)
                 else:
-                    self._measures[context_s] = table = self._measure(start_N, length_N)
+                    self._measures[context_s] = table = self._measure(*self._stretches(context_s))
                     with suppress(DataError):  # a store that belongs to others may be read-only
                         write_atomic(path, table.to_parquet())
                         sign(path.parent, [path.name])
         return self._measures[context_s]
+
+    def measures_path(self, context_s: float | None = None) -> Path:
+        """Where the measures are kept, or will be."""
+        start_N, length_N = self._stretches(context_s)
+        version = str(MEASURES_VERSION).encode()  # what was kept by an earlier way is not used
+        key = hashlib.sha256(version + start_N.tobytes() + length_N.tobytes()).hexdigest()[:16]
+        return self.store.path / f"measures-{key}.parquet"
+
+    def _stretches(self, context_s: float | None) -> tuple[np.ndarray, np.ndarray]:
+        """First sample and length of what is measured for each window."""
+        first = self.windows["first"].to_numpy()
+        length = self.length if context_s is None else round(context_s * self.store.sfreq)
+        # Pieces as recorded: where time was excluded is known from annotations.
+        return around(first, self.length, length, self.store.pieces)
 
     def _measure(self, start_N: np.ndarray, length_N: np.ndarray) -> pd.DataFrame:
         """A row a stretch, in their order."""

@@ -13,6 +13,8 @@ from distilclip_eeg.training.data import Data
 
 APART = tuple(name for name, kept in PROMISES.items() if "subject" in kept)
 """Splits in which no person stands on both sides."""
+MEASURED = ("descriptors", "handcrafted")
+"""Sources whose texts are worded from measures of the signal."""
 AGES = tuple(name for _, name in AGE_BANDS)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -22,9 +23,10 @@ from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.signals import splits
 from distilclip_eeg.training.checks import check
-from distilclip_eeg.training.crossval import CrossValidation, MakeTask, Saver, open_run
+from distilclip_eeg.training.crossval import CrossValidation, MakeTask, Saver
 from distilclip_eeg.training.data import Data, check_places, learned_rows, load_data
 from distilclip_eeg.training.loaders import WindowSource
+from distilclip_eeg.training.opening import Planned
 from distilclip_eeg.training.pipeline import about_model, class_loss, frozen_teacher, make_net, network_of
 from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tasks import CachedText, ClassifyTask, DistillTask, FeatureTask, Task
@@ -33,8 +35,8 @@ TERMS = ("contrast", "cosine", "mse")
 """Weights of the optional terms of a distillation, all of which compare features."""
 
 
-def distillation(settings: RunSettings, teacher: Run) -> CrossValidation:
-    """``python distill.py``: a student of a finished teacher run, ready to be trained.
+def plan(settings: RunSettings, teacher: Run) -> Planned:
+    """``python distill.py``: a student of a finished teacher run, before anything is written.
 
     Raises:
         ConfigError: settings that are wrong or do not fit the teacher's, before any file is read.
@@ -49,10 +51,14 @@ def distillation(settings: RunSettings, teacher: Run) -> CrossValidation:
     # Of all folds, whichever are chosen now: fold=0, fold=1 … fill one run folder.
     sha256 = hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
     settings = replace(settings, distill=replace(wanted_of(settings.learning), teacher_sha256=sha256))
-    run = open_run(settings, data, teacher={"run": teacher.path.name, "weights_sha256": digests})
-    print(f"teacher: {teacher.path}\nrun folder: {run.path}")
-    learning = settings.learning
-    return CrossValidation(learning, data, run, folds, distill_task(learning, data, teacher))
+    about = {"teacher": {"run": teacher.path.name, "weights_sha256": digests}}
+    print(f"teacher: {teacher.path}")
+    return Planned(settings, data, folds, partial(distill_task, settings.learning, teacher=teacher), about)
+
+
+def distillation(settings: RunSettings, teacher: Run) -> CrossValidation:
+    """The same with its folder begun, ready to be trained."""
+    return plan(settings, teacher).begin()
 
 
 def with_teacher_data(settings: RunSettings, teacher: Run, root: str | None = None) -> RunSettings:

@@ -125,8 +125,7 @@ class Fit:
     @property
     def total_steps(self) -> int:
         """Steps of the whole training."""
-        steps = self.steps_per_epoch * self.trainer.epochs
-        return min(steps, self.trainer.max_steps or steps)
+        return self.trainer.steps(len(self.schedule.rows))
 
     @property
     def evaluated(self) -> Task:

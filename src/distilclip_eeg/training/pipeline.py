@@ -5,6 +5,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -30,16 +31,20 @@ from distilclip_eeg.signals import splits
 from distilclip_eeg.text.classes import class_sentences
 from distilclip_eeg.text.tokenizer import save_tokenizer
 from distilclip_eeg.training.checks import check
-from distilclip_eeg.training.crossval import CrossValidation, MakeTask, Saver, open_run
+from distilclip_eeg.training.crossval import CrossValidation, MakeTask, Saver
 from distilclip_eeg.training.data import Data, describe_data, learned_rows, load_data
 from distilclip_eeg.training.descriptions import describe_fold
 from distilclip_eeg.training.loaders import WindowSource
+from distilclip_eeg.training.opening import Planned
 from distilclip_eeg.training.tasks import ClassifyTask, ClassLoss, ClipTask, MetaTask, Task
 from distilclip_eeg.training.text_bank import TextBank
 
 
-def training(settings: RunSettings, *, report: bool = True) -> CrossValidation:
-    """``python train.py``: one model under one protocol; ``report`` prints what the data are first.
+def plan(settings: RunSettings, *, report: bool = True) -> Planned:
+    """``python train.py``: one model under one protocol, before anything is written.
+
+    Args:
+        report: print what the data are.
 
     Raises:
         ConfigError: settings that are wrong, before any file is read.
@@ -52,9 +57,12 @@ def training(settings: RunSettings, *, report: bool = True) -> CrossValidation:
         print(describe_data(data))
     print(f"split={data.split.name}: {data.leak_note}")
     folds = settings.folds(data.split.n_folds)
-    run = open_run(settings, data)
-    print(f"run folder: {run.path}")
-    return CrossValidation(learning, data, run, folds, train_task(learning, data))
+    return Planned(settings, data, folds, partial(train_task, learning))
+
+
+def training(settings: RunSettings, *, report: bool = True) -> CrossValidation:
+    """The same with its folder begun, ready to be trained."""
+    return plan(settings, report=report).begin()
 
 
 def train_task(learning: Learning, data: Data) -> MakeTask:

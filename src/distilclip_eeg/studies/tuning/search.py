@@ -10,7 +10,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from distilclip_eeg.config.rules import plain
 from distilclip_eeg.config.studies import TuneSettings, key_of, last_of
 from distilclip_eeg.files.writing import write_yaml
 from distilclip_eeg.runs import Run, provenance
-from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.signals import splits
 from distilclip_eeg.studies.tuning import space as spaces
 from distilclip_eeg.studies.tuning.study import Study
@@ -31,9 +31,9 @@ from distilclip_eeg.studies.tuning.trial import run_trial
 from distilclip_eeg.training.checks import check
 from distilclip_eeg.training.data import Data, load_data
 from distilclip_eeg.training.distillation import check_distill, check_folds, weights_of, with_teacher_data
-from distilclip_eeg.workers import spread
+from distilclip_eeg.workers import Failed, spread
 
-OWN = ("space", "trials", "startup", "pruner", "jobs", "cluster", "teacher")
+OWN = ("space", "trials", "startup", "pruner", "jobs", "cluster", "slurm", "teacher")
 """Settings of the search itself, which no trial is told."""
 
 
@@ -167,23 +167,20 @@ def run_search(search: Search) -> None:
     print(f"search folder: {study.folder}", flush=True)
     items, how = [(search,)] * search.settings.jobs, search.settings
     logs = study.folder / "logs"
-    for problem in spread(work, items, jobs=how.jobs, cluster=how.cluster, name="tune", logs=logs):
-        if problem:
-            raise problem if isinstance(problem, Exception) else DataError(problem, reason="lost_job")
+    queue = partial(spread, jobs=how.jobs, cluster=how.cluster, slurm=how.slurm)
+    for done in queue(work, items, name="tune", logs=logs):
+        if isinstance(done, Failed):
+            raise done.error
     study.save()  # a process may have been killed between a trial's end and its row
     print(summary(search, study, len(search.folds(data))))
 
 
-def work(search: Search) -> ConfigError | DataError | None:
+def work(search: Search) -> None:
     """Run trials until the search has enough; several processes may do so at once."""
-    try:
-        data = load_data(search.first.data)
-        study = search.study(data)
-        while (trial := study.next()) is not None:
-            run_trial(search.trial(trial.params), data, study, trial, search.teacher)
-    except (ConfigError, DataError) as problem:
-        return problem
-    return None
+    data = load_data(search.first.data)
+    study = search.study(data)
+    while (trial := study.next()) is not None:
+        run_trial(search.trial(trial.params), data, study, trial, search.teacher)
 
 
 def summary(search: Search, study: Study, folds: int) -> str:
