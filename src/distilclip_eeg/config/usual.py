@@ -28,7 +28,7 @@ ARGUMENTS = {
     "prompt_dropout": "Share of prompts left out while training.",
     "prompt_init": "How prompts begin: normal or xavier.",
     "prompt_layers": "Layers that have prompts, from the first; null: all.",
-    "prompts": "deep (fresh ones in every layer), shallow (before the first), prefix (keys and values) or none.",
+    "prompts": "deep (fresh in every layer), shallow (before the first), prefix (keys and values) or none.",
     "shared": "true: all channels have one and the same network.",
     "size": "Rows and columns of the image of a channel.",
     "slice_s": "Length of a slice, whose samples are a node's features.",
