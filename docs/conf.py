@@ -28,13 +28,14 @@ suppress_warnings = ["myst.header"]  # generated sections begin where their page
 napoleon_google_docstring = napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Shapes"]
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!distilclip_eeg\.).*")]
-"""Names of other packages, whose pages are not at hand offline."""
+nitpick_ignore_regex = [("py:.*", r"(?!distilclip_eeg\.).*"), ("py:.*", r"distilclip_eeg\.progress\.T")]
+"""Names of other packages, whose pages are not at hand offline; and a type variable."""
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_class_signature = "separated"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True, "show-inheritance": True, "no-value": True}
 add_module_names = False
 
 html_theme = "furo"

@@ -1,4 +1,4 @@
-"""The reference of settings is whole: every key of every verb and part, with its meaning, unit and default."""
+"""The reference of settings is whole: every key of every verb and part, with meaning, unit and default."""
 
 import shlex
 import sys
@@ -79,7 +79,10 @@ def test_examples_of_help_and_pages_compose(verb):
     command = COMMANDS[verb]
     for example in command.examples:
         words = [word for word in shlex.split(example) if not word.startswith("-") and "," not in word]
-        settings = load(command.settings, command.complete(words))
+        complete = (
+            (lambda as_is: as_is) if verb in ("distill", "tune") else command.complete
+        )  # these seek a run
+        settings = load(command.settings, complete(words))
         assert isinstance(settings, command.settings), example
 
 
