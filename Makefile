@@ -1,15 +1,15 @@
-# `make demo` and `make test` do all the set-up they need; nothing but Python 3.11 and a pip index is assumed.
+# `make demo` and `make test` do all the set-up they need; nothing but Python 3.11 to 3.13 and a pip index is assumed.
 PYTHON ?= python3.11
 PY := .venv/bin/python
 STAMP := .venv/.ready
 
-.PHONY: setup demo test lint bench torture
+.PHONY: setup demo test lint bench docs pictures torture
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: $(PYTHON) is not Python 3.11; call make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "error: $(PYTHON) is not Python 3.11, 3.12 or 3.13; call make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
 
@@ -34,6 +34,20 @@ ROUNDS ?= 5
 bench: export OMP_NUM_THREADS = 1
 bench: $(STAMP)
 	$(PY) scripts/benchmark.py what=goals rounds=$(ROUNDS) output=results/bench before=results/bench_before.json
+
+# The pages, into docs/_build/html; a warning is an error. Sphinx is added to .venv when it is first asked for.
+DOCS := .venv/.docs
+$(DOCS): $(STAMP)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $(DOCS)
+
+docs: $(DOCS)
+	$(PY) -m sphinx -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
+	@echo "written: docs/_build/html/index.html (open it in a browser)"
+
+# The pictures of README and gallery, out of the report that `make demo` writes.
+pictures: demo
+	$(PY) docs/pictures.py
 
 # An hour of ended processes, damaged files, mutated input and crafted folders; see tests/torture.
 MINUTES ?= 60

@@ -54,7 +54,20 @@ def test_the_demo_shows_both_protocols_every_model_and_the_time_of_each_stage(
     times = said.partition("time by stage:\n")[2].splitlines()
     found = [re.fullmatch(r"  (\S.*?) +(\d+:\d\d)", line) for line in times[: len(STAGES) + 1]]
     assert [m and m[1] for m in found] == [*STAGES, "all"], times
-    assert "runs/demo.txt and runs/report/index.html" in times[len(STAGES) + 1]
+    assert "runs/demo.txt and runs/report/index.html" in said
+    short = said.partition("mean of five folds")[2].partition("written:")[0].splitlines()
+    assert max(map(len, short)) <= 90
+    for model in (
+        "logreg_bandpower",
+        "teacher_tiny",
+        "student_tiny",
+        ALWAYS,
+    ):  # the whole table's figures again
+        (line,) = [line for line in short if line.startswith(model)]
+        accuracies = line.removeprefix(model).split()[::3]
+        for split, accuracy in zip(("subject", "window"), accuracies, strict=True):
+            (whole,) = re.findall(rf"(?m)^{split} +{model} +5 +(\S+) ±", table)
+            assert abs(float(whole) - float(accuracy)) <= 0.55, line
     page = (tmp_path / "runs" / "report" / "index.html").read_text(encoding="utf-8")
     for figure in ("(Fig. 5)", "(Fig. 6)", "(Fig. 7)", "(Fig. 8)", "(Fig. 9)", "Events over a recording"):
         assert figure in page, figure

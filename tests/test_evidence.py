@@ -36,10 +36,10 @@ def test_every_row_says_how_it_was_made():
     assert (rows["windows"] == 11414).all()  # all windows kept, each tested once
 
 
-def test_the_readme_shows_the_table_that_the_page_prints(capsys):
+def test_the_page_of_results_shows_the_table_that_the_command_prints(capsys):
     table1(*told("name=chbmit_excerpts", "fill=false", f"results={ROOT / 'results'}"))
     page = capsys.readouterr().out.strip()
-    assert len(page.splitlines()) > 15 and page in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(page.splitlines()) > 15 and page in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 def test_a_cell_that_was_not_run_says_so(tmp_path):

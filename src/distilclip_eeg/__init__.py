@@ -19,7 +19,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 def __getattr__(name: str) -> Any:
     """Public names and what they need, torch among it, are imported when they are asked for."""
     if name == "DistilCLIPEEG":
-        return import_module("distilclip_eeg.deploy.networks").DistilCLIPEEG
+        try:
+            return import_module("distilclip_eeg.deploy.networks").DistilCLIPEEG
+        except ModuleNotFoundError as error:
+            if line := import_module("distilclip_eeg.schema").lacking(name, error):
+                raise ImportError(line) from None
+            raise
     if name == "component":
         return import_module("distilclip_eeg.config.registry").component
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

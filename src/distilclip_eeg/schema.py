@@ -111,6 +111,23 @@ class SkipRecording(DataError):
     """This recording is left out and counted; the others are still used."""
 
 
+EXTRAS = {
+    **dict.fromkeys(("torch", "transformers", "tokenizers", "accelerate", "safetensors"), "train"),
+    **dict.fromkeys(("huggingface_hub", "tensorboard"), "train"),
+    **dict.fromkeys(("optuna", "filelock", "submitit"), "sweep"),
+    **{"onnx": "export", "onnxscript": "export", "onnxruntime": "edge"},
+}
+"""Which extra of the package brings what the core does without."""
+
+
+def lacking(what: str, error: ImportError) -> str | None:
+    """One line that names the extra to install; None where no extra brings what is missing."""
+    if not isinstance(error, ModuleNotFoundError) or error.name not in EXTRAS:
+        return None
+    extra = f"pip install 'distilclip-eeg[{EXTRAS[error.name]}]'"
+    return f"{what} needs {error.name}, which is not installed: {extra}"
+
+
 def check_choice(name: str, value: object, allowed: Collection[object], hint: str = "") -> None:
     """Refuse a setting whose value is not among those there are.
 

@@ -26,14 +26,16 @@ from distilclip_eeg.config.words import in_quotes
 from distilclip_eeg.endings import Stop, asked, listening, memory_used_up, peer_gone
 from distilclip_eeg.files.folders import check_writable
 from distilclip_eeg.progress import job
-from distilclip_eeg.schema import NOTE, ConfigError, DataError, MachineError, UserError, nearest
+from distilclip_eeg.schema import (
+    NOTE,
+    ConfigError,
+    DataError,
+    MachineError,
+    UserError,
+    lacking,
+    nearest,
+)
 
-EXTRAS = {
-    **dict.fromkeys(("torch", "transformers", "tokenizers", "accelerate", "safetensors"), "train"),
-    **dict.fromkeys(("optuna", "filelock", "submitit"), "sweep"),
-    **{"onnx": "export", "onnxscript": "export", "onnxruntime": "edge"},
-}
-"""Which extra of the package brings what the core does without."""
 TELLING = {"-sc", "--shell-completion", "-c", "--cfg", "-i", "--info", "--hydra-help", "-p", "--package"}
 """Flags of Hydra's that tell something and do nothing."""
 GONE = "peer_gone"
@@ -95,10 +97,8 @@ def run(verb: str, argv: list[str] | None = None) -> None:
         except Exception as error:
             if signum := asked():  # an import, or a library's own thread, that was stopped in between
                 said, code = stopped(verb), Stop(signum).code
-            elif isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
-                extra = f"pip install 'distilclip-eeg[{EXTRAS[error.name]}]'"
-                said = f"error: {verb} needs {error.name}, which is not installed: {extra}"
-                code = ConfigError.exit_code
+            elif isinstance(error, ImportError) and (line := lacking(verb, error)):
+                said, code = f"error: {line}", ConfigError.exit_code
             else:
                 raise
     if said and not (number and code > 128):  # nor is a signal told by each
@@ -290,7 +290,7 @@ def help_of(verb: str) -> str:
         lines.append("Groups (NAME=CHOICE)")
         lines += [line for name, there in groups.items() for line in columns(name, ", ".join(there), 14)]
         lines.append("")
-    lines.append("Settings (key=value): type, default, meaning")
+    lines.append("Settings (key=value): type, range and unit, default, meaning")
     lines += [line for key in describe(verb) for line in setting_lines(key)]
     lines += [
         "",
@@ -305,7 +305,8 @@ def help_of(verb: str) -> str:
 
 def setting_lines(key: Key) -> list[str]:
     """A setting as the help shows it: name, type and default, then what it means."""
-    head = f"  {key.name}  ({key.kind})" if key.kind else f"  {key.name}"
+    kind = ", ".join(filter(None, [key.kind, key.unit]))
+    head = f"  {key.name}  ({kind})" if kind else f"  {key.name}"
     head += f"  = {key.default}" if key.default else ""
     return [*folded(head, "    ", first=""), *folded(key.meaning, "      ")]
 

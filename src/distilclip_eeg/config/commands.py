@@ -173,7 +173,7 @@ class BenchmarkSettings(Settings):
     """Time and memory, measured here and now."""
 
     what: Literal["detect", "size", "goals", "gpu"] = "detect"
-    """detect: a recording from file to events, beside the network alone and beside a longer recording; size: a
+    """detect: a recording from file to events, beside the network alone and beside a longer one; size: a
     corpus as large as TUSZ, without its signal, from index and folds to metrics; goals: G1 to G10, ratios to
     peers and to the machine's own limits, in under ten minutes on two cores; gpu: G11, a training step on a
     GPU."""

@@ -11,8 +11,16 @@ from typing import Any, cast
 from distilclip_eeg.config.compose import CONFIG_DIR, SETTINGS, defaults, group_folders, is_open, keys
 from distilclip_eeg.config.ranges import Range
 from distilclip_eeg.config.rules import Settings, bare, hints, is_settings, marks, said
+from distilclip_eeg.config.usual import ARGUMENTS, unit_of
 
 ROOT = Path(__file__).parents[1]
+HANDED_ON = {
+    "bert_lp": "distilclip_eeg.models.bert_lp.BertLP",
+    "as_pretrained": "distilclip_eeg.models.text_backends.pretrained",
+}
+"""Whose arguments stand behind the two stars of a part."""
+PLAIN = {"None": None, "True": True, "False": False}
+"""Python's words, as they stand in a source."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,11 @@ class Key:
     default: str
     """As a user would type it; ``required`` where there is none."""
     meaning: str
+
+    @property
+    def unit(self) -> str:
+        """Of a number, where its name tells one."""
+        return unit_of(self.name, self.kind)
 
 
 def describe(command: str, words: tuple[str, ...] = ()) -> list[Key]:
@@ -103,26 +116,36 @@ def _field_strings(cls: Any) -> dict[str, str]:
 def arguments(name: str, section: Any) -> list[Key]:
     """What the part that ``section`` names takes, read from its source, so that nothing is imported."""
     target = section.get("_target_") if isinstance(section, dict) else None
-    tree = source_of(str(target)) if target else None
-    if tree is None:
-        return []
-    function = next(
-        (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "__init__"), tree
-    )
-    assert isinstance(function, ast.FunctionDef | ast.ClassDef)
-    if isinstance(function, ast.ClassDef):
-        return []
-    told = argument_strings(f"{ast.get_docstring(tree) or ''}\n{ast.get_docstring(function) or ''}")
-    given = {k: v for k, v in section.items() if not k.startswith("_")}
-    rows = []
-    for arg, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
-        if arg.arg in ("n_chans", "n_times", "sfreq", "n_outputs", "sentences"):
-            continue  # the data tell
-        usual = ast.unparse(default).strip("'\"") if default is not None else "required"
-        value = typed(given[arg.arg]) if arg.arg in given else usual.replace("None", "null")
-        kind = re.sub(r"\bstr\b", "text", ast.unparse(arg.annotation)) if arg.annotation else ""
-        rows.append(Key(f"{name}.{arg.arg}", kind.replace("None", "null"), value, told.get(arg.arg, "")))
-    return rows
+    given = {k: v for k, v in section.items() if not k.startswith("_")} if target else {}
+    rows: dict[str, Key] = {}
+    while tree := source_of(str(target)) if target else None:
+        function, told = constructor(tree)
+        if function is None:
+            break
+        for arg, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+            if arg.arg in ("n_chans", "n_times", "sfreq", "n_outputs", "sentences"):
+                continue  # the data tell
+            usual = ast.unparse(default).strip("'\"") if default is not None else "required"
+            value = typed(given.get(arg.arg, PLAIN.get(usual, usual)))
+            kind = re.sub(r"\bstr\b", "text", ast.unparse(arg.annotation)) if arg.annotation else ""
+            meaning = told.get(arg.arg, "")
+            if not meaning or meaning.startswith("see "):
+                meaning = ARGUMENTS.get(arg.arg, meaning)
+            key = Key(f"{name}.{arg.arg}", kind.replace("None", "null"), value, meaning)
+            rows.setdefault(key.name, key)
+        stars = function.args.kwarg.arg if function.args.kwarg else ""
+        target = HANDED_ON.get(stars)
+    return list(rows.values())
+
+
+def constructor(
+    tree: ast.ClassDef | ast.FunctionDef,
+) -> tuple[ast.FunctionDef | None, dict[str, str]]:
+    """The function that takes a part's arguments, and what the docstrings say of each."""
+    within = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    function = tree if isinstance(tree, ast.FunctionDef) else next(within, None)
+    texts = [ast.get_docstring(node) or "" for node in (tree, function) if node is not None]
+    return function, argument_strings("\n".join(texts))
 
 
 def source_of(target: str) -> ast.ClassDef | ast.FunctionDef | None:

@@ -65,7 +65,7 @@ class Bids(EdfCorpus):
     Rows of any level that is neither seizure nor ``bckg`` (``impd``, artifacts) are excluded.
 
     Args:
-        root: the folder that holds sub-*, participants.tsv and events.json.
+        root: the folder that holds ``sub-*``, participants.tsv and events.json.
         montage: ``native``, ``bipolar18`` or ``car19``.
         missing_channels: ``skip``, ``zero`` or ``interpolate``.
         channels: the native montage, by default the 19 electrodes of 10-20. ``A-B`` is taken where a file

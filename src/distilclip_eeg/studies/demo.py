@@ -13,12 +13,15 @@ from distilclip_eeg.progress import clock
 from distilclip_eeg.report.build import write_report
 from distilclip_eeg.report.entries import choose
 from distilclip_eeg.report.event_tables import write_event_tables
-from distilclip_eeg.report.tables import run_table
+from distilclip_eeg.report.tables import HEADS, run_table, summary_rows
 from distilclip_eeg.runs import Run
 from distilclip_eeg.training import distillation, pipeline, traces
 from distilclip_eeg.training.data import describe_data, load_data
 
-PROTOCOLS = ("subject", "window")
+PROTOCOLS = {"subject": "people never seen", "window": "people seen"}
+"""Splits, and who the test windows come from."""
+SHORT = ("accuracy", "f1", "auroc")
+"""Metrics of the closing table."""
 
 
 class Stages:
@@ -64,12 +67,25 @@ def demo(steps: int, explained: int) -> None:
     stages.done("subject: whole recordings of the student")
     write_report(choose(runs), Path("runs") / "report", Path("results"))
     stages.done("report")
-    print(f"\n{stages.page()}")
+    print(f"\n{stages.page()}\n\n{in_short(runs)}")
     print(
         "written: runs/demo.txt and runs/report/index.html (open it in a browser)\n"
         "next: python evaluate.py, or train on your own copy of CHB-MIT:\n"
         "  python train.py dataset=chbmit dataset.root=FOLDER model=teacher_small"
     )
+
+
+def in_short(runs: list[Run]) -> str:
+    """The protocols side by side in a table that fits a narrow terminal: means over folds, whole per cent."""
+    rows = summary_rows(runs)
+    cells = rows.pivot(index="model", columns="split", values=list(SHORT))
+    over = (f"{f'{split}: {who}':>28s}" for split, who in PROTOCOLS.items())
+    heads = "".join(f"{HEADS[metric]:>9s}" for metric in SHORT)
+    lines = ["mean of five folds".ljust(18) + "".join(over), "model".ljust(19) + heads + " " + heads]
+    for model in dict.fromkeys(rows["model"]):
+        parts = ("".join(f"{100 * cells.loc[model, (m, k)]:9.0f}" for m in SHORT) for k in PROTOCOLS)
+        lines.append(f"{model:19s}" + " ".join(parts))
+    return "\n".join(lines)
 
 
 def told(*words: str) -> RunSettings:

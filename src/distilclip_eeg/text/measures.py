@@ -47,8 +47,8 @@ def measure(eeg_uv_BCT: np.ndarray, sfreq: float, ch_names: Sequence[str]) -> pd
     the normalised autocorrelation for periods from 40 ms to 0.4 of the stretch, 2 s at most; ``sharpness``:
     sharp transients per channel and second; ``laterality``: (R-L)/(R+L) power over homologous channels, NaN
     without any; ``maximum``: side and region of greatest power, empty for unknown channel names;
-    ``synchrony``: mean |r| between channels; ``evolution``: log2 power of the second half over the first;
-    ``artifact``: share of 45-70 Hz power; ``flat``: share of channels below 0.5 uV.
+    ``synchrony``: mean absolute correlation between channels; ``evolution``: log2 power of the second half
+    over the first; ``artifact``: share of 45-70 Hz power; ``flat``: share of channels below 0.5 uV.
 
     Args:
         eeg_uv_BCT: filtered microvolts, before any normalisation.

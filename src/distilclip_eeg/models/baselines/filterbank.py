@@ -169,7 +169,7 @@ def varied(power_BCSF: Tensor) -> Tensor:
 
 
 def wavelets(filters: int, taps: int, sfreq: float) -> Tensor:
-    """Windowed cosines, then sines, (2 F, 1, taps), of unit power gain; middles evenly apart on a log axis."""
+    """Windowed cosines, then sines, (2 F, 1, taps), of unit power gain, evenly apart on a log axis."""
     hertz_F = torch.logspace(math.log10(LOWEST_HZ), math.log10(HIGHEST_HZ), filters)
     seconds = (torch.arange(taps) - (taps - 1) / 2) / sfreq
     phase = 2 * math.pi * hertz_F[:, None] * seconds
