@@ -90,7 +90,7 @@ def test_no_page_names_the_machine_s_place_and_every_line_fits():
 def test_every_contest_of_signals_has_its_ways_and_they_work(tmp_path):
     contest = ingest.reading(tmp_path, 1, 1)
     own, by_mne, floor = (contest.ways[name]() for name in ("own", "mne", "floor"))
-    [piece] = own.pieces
+    [piece] = own[0]
     assert piece.eeg_CT.shape == (19, 24_000) and floor.size == 19 * 24_000
     np.testing.assert_allclose(piece.eeg_CT, by_mne.get_data(), atol=1e-10)  # volts
     for asked in contest.ratios:

@@ -98,8 +98,9 @@ class FrozenConformer(EncoderWithHead):
         prompts, blocks = net.prompts, cast(list[Block], list(net.blocks))
         own = [None if prompts is None else prompts.of(i) for i in range(len(blocks))]
         self.joins = prompts.layers - 1 if prompts is not None and prompts.carried else -1
-        self.register_buffer("carried", own[self.joins].clone() if self.joins >= 0 else None)
-        if self.joins >= 0:
+        carried = own[self.joins] if self.joins >= 0 else None
+        self.register_buffer("carried", None if carried is None else carried.clone())
+        if carried is not None:
             own[self.joins] = None
         self.blocks = nn.ModuleList(map(FrozenBlock, blocks, own))
         self.eval()

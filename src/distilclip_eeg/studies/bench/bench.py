@@ -101,12 +101,12 @@ def versions() -> dict[str, str | None]:
 def page(told: dict, before: list[dict]) -> str:
     """The table, at most 100 columns wide, with an earlier run's ratios where they were given."""
     earlier = {row["what"]: f"{row['ratio']:.3g}" for row in before}
-    lines = [f"{'':5}{'ratio of times':51}{'before':>8}{'now':>7}{'quartiles':>14}  goal"]
+    lines = [f"{'':4}{'ratio of times':51}{'before':>8}{'now':>8}{'quartiles':>16}  goal"]
     for row in told["rows"]:
         spread = f"{row['low']:.3g}-{row['high']:.3g}"
         lines.append(
-            f"{row['goal']:5}{row['what']:51}{earlier.get(row['what'], ''):>8}{row['ratio']:7.3g}"
-            f"{spread:>14}  {row['aim']:8}{row['met']}".rstrip()
+            f"{row['goal']:4}{row['what']:51}{earlier.get(row['what'], ''):>8}{row['ratio']:8.3g}"
+            f"{spread:>16}  {row['aim']:8}{row['met']}".rstrip()
         )
     about, seen = told["machine"], told["versions"]
     named = ", ".join(f"{name} {seen[name]}" for name in PEERS if seen[name])

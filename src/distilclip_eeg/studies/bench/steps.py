@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from distilclip_eeg.training.tasks import ClassifyTask, ClipTask, DistillTask, T
 from distilclip_eeg.training.text_bank import TextBank
 
 SEED, BATCH = 0, 32
-SIZES = {"n_chans": 19, "n_times": 256, "sfreq": 256.0, "n_outputs": 2}
+SIZES: dict[str, Any] = {"n_chans": 19, "n_times": 256, "sfreq": 256.0, "n_outputs": 2}
 TEXTS, TOKENS, PADDED = 4, 24, 64
 """Distinct texts of a batch, their length, and the length that a fixed padding would give them."""
 MATMUL = 2048
