@@ -184,7 +184,10 @@ class Fit:
         Each of several processes draws its own dropout; the first one's is that of a process alone.
         """
         number = processes.number()
-        torch.manual_seed(hash((self.seed, self.step, number) if number else (self.seed, self.step)) % 2**31)
+        seed = hash((self.seed, self.step, number) if number else (self.seed, self.step)) % 2**31
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed formats a stack at every call
+        if self.on_gpu:
+            torch.cuda.manual_seed(seed)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * min(1.0, (self.step + 1) / (self.optim.warmup_steps + 1))
         if self.compiles:
