@@ -164,10 +164,12 @@ def fold_metrics(run: Run, answer: Answer | None = None, reading: Reading = AS_S
 def pooled(run: Run, reading: Reading = AS_SAVED) -> dict[str, float]:
     """Metrics of all folds' test windows thrown together; each window is tested once."""
     parts = [read_answers(run, k, reading) for k in run.folds_done()]
-    together = (
-        np.concatenate([getattr(p, name) for p in parts]) for name in ("label", "probability_NK", "predicted")
+    together = Answers(
+        np.concatenate([p.label for p in parts]),
+        np.concatenate([p.probability_NK for p in parts]),
+        np.concatenate([p.predicted for p in parts]),
     )
-    return Answers(*together).metrics(reading, run.settings.split.name)
+    return together.metrics(reading, run.settings.split.name)
 
 
 def class_rows(run: Run, reading: Reading = AS_SAVED) -> pd.DataFrame:

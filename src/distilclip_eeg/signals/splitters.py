@@ -9,6 +9,7 @@ trains on what stands before its test part. ``official`` takes the corpus's own 
 """
 
 from collections.abc import Iterator, Sized
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -177,7 +178,7 @@ class Splitter(BaseCrossValidator):
         if self.protocol == "window":
             return None
         if self.protocol == "event":
-            return surroundings(windows[["recording", "start_s", "event"]].iloc[rows])
+            return surroundings(cast(pd.DataFrame, windows)[["recording", "start_s", "event"]].iloc[rows])
         units = windows[self._unit] if isinstance(windows, pd.DataFrame) else pd.Series(windows)
         return pd.factorize(units.iloc[rows], sort=True)[0]
 

@@ -24,8 +24,8 @@ from distilclip_eeg.studies.bench.bench import written
 from distilclip_eeg.studies.bench.contest import Contest, Ratio, fact, row_of
 from distilclip_eeg.studies.bench.steps import BATCH, SEED, SIZES, batch_of, learning_of
 from distilclip_eeg.training.data import Data
-from distilclip_eeg.training.engine import Fit, Loop, make_accelerator, make_optimizer
-from distilclip_eeg.training.loaders import Batch
+from distilclip_eeg.training.devices import make_accelerator
+from distilclip_eeg.training.engine import Fit, Loop, make_optimizer
 from distilclip_eeg.training.tasks import ClassifyTask
 
 NETS = ("teacher_lean", "teacher_tiny")
@@ -47,8 +47,7 @@ class Stepper:
         self.device, self.autocast = device, autocast
         self.task = ClassifyTask(build_network(learning.model, SIZES)).to(device).train()
         self.forward: Callable = self.task
-        batch = batch_of(SIZES)
-        self.batch = Batch(*(part.to(device) for part in (batch.eeg_BCT, batch.label_B, batch.row_B)))
+        self.batch = batch_of(SIZES).on(device)
         self.optimizer = make_optimizer(self.task, learning.optim)
 
     def step(self) -> None:

@@ -22,7 +22,8 @@ from distilclip_eeg.models.contract import EncoderWithHead, build_network
 from distilclip_eeg.models.cost import flops
 from distilclip_eeg.studies.bench.contest import Contest, Ratio
 from distilclip_eeg.training.data import Data
-from distilclip_eeg.training.engine import Fit, Loop, make_accelerator, make_optimizer
+from distilclip_eeg.training.devices import make_accelerator
+from distilclip_eeg.training.engine import Fit, Loop, make_optimizer
 from distilclip_eeg.training.loaders import Batch, epoch_order
 from distilclip_eeg.training.tasks import ClassifyTask, ClipTask, DistillTask, Task
 from distilclip_eeg.training.text_bank import TextBank
@@ -123,7 +124,7 @@ def loops(data: Data, rounds: int) -> Iterator[Contest]:
 def batch_of(sizes: dict) -> Batch:
     """Random windows."""
     eeg_BCT = torch.randn(BATCH, sizes["n_chans"], sizes["n_times"])
-    return Batch(eeg_BCT, torch.arange(BATCH) % sizes["n_outputs"], torch.arange(BATCH))
+    return Batch(eeg_BCT, torch.arange(BATCH) % sizes["n_outputs"], np.arange(BATCH))
 
 
 def ready(task: Task, learning: Learning, batch: Batch, autocast: bool = False) -> Callable[[], None]:
