@@ -1,27 +1,29 @@
-"""The pictures of README and gallery: ``make pictures`` (after the demo) or ``python docs/pictures.py``.
+"""The pictures of README and gallery: ``make pictures``, or ``python docs/pictures.py`` after the demo.
 
-The first shows the starter model on an invented recording; the others are figures of the demo's own report.
+The first shows the demo's student on an invented recording; the others are figures of the demo's own report.
 """
 
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from distilclip_eeg.artefact.folder import load_folder
-from distilclip_eeg.config.starter import FOLDER
 from distilclip_eeg.corpora.synthetic import Synthetic
 from distilclip_eeg.deploy.detection import Detection
 from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.engines import open_network
+from distilclip_eeg.deploy.export import export
 from distilclip_eeg.report.drawing import OKABE_ITO, new_figure, png_of, styled
+from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import Recording
 
 IMAGES = Path(__file__).parent / "images"
-RECORDING = "chb12_01"
-"""Of the demo's corpus: two seizures, of a person whose code the starter's training data do not have."""
+RUN, RECORDING = "synthetic/student_tiny-subject-*", "chb12_01"
+"""Of the demo: its student of people never seen, and a recording with two seizures."""
 GALLERY = (
     *("fig5_curves_synthetic_subject", "fig7_flops_synthetic", "fig8_confusion_synthetic_subject"),
     *("fig9_ecam_synthetic_subject_teacher_tiny", "deletion_synthetic_subject_teacher_tiny"),
@@ -35,30 +37,31 @@ ROOM_UV = 350
 WAVE, ALARM, SEIZURE, CURVE = "#333333", OKABE_ITO[1], "black", OKABE_ITO[0]
 
 
-def main(report: Path) -> None:
-    """Draw the first picture anew and take the others from ``report/figures``."""
+def main(runs: Path) -> None:
+    """Draw the first picture anew and take the others from the report.
+
+    Args:
+        runs: where the demo left its runs.
+    """
+    report = runs / "report" / "figures"
+    if not report.is_dir():
+        sys.exit(f"error: {report}: not there. Run make demo first.")
     IMAGES.mkdir(exist_ok=True)
-    write("detection.png", detection())
-    if report.is_dir():
-        for name in GALLERY:
-            shutil.copyfile(report / f"{name}.png", IMAGES / f"{name}.png")
-            print(f"written: docs/images/{name}.png")
-    else:
-        print(f"{report}: not there, so the gallery stays as it is. Run make demo first.", file=sys.stderr)
+    (IMAGES / "detection.png").write_bytes(detection(Run(next(runs.glob(RUN)))))
+    for name in GALLERY:
+        shutil.copyfile(report / f"{name}.png", IMAGES / f"{name}.png")
+    print(f"written: {len(GALLERY) + 1} pictures in docs/images")
 
 
-def write(name: str, png: bytes) -> None:
-    """A picture beside the pages."""
-    (IMAGES / name).write_bytes(png)
-    print(f"written: docs/images/{name} ({len(png) / 1000:.0f} kB)")
-
-
-def detection() -> bytes:
-    """One invented recording, what the starter says of it every second, and the events that come of it."""
+def detection(run: Run) -> bytes:
+    """One recording, what a network that never saw its person says of it every second, and its events."""
     corpus = Synthetic(root="data/synthetic")
     ref = next(ref for ref in corpus.recordings() if ref.recording.endswith(RECORDING))
-    folder = load_folder(FOLDER)
-    found = Detector(folder.recipe, open_network(folder, engine="onnx")).file(ref.path)
+    (fold,) = [k for k in run.folds_done() if ref.subject in run.predictions(k)["subject"]]
+    with tempfile.TemporaryDirectory() as scratch:
+        export(run, fold, Path(scratch) / "model", onnx=False)
+        folder = load_folder(Path(scratch) / "model")
+        found = Detector(folder.recipe, open_network(folder)).file(ref.path)
     return drawn(corpus.read(ref), found)
 
 
@@ -103,4 +106,4 @@ def waves(axes: Axes, recording: Recording) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/report/figures"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs"))

@@ -138,6 +138,16 @@ def test_more_under_alarm_than_any_recording_of_validation_is_told(tmp_path):
     assert said == ["unlike: 25 % of it under alarm, 20 % at most of any validation recording"]
 
 
+@pytest.mark.parametrize("most_alarm", [None, 0.2, 1.0])
+def test_more_than_half_under_alarm_is_told_whatever_validation_held(tmp_path, most_alarm):
+    """A model of excerpts may know recordings that are nothing but seizure."""
+    half = write_edf(tmp_path / "half.edf", brain(60, 256, seizures=[(10, 40)]), 256)
+    more = write_edf(tmp_path / "more.edf", brain(60, 256, seizures=[(10, 41)]), 256)
+    model = replace(recipe(), most_alarm=most_alarm)
+    assert unlike_of(more, model) == ["unlike: 52 % of it under alarm, more than half"]
+    assert bool(unlike_of(half, model)) == (most_alarm == 0.2)
+
+
 def test_a_store_s_recordings_have_the_profile_of_their_files():
     uv = brain(60, 256)
 

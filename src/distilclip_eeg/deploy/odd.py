@@ -12,6 +12,8 @@ GROUPS = {"infant": "child", "adolescent": "child", "older adult": "adult"}
 ANY = "any"
 LEAST_ALARM = 0.1
 """No share under alarm below this one is unlike training."""
+MOST_ALARM = 0.5
+"""More is told even of a model of excerpts, some of which are nothing but seizure."""
 
 
 def unlike(recipe: Recipe, profile: Profile, found: Detection) -> list[str]:
@@ -19,9 +21,13 @@ def unlike(recipe: Recipe, profile: Profile, found: Detection) -> list[str]:
     said = differences(profile, recipe.like)
     length_E = found.track.events_E2[:, 1] - found.track.events_E2[:, 0]
     share = float(length_E.sum()) / found.track.recorded_s
-    if recipe.most_alarm is not None and share > max(recipe.most_alarm, LEAST_ALARM):
-        most = f"{100 * recipe.most_alarm:.0f} %"
-        said.append(f"{100 * share:.0f} % of it under alarm, {most} at most of any validation recording")
+    most = MOST_ALARM if recipe.most_alarm is None else recipe.most_alarm
+    if share > MOST_ALARM:
+        said.append(f"{100 * share:.0f} % of it under alarm, more than half")
+    elif share > max(most, LEAST_ALARM):
+        said.append(
+            f"{100 * share:.0f} % of it under alarm, {100 * most:.0f} % at most of any validation recording"
+        )
     return [f"{UNLIKE}: " + "; ".join(said)] if said else []
 
 
