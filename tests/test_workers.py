@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.workers import queue, spread
+from distilclip_eeg.schema import ConfigError, MachineError
+from distilclip_eeg.workers import Failed, queue, spread
 
 
 @pytest.fixture
@@ -35,8 +35,9 @@ def test_every_item_gives_its_result_in_this_process_too(double, cluster, tmp_pa
 def test_a_lost_job_is_named_and_the_others_give_their_results(double, tmp_path):
     found = list(spread(double, [(1, 0), (3, 0)], jobs=2, cluster="local", name="x", logs=tmp_path))
     assert 2 in found and len(found) == 2
-    (lost,) = (line for line in found if line != 2)
-    assert lost.startswith("3: Job") and "\n" not in lost
+    (lost,) = (done for done in found if done != 2)
+    assert isinstance(lost, Failed) and isinstance(lost.error, MachineError)
+    assert str(lost).startswith("3: Job") and "\n" not in str(lost)
 
 
 @pytest.fixture
