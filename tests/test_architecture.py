@@ -39,7 +39,7 @@ NEVER_IN = {"torch": set(NO_TORCH.split())}
 ROOMS, FLOORS = 26, 9
 MODULE_LINES, MEDIAN_LINES = 400, 150
 FUNCTION_LINES, LONG_FUNCTIONS = 60, 1
-PARAMETERS, MANY_PARAMETERS = 8, 6
+PARAMETERS, MANY_PARAMETERS = 8, 7
 """Constructors whose arguments are the keys of a yaml may have more than eight."""
 DOCUMENTED = 0.97
 

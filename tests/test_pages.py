@@ -31,6 +31,27 @@ NOT_RUN = {
     "python scripts/reproduce_table1.py models=all split=window,subject jobs=2": "all networks: hours",
     "python scripts/reproduce_table1.py models=all split=window,subject cluster=slurm": "a SLURM cluster",
     "python scripts/tune.py trials=40 jobs=4 split=subject": "forty trainings",
+    "torchrun --nproc_per_node 8 train.py dataset=tusz model=teacher split=official": "eight GPUs",
+    "accelerate launch train.py dataset=tusz model=teacher split=official": "GPUs",
+    "python scripts/prepare.py dataset=tusz dataset.root=TUSZ store.root=STORE backend=dask "
+    "scheduler=tcp://HOST:8786": "tests/test_dask.py",
+    "torchrun --nproc_per_node 8 train.py dataset=tusz dataset.root=TUSZ store.root=STORE split=official "
+    "fold=0": "eight GPUs",
+    "python distill.py dataset.root=TUSZ model=student": "the whole corpus",
+    **dict.fromkeys(
+        (
+            "python scripts/describe.py dataset=tusz dataset.root=TUSZ",
+            "python scripts/prepare.py dataset=tusz dataset.root=TUSZ store.root=STORE n_jobs=-1",
+            "python scripts/prepare.py dataset=tusz dataset.root=TUSZ store.root=STORE n_jobs=16",
+            "python train.py dataset=tusz dataset.root=TUSZ store.root=STORE split=official run.dry=true",
+            "python train.py dataset=tusz dataset.root=TUSZ store.root=STORE model=teacher split=official",
+            "python train.py dataset=tusz dataset.root=TUSZ store.root=STORE split=subject jobs=5",
+            "python train.py dataset=tusz dataset.root=TUSZ store.root=STORE split=subject 'seed=[0,1,2]' "
+            "cluster=slurm slurm.partition=gpu",
+        ),
+        "the whole corpus",
+    ),
+    "torchrun --nproc_per_node 2 train.py fold=0 device=cpu": "tests/test_torchrun.py runs it on less",
     "docker build -f container/Dockerfile --build-arg MODEL=model -t distilclip-eeg .": "docker",
     "docker run --rm --network none -e INPUT=a.edf -e OUTPUT=a_events.tsv -v DATA:/data:ro -v OUT:/output "
     "distilclip-eeg": "docker",

@@ -113,11 +113,6 @@ COMMANDS = {
     "benchmark": Command(
         BenchmarkSettings,
         benchmark,
-        (
-            "",
-            "net=student minutes=30 hours=[1,24]",
-            "what=goals rounds=5 output=bench",
-            "what=size output=results/scale_windows",
-        ),
+        ("net=student minutes=30 hours=[1,24]", "what=goals rounds=5 output=bench", "what=size output=size"),
     ),
 }

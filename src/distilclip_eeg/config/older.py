@@ -20,7 +20,10 @@ GONE = {
 }
 """Arguments that networks of 0.1.0 had and that are constants now, at what were their defaults."""
 
-NOT_IN_DIGEST = ("run", "store", "device", "n_jobs", "fold", "teacher", "ablation_reading")
+NOT_IN_DIGEST = (
+    *("run", "store", "device", "n_jobs", "fold", "teacher", "ablation_reading"),
+    *("jobs", "cluster", "slurm"),
+)
 """Settings that never change a run's numbers, only where or how fast it is made; a teacher counts by its
 weights, a reading by the settings it stands for."""
 NOT_OF_TRAINER = ("epochs", "log_every", "compile")

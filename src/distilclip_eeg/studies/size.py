@@ -131,7 +131,8 @@ def size(settings: BenchmarkSettings) -> Iterator[str]:
     """The table; writes ``output``.csv."""
     table, made = measure(settings.recordings), provenance()
     csv = Path(f"{settings.output}.csv")
-    write_csv(csv, table.assign(machine=made["machine"], commit=made["commit"]))
+    about = {"command": "python scripts/benchmark.py what=size", "seed": SEED, "commit": made["commit"]}
+    write_csv(csv, table.assign(minutes=table["seconds"] / 60, hardware=made["machine"], **about))
     yield page(table)
 
 
@@ -162,7 +163,7 @@ def pipeline(folder: Path, recordings: int, batches: int = BATCHES) -> pd.DataFr
     stages = Stages()
     store = simulated(folder, recordings)
     words = ["model=random_forest", "windows.seizure_overlap=0.75", f"run.root={folder}", "run.name=size"]
-    settings = load(TrainSettings, words)
+    (settings,) = load(TrainSettings, words).each_seed()
     with stages.part("index, folds, audit"):
         data = arrange(store, settings)
     with stages.part("run folder"):

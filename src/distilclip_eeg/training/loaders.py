@@ -193,9 +193,10 @@ class WindowSource:
 
 def stretches(signal_TC: np.ndarray, length: int) -> np.ndarray:
     """Every stretch of ``length`` samples as a row, (T - length + 1, length x C): a view."""
-    signal_TC = np.asarray(signal_TC)
+    signal_TC = np.ascontiguousarray(signal_TC)  # a store's is, and is not copied
     shape = max(0, len(signal_TC) - length + 1), length * signal_TC.shape[1]
-    return np.lib.stride_tricks.as_strided(signal_TC, shape, signal_TC.strides, writeable=False)
+    strides = signal_TC.shape[1] * signal_TC.itemsize, signal_TC.itemsize
+    return np.lib.stride_tricks.as_strided(signal_TC, shape, strides, writeable=False)
 
 
 def scaled(raw_BTC: Tensor, gain_BC: Tensor, shift_BC: Tensor | None = None) -> Tensor:

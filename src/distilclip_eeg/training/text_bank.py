@@ -66,7 +66,7 @@ class TextBank:
         if buckets:
             longest = min(-(-longest // LENGTHS) * LENGTHS, self.input_ids.shape[1])
             more = (1 << (len(unique_U) - 1).bit_length()) - len(unique_U)
-            unique_U = np.append(unique_U, [unique_U[-1]] * more)
+            unique_U = np.append(unique_U, np.repeat(unique_U[-1:], more))
         at = torch.from_numpy(unique_U)
         ids, mask = self.input_ids[at, :longest], self.attention_mask[at, :longest]
         return send(ids, device), send(mask, device), send(text_id_B, device)
