@@ -19,7 +19,7 @@ ARGUMENTS = {
     "kernel_s": "Length of the first convolution's kernel.",
     "kernels_s": "Length of the kernel of each branch.",
     "maps": "Spatial filters of each temporal one.",
-    "members": "Networks in one that answer with the mean of their logits; each trains on its part of a batch.",
+    "members": "Networks that answer with the mean of their logits; each trains on a part of a batch.",
     "n_prompts": "Learned prompts a layer.",
     "neighbours": "Electrodes that each one is joined to, those that correlate most.",
     "offline": "false: a text encoder that is not on disk may be fetched from the hub.",
