@@ -26,6 +26,7 @@ from distilclip_eeg.deploy.blocks import EdfSource
 from distilclip_eeg.deploy.detector import Detector
 from distilclip_eeg.deploy.engines import open_network
 from distilclip_eeg.deploy.export import export
+from distilclip_eeg.deploy.networks import DistilCLIPEEG
 from distilclip_eeg.deploy.writers import figure_png
 from distilclip_eeg.explain.maps import channel_map
 from distilclip_eeg.training import pipeline
@@ -86,7 +87,8 @@ plt.show()
 blocks, _ = detector.open(EdfSource(path))
 start_s, eeg_BCT = (np.concatenate(parts) for parts in zip(*detector.batches(blocks), strict=True))
 best = int(found.trace.probability_N.argmax())
-network = open_network(model, engine="torch").net
+# The network as it was trained: for detection its layers are merged.
+network = DistilCLIPEEG.from_folder(model, text=False).net
 window = torch.from_numpy(eeg_BCT[best : best + 1])
 target = torch.tensor([1])
 maps = {m: channel_map(network, window, target, m)[0].detach().numpy() for m in ("hires", "occlusion")}

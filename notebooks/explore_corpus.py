@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.compose import load
-from distilclip_eeg.config.data import WindowConfig
+from distilclip_eeg.config.data import View, WindowConfig
 from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.signals.windows import cut
 from distilclip_eeg.training.data import describe_data, load_data
@@ -81,7 +81,7 @@ ictal = stretches[stretches["event"] >= 0]
 seizure = store.events.loc[ictal["event"].iloc[0]]
 of_seizure = ictal[ictal["event"] == ictal["event"].iloc[0]]
 row = (of_seizure["start_s"] - (seizure["onset_s"] - 5)).abs().idxmin()  # about 5 s before the onset
-source = WindowSource(store, stretches, round(seconds * store.sfreq), "recording")
+source = WindowSource(store, stretches, View(round(seconds * store.sfreq)), "recording")
 uv_CT = source.microvolts([row])[0]
 
 spacing = 6 * uv_CT.std()

@@ -51,6 +51,7 @@ NOT_RUN = {
         ),
         "the whole corpus",
     ),
+    "python scripts/detect.py input=FILE 'rename={EEG 1: Fp1, EEG 2: F7}'": "tests/test_any_montage.py renames",
     "torchrun --nproc_per_node 2 train.py fold=0 device=cpu": "tests/test_torchrun.py runs it on less",
     "docker build -f container/Dockerfile --build-arg MODEL=model -t distilclip-eeg .": "docker",
     "docker run --rm --network none -e INPUT=a.edf -e OUTPUT=a_events.tsv -v DATA:/data:ro -v OUT:/output "
@@ -231,7 +232,7 @@ SHOWN = {
 def check(line: str, done: subprocess.CompletedProcess) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "Traceback" not in done.stderr
-    for word in ["verify: store"] if "verify=true" in line else SHOWN[verb_of(line)]:
+    for word in ["verify: ", "are as written"] if "verify=true" in line else SHOWN[verb_of(line)]:
         assert word in done.stdout, f"{word!r} is not in\n{done.stdout}"
 
 

@@ -41,7 +41,8 @@ TELLING = {"-sc", "--shell-completion", "-c", "--cfg", "-i", "--info", "--hydra-
 GONE = "peer_gone"
 """Why one of several processes ends that has done nothing wrong itself."""
 QUOTES = "'\""
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, *FULL)
 """What the system says of a file that it does not let us read or write."""
 SHARED = ("train", "distill")
 """Verbs that several processes may do together."""
@@ -134,8 +135,9 @@ def act(verb: str, words: list[str]) -> None:
             ) from error
         if memory_used_up(error):
             raise MachineError(f"{verb}: {out_of_memory(settings, error)}", reason="out_of_memory") from error
-        if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
-            raise DataError(f"{error.filename}: {error.strerror}.", reason="refused") from error
+        if isinstance(error, OSError) and error.errno in REFUSED and (error.filename or error.errno in FULL):
+            where = error.filename or f"{verb}: the file that it prints into"
+            raise DataError(f"{where}: {error.strerror}.", reason="refused") from error
         raise
     if code:
         sys.exit(code)
