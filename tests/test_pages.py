@@ -51,7 +51,7 @@ NOT_RUN = {
         ),
         "the whole corpus",
     ),
-    "python scripts/detect.py input=FILE 'rename={EEG 1: Fp1, EEG 2: F7}'": "tests/test_any_montage.py renames",
+    "python scripts/detect.py input=FILE 'rename={EEG 1: Fp1, EEG 2: F7}'": "test_any_montage.py renames",
     "torchrun --nproc_per_node 2 train.py fold=0 device=cpu": "tests/test_torchrun.py runs it on less",
     "docker build -f container/Dockerfile --build-arg MODEL=model -t distilclip-eeg .": "docker",
     "docker run --rm --network none -e INPUT=a.edf -e OUTPUT=a_events.tsv -v DATA:/data:ro -v OUT:/output "
