@@ -106,6 +106,17 @@ def test_time_is_the_sum_of_its_parts(plan, how):
     assert told.seconds(replace(fold, steps=15)) == pytest.approx(opened + 0.1 * 14.25 + 2 * 0.7 + end)
 
 
+def test_short_epochs_are_counted_as_often_as_they_are_judged(plan, how):
+    short = replace(plan.settings.trainer, batch_size=10, epochs=6, steps_per_epoch=5, max_train_windows=100)
+    assert [short.steps(n) for n in (95, 1000)] == [30, 30]
+    assert [replace(short, steps_per_epoch=None).steps(n) for n in (95, 1000)] == [60, 60]
+    plan = replace(plan, settings=replace(plan.settings, trainer=short))
+    told = Forecast(plan, how(), (), SIZES, COSTS)
+    fold = Fold(train=100, val=20, test=30, steps=30)
+    judged = told.seconds(fold) - told.seconds(replace(fold, steps=25)) - 5 * 0.1
+    assert judged == pytest.approx(0.5 + 0.01 * 20)
+
+
 def test_disk_is_what_all_folds_keep_and_two_older_checkpoints_of_each_at_work(plan, how):
     fold = Fold(train=95, val=20, test=30, steps=40)
     checkpoint = 2 * 4000 + 2 * 3200
@@ -175,7 +186,12 @@ class Bar(Ticker):
 
 @pytest.mark.parametrize(
     "words, steps",
-    [(["trainer.epochs=2"], None), (["trainer.max_steps=3"], [3, 3]), (["trainer.patience=1"], None)],
+    [
+        (["trainer.epochs=2"], None),
+        (["trainer.max_steps=3"], [3, 3]),
+        (["trainer.epochs=2", "trainer.steps_per_epoch=2"], [4, 4]),
+        (["trainer.patience=1"], None),
+    ],
 )
 def test_the_bar_counts_what_will_be_done_from_the_first_moment(words, steps, tiny, here):
     plan = pipeline.plan(one_run([*tiny, "split.n_folds=2", "optim.lr=1e-9", *words]), report=False)

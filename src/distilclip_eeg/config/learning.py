@@ -135,9 +135,13 @@ class TrainerConfig(Settings):
 
     def steps(self, windows: int) -> int:
         """Steps of a training where there are so many windows, if patience does not end it."""
-        windows = min(windows, self.max_train_windows or windows)
-        steps = (self.steps_per_epoch or -(-windows // self.batch_size)) * self.epochs
+        steps = self.steps_of_epoch(windows) * self.epochs
         return min(steps, self.max_steps or steps)
+
+    def steps_of_epoch(self, windows: int) -> int:
+        """Steps until an epoch is judged, where there are so many windows."""
+        windows = min(windows, self.max_train_windows or windows)
+        return self.steps_per_epoch or -(-windows // self.batch_size)
 
 
 @dataclass(frozen=True, kw_only=True)

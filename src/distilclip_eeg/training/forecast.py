@@ -81,7 +81,7 @@ class Forecast:
             return costs.answer_s * (2 * fold.train + 2 * fold.val + fold.test)
         whole = fold.train / trainer.batch_size
         filled = whole / -(-fold.train // trainer.batch_size)  # the last batch of an epoch may be small
-        epochs = -(-fold.steps // -(-fold.train // trainer.batch_size))
+        epochs = -(-fold.steps // trainer.steps_of_epoch(fold.train))
         opened = costs.open_s + costs.open_window_s * self._windows_opened(fold)
         answered = costs.answer_s * (epochs * fold.val + fold.val + fold.test)
         return opened + costs.step_s * fold.steps * filled + epochs * costs.epoch_s + answered + costs.save_s
