@@ -32,7 +32,7 @@ GAIN, BAND, CHANNEL = 0.15, 0.15, 0.1
 class FilterBank(nn.Module):
     """After the filterbank networks of motor imagery (Mane et al., arXiv 2104.01233); no row of the article.
 
-    12,040 parameters at 8 classes and one member, whatever the channels and the window.
+    12,040 parameters at 8 classes, one member and windows of a second, whatever the channels.
 
     Wavelets, whose squared modulus is power; one hidden layer a channel; mean, maximum and spread over
     channels, which any montage has; a convolution over the frames; and a mean over the frames that are there,
