@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import mmap
 import os
 import shutil
 import subprocess
@@ -559,6 +560,38 @@ def test_on_a_cpu_the_signal_stays_where_it_is(corpus, root):
     assert not source.resident
     with pytest.raises(ConfigError, match="store.device=cuda, but training is on a CPU"):
         source.settle("cuda", torch.device("cpu"))
+
+
+class Asked:
+    """What a mapped file is asked for: (advice, first byte, bytes)."""
+
+    def __init__(self, mapped: mmap.mmap):
+        self.mapped, self.calls = mapped, []
+
+    def madvise(self, *call: int) -> None:
+        self.mapped.madvise(*call)
+        self.calls.append(call)
+
+
+@pytest.mark.parametrize("view", [View(64), View(64, 32, 16)])
+def test_of_a_large_signal_the_disk_is_asked_for_whole_windows_and_the_batch_is_the_same(
+    corpus, root, view, monkeypatch
+):
+    store = prepare(corpus, CONFIG, root, n_jobs=1)
+    windows = index_of(store)
+    rows = np.array([len(windows) - 1, 0, 17])
+    small, large = (WindowSource(store, windows, view, "recording") for _ in range(2))
+    small.settle("auto", torch.device("cpu"))
+    assert small.mapped is None
+    monkeypatch.setattr(loaders, "LARGE", 0)
+    large.settle("auto", torch.device("cpu"))
+    large.mapped = asked = Asked(large.mapped)
+    assert torch.equal(small.batch(rows).eeg_BCT, large.batch(rows).eeg_BCT)
+    sample = 2 * store.signal_TC.shape[1]
+    for row, (advice, first, size) in zip(rows, asked.calls, strict=True):
+        assert (advice, first % mmap.PAGESIZE) == (mmap.MADV_WILLNEED, 0)
+        assert first <= max(0, windows["first"][row] - view.before) * sample
+        assert first + size >= (windows["first"][row] + view.length + view.after) * sample
 
 
 def test_microvolts_are_as_filtered(corpus, root):

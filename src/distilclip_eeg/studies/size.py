@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from distilclip_eeg.config.commands import BenchmarkSettings
 from distilclip_eeg.config.compose import load
@@ -174,6 +175,7 @@ def pipeline(folder: Path, recordings: int, batches: int = BATCHES) -> pd.DataFr
         order = epoch_order(rows, SEED, 0)
     with stages.part("source"):
         source = data.source(rows)
+        source.settle("auto", torch.device("cpu"))
     for name in ("first touch", "gather"):
         with stages.part(name):
             gather(source, order, batches)

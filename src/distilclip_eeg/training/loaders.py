@@ -4,6 +4,7 @@ Rows stay on the host, and whatever belongs to them is looked up there; what a n
 device, and nothing is read back. Beside a GPU one thread makes the batches that come next.
 """
 
+import mmap
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ AHEAD = 3
 """Batches that lie ready beside a GPU."""
 PIECE = 2**20
 """Samples of all channels that are sent to a GPU at a time."""
+LARGE = 2**30
+"""Bytes of a signal that is not expected to lie in memory before it is read."""
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -116,6 +119,8 @@ class WindowSource:
         self.there = (~store.filled_RC | (np.abs(store.sd_RC) > 0)).astype(np.float32)
         self.resident_TC: Tensor | None = None
         """The signal in a GPU's memory, from which batches are then gathered."""
+        self.mapped: mmap.mmap | None = None
+        """A large signal's file, which is asked for the windows of a batch before they are copied."""
 
     def __len__(self) -> int:
         return len(self.first)
@@ -130,6 +135,8 @@ class WindowSource:
 
     def digital(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """(B, T, C) int16 as stored, and which samples are of the window's own stretch; None: all."""
+        if self.mapped is not None:
+            self.call_for(rows)
         at_BT, inside_BT = self.samples(rows)
         if inside_BT is None:  # one copy a window, not one a sample
             return self.stretches[self.first[rows]].reshape(*at_BT.shape, -1), None
@@ -155,15 +162,33 @@ class WindowSource:
         Raises:
             ConfigError: it wants a GPU, and training is on none.
         """
-        signal_TC = self.store.signal_TC
-        if device.type != "cuda":
-            if wanted == "cuda":
-                raise ConfigError("store.device=cuda, but training is on a CPU. Use store.device=auto.")
-            return
-        if wanted == "auto" and signal_TC.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
-            return
-        if wanted != "cpu":
+        size = self.store.signal_TC.nbytes
+        if device.type != "cuda" and wanted == "cuda":
+            raise ConfigError("store.device=cuda, but training is on a CPU. Use store.device=auto.")
+        fits = device.type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] / 2
+        if wanted == "cuda" or (wanted == "auto" and fits):
             self.reside(device)
+        elif size > LARGE:
+            self.expect_random()
+
+    def expect_random(self) -> None:
+        """Let the kernel read what is asked for and nothing around it.
+
+        It brings 128 KB with every page else, thirteen times a window of a second; those of a corpus that is
+        larger than the memory are gone before they are wanted.
+        """
+        self.mapped = getattr(self.store.signal_TC, "_mmap", None)
+        if self.mapped is not None:
+            self.mapped.madvise(mmap.MADV_RANDOM)
+
+    def call_for(self, rows: np.ndarray) -> None:
+        """Let the disk bring all windows of a batch at once, instead of one page after another."""
+        assert self.mapped is not None
+        sample = self.store.signal_TC.itemsize * self.store.signal_TC.shape[1]
+        first = np.maximum(0, self.first[rows] - self.view.before) * sample
+        page = first // mmap.PAGESIZE * mmap.PAGESIZE
+        for begin, skipped in zip(page.tolist(), (first - page).tolist(), strict=True):
+            self.mapped.madvise(mmap.MADV_WILLNEED, begin, skipped + self.view.total * sample)
 
     def reside(self, device: torch.device) -> None:
         """Keep the whole signal, the store's bytes once, in the memory of ``device``."""
