@@ -8,16 +8,19 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from distilclip_eeg.commands import cli
+from distilclip_eeg.config.experiment import SideBySide
 from distilclip_eeg.corpora.edf.montage import CHBMIT_23
 from distilclip_eeg.files.writing import write_json
 from distilclip_eeg.runs import find_runs
 from distilclip_eeg.schema import ConfigError, DataError
+from distilclip_eeg.training import forecast
 
 LABELS = [*CHBMIT_23[:22], "T8-P8"]
 FOLD_FILES = {
@@ -522,6 +525,12 @@ def test_what_one_process_does_is_refused_by_several(verb, second_of_two, tmp_pa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=f"{verb}: 2 processes were started, and one does this"):
         cli.act(verb, [])
+
+
+def test_a_dry_run_of_several_says_that_it_tells_of_one(second_of_two):
+    plan = SimpleNamespace(settings=SimpleNamespace(run=SimpleNamespace(dry=True)))
+    with pytest.raises(ConfigError, match="run.dry=true tells what one process costs"):
+        forecast.told(plan, SideBySide())
 
 
 def test_a_floor_is_refused_by_several(second_of_two, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ import torch
 from distilclip_eeg.config.experiment import SideBySide
 from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.progress import clock
-from distilclip_eeg.schema import MachineError
+from distilclip_eeg.schema import ConfigError, MachineError
 from distilclip_eeg.training import measure
 from distilclip_eeg.training.data import learned_rows, test_rows
 from distilclip_eeg.training.descriptions import MEASURED
@@ -247,8 +247,11 @@ def told(plan: Planned, how: SideBySide) -> Planned:
 
     Raises:
         MachineError: it cannot end.
+        ConfigError: ``run.dry`` of several processes, which would say nothing.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if plan.settings.run.dry:
+            raise ConfigError("run.dry=true tells what one process costs. Start it without torchrun.")
         return plan
     forecast = Forecast.of(plan, how)
     print("\n".join(["what the run will cost:", *forecast.lines()]), flush=True)
