@@ -6,8 +6,8 @@ The kinds of prompts are those of ``models.prompts``, as in the Conformer. They 
 from functools import partial
 
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import BertModel
 
 from distilclip_eeg.models.prompts import Prompts, make_prompts
 from distilclip_eeg.schema import ConfigError, check_choice
@@ -38,7 +38,7 @@ class BertLP(nn.Module):
 
     def __init__(
         self,
-        bert: BertModel,
+        bert: "transformers.BertModel",
         *,
         n_prompts: int = 16,
         prompts: str = "deep",
@@ -72,7 +72,7 @@ class BertLP(nn.Module):
             self._hook(bert, self.prompts)
         self._freeze(train)
 
-    def _hook(self, bert: BertModel, prompts: Prompts) -> None:
+    def _hook(self, bert: "transformers.BertModel", prompts: Prompts) -> None:
         """Let every layer meet its prompts."""
         # Bound methods, not closures: copy.deepcopy then binds the copy's own prompts.
         for i, layer in enumerate(bert.encoder.layer[: prompts.layers]):

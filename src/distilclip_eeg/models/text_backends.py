@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers  # loads its parts when they are asked for: BERT alone takes seconds
 from huggingface_hub import snapshot_download
-from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from distilclip_eeg.config.registry import component
@@ -38,7 +38,7 @@ ELSEWHERE = "Set text_encoder.path=FOLDER, or choose text_encoder=random_tiny or
 class TextBackend:
     """A tokenizer and the encoder that understands its ids."""
 
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: "transformers.PreTrainedTokenizerBase"
     encoder: BertLP
     source: str
     """What it was made from, for the run's record; never a path."""
@@ -81,7 +81,7 @@ def random_tiny(
             reason="too_large",
         )
     tokenizer = build_wordpiece(sentences)
-    config = BertConfig(
+    config = transformers.BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=dim,
         num_hidden_layers=depth,
@@ -92,7 +92,7 @@ def random_tiny(
         attention_probs_dropout_prob=dropout,
         pad_token_id=tokenizer.pad_token_id,
     )
-    bert = BertModel(config, add_pooling_layer=False)
+    bert = transformers.BertModel(config, add_pooling_layer=False)
     return TextBackend(tokenizer, BertLP(bert, n_prompts=n_prompts, **bert_lp), "random_tiny")
 
 
@@ -124,7 +124,7 @@ def pretrained(
     folder = _folder(path, offline)
     _check_folder(folder, sha256)
     with _quiet():
-        loaded: Any = BertModel.from_pretrained(  # a pair, which its declared type does not say
+        loaded: Any = transformers.BertModel.from_pretrained(  # a pair, which its declared type does not say
             folder,
             add_pooling_layer=False,
             use_safetensors=True,
@@ -133,7 +133,7 @@ def pretrained(
             attention_probs_dropout_prob=dropout,
             output_loading_info=True,
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     bert, loading = loaded
     if loading["missing_keys"]:
         raise ConfigError(
@@ -189,13 +189,18 @@ def rebuilt(bert: dict, bert_lp: dict) -> BertLP:
     plain: dict[str, Any] = {k: value for k, value in bert.items() if isinstance(value, int | float | str)}
     if plain.keys() != set(BERT_SIZES):
         raise ConfigError(f"text.bert has {', '.join(sorted(bert))}; expected {', '.join(BERT_SIZES)}.")
-    return BertLP(BertModel(BertConfig(**plain), add_pooling_layer=False), **bert_lp)
+    return BertLP(
+        transformers.BertModel(transformers.BertConfig(**plain), add_pooling_layer=False), **bert_lp
+    )
 
 
-def weightless(config: BertConfig | None = None, *, n_prompts: int = 16) -> BertLP:
+def weightless(config: "transformers.BertConfig | None" = None, *, n_prompts: int = 16) -> BertLP:
     """An encoder of these sizes (None: BERT-base's) with zeros for weights, enough to count what it costs."""
     with torch.device("meta"):
-        encoder = BertLP(BertModel(config or BertConfig(), add_pooling_layer=False), n_prompts=n_prompts)
+        encoder = BertLP(
+            transformers.BertModel(config or transformers.BertConfig(), add_pooling_layer=False),
+            n_prompts=n_prompts,
+        )
     encoder = encoder.to_empty(device="cpu")
     with torch.no_grad():
         for tensor in (*encoder.parameters(), *encoder.buffers()):

@@ -7,9 +7,9 @@ word, and any other plain English text (a search query) still splits into known 
 import string
 from collections.abc import Iterable, Sequence
 
+import transformers  # loads its parts when they are asked for: BERT alone takes seconds
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from distilclip_eeg.schema import ConfigError
 
@@ -24,7 +24,7 @@ PAD_MULTIPLE = 8
 """Lengths are rounded up to this: tensor cores like it, and few distinct shapes are met."""
 
 
-def build_wordpiece(sentences: Iterable[str]) -> PreTrainedTokenizerFast:
+def build_wordpiece(sentences: Iterable[str]) -> "transformers.PreTrainedTokenizerFast":
     """A BERT-style lower-case WordPiece tokenizer for the words of ``sentences``.
 
     The ids depend on the set of words only, not on the order or number of the sentences. [PAD] is 0.
@@ -49,10 +49,10 @@ def build_wordpiece(sentences: Iterable[str]) -> PreTrainedTokenizerFast:
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", vocab["[SEP]"]), ("[CLS]", vocab["[CLS]"]))
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIAL)
 
 
-def save_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
+def save_tokenizer(tokenizer: "transformers.PreTrainedTokenizerBase") -> str:
     """A fast tokenizer as JSON, as it cuts words, without what its last call padded or truncated to."""
     plain = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     plain.no_padding()
@@ -60,13 +60,13 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
     return plain.to_str()
 
 
-def read_tokenizer(text: str) -> PreTrainedTokenizerFast:
+def read_tokenizer(text: str) -> "transformers.PreTrainedTokenizerFast":
     """What ``save_tokenizer`` gave; BERT's special tokens are called as in ``SPECIAL``."""
-    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(text), **SPECIAL)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(text), **SPECIAL)
 
 
 def tokenize(
-    tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str], max_len: int = 64
+    tokenizer: "transformers.PreTrainedTokenizerBase", sentences: Sequence[str], max_len: int = 64
 ) -> dict[str, Tensor]:
     """``input_ids`` and ``attention_mask``, int64 of shape (U, L), for U sentences.
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import transformers
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from distilclip_eeg.text.tokenizer import tokenize
 from distilclip_eeg.training.loaders import send
@@ -26,7 +26,7 @@ class TextBank:
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: "transformers.PreTrainedTokenizerBase",
         description_N: Sequence[str],
         class_sentences: Sequence[str] = (),
         max_len: int = 64,
