@@ -12,22 +12,17 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+import warm
+from warm import REPO, environment
 
 from distilclip_eeg.endings import SIGNALS
 
-REPO = Path(__file__).parents[1]
 SIZES = [
     *("model.net.dim=8", "model.net.heads=2", "model.net.embed=8", "model.net.depth=1"),
     *("model.net.filters=4", "model.net.n_prompts=1", "trainer.epochs=2", "trainer.batch_size=32"),
     *("device=cpu", "n_jobs=1"),
 ]
 """For teacher and student alike: seconds for five folds."""
-
-
-def environment() -> dict[str, str]:
-    """The caller's, with one thread and none of our own switches."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("DISTILCLIP_EEG_")}
-    return kept | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.fixture(scope="session")
@@ -65,31 +60,15 @@ def command():
 
 
 @pytest.fixture(scope="session")
-def launch(command):
+def launch():
     """``launch("train", "key=value", cwd=folder)``: the launcher in a process of its own."""
-
-    def start(verb: str, *argv: str, cwd: Path) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            command(verb, *argv), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=900
-        )
-
-    return start
+    return lambda verb, *argv, cwd: warm.run([f"{verb}.py", *argv], cwd)
 
 
 @pytest.fixture(scope="session")
-def child(command):
+def child():
     """``child("train", "key=value", cwd=folder)``: the same, left running."""
-
-    def start(verb: str, *argv: str, cwd: Path) -> subprocess.Popen:
-        return subprocess.Popen(
-            command(verb, *argv),
-            cwd=cwd,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    return start
+    return lambda verb, *argv, cwd: warm.Started([f"{verb}.py", *argv], cwd)
 
 
 @pytest.fixture(scope="session")

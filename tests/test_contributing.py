@@ -3,12 +3,11 @@
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import warm
 
 from distilclip_eeg.corpora.edf.montage import STANDARD_19
 from distilclip_eeg.corpora.invented.layouts.edf import edf_bytes, signal_of
@@ -59,9 +58,7 @@ def start(here, *words, plugins="mylab.py", code=0, **more):
     """A launcher in a process of its own, in the lab's folder."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("DISTILCLIP_EEG_")}
     env = kept | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "DISTILCLIP_EEG_PLUGINS": plugins} | more
-    done = subprocess.run(
-        [sys.executable, str(REPO / words[0]), *words[1:]], cwd=here, env=env, capture_output=True, text=True
-    )
+    done = warm.run(list(words), here, env)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

@@ -1,12 +1,10 @@
 """The model that comes with the package: small, whole, honest about itself, and used without a word."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPO, environment
+import warm
 from deploy_tools import brain, write_edf
 from test_any_montage import LAYOUTS
 
@@ -101,8 +99,7 @@ def test_one_word_is_enough_for_six_layouts(tmp_path, write, monkeypatch, capsys
 def test_training_begins_with_it(tmp_path):
     words = ["dataset=synthetic", "experiment=detector", "init_from=starter", "fold=0", "trainer.max_steps=2"]
     words += ["dataset.corpus.n_subjects=6", "split.n_folds=3", "device=cpu", "n_jobs=1"]
-    how = {"cwd": tmp_path, "env": environment(), "capture_output": True, "text": True}
-    done = subprocess.run([sys.executable, REPO / "train.py", *words], **how)
+    done = warm.run(["train.py", *words], tmp_path)
     assert done.returncode == 0 and "filterbank" in done.stdout, done.stderr
 
 

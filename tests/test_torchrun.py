@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import REPO, environment
 from test_engine import outcome
+from warm import REPO, environment
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
