@@ -3,10 +3,8 @@
 import errno
 import hashlib
 import os
-import random
 import signal
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -600,38 +598,3 @@ def outcome(root: Path) -> dict[str, str]:
     names = ("predictions.npz", "metrics.json", "history.csv", "model.safetensors", "text.safetensors")
     files = [p for p in sorted(root.rglob("fold*/*")) if p.name in names]
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-
-
-@pytest.mark.slow
-def test_a_killed_process_that_is_started_again_ends_like_one_that_was_not(tmp_path, tiny, launch, child):
-    settings = [*tiny, "split.n_folds=2", "trainer.epochs=8", "trainer.batch_size=4", "optim.ema=0.9"]
-    done = launch("train", *settings, f"run.root={tmp_path / 'whole'}", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    root, kills, delays = tmp_path / "killed", 0, random.Random(0)
-
-    def written() -> int:
-        """Changes with every checkpoint and every finished fold."""
-        files = [*root.rglob("checkpoint.pt"), *root.rglob("metrics.json")]
-        return hash(tuple(sorted((str(f), f.stat().st_mtime_ns) for f in files if f.exists())))
-
-    for _ in range(30):
-        before = written()
-        process = child("train", *settings, f"run.root={root}", cwd=tmp_path)
-        while process.poll() is None and kills < 4:
-            if written() != before and list(root.rglob("checkpoint.pt")):
-                time.sleep(delays.uniform(0, 0.3))
-                break
-            time.sleep(0.005)
-        if kills < 4 and process.poll() is None:
-            process.kill()
-            process.wait()
-            kills += 1
-            continue
-        process.wait()
-        if process.returncode == 0:
-            break
-    assert process.returncode == 0 and kills == 4
-    whole = outcome(tmp_path / "whole")
-    assert len(whole) == 2 * 5
-    assert outcome(root) == whole
-    assert not list(root.rglob("fold*/.*.tmp.*"))

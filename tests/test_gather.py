@@ -150,7 +150,7 @@ def work(rank: int, folder: str) -> None:
 def shared():
     with tempfile.TemporaryDirectory() as folder:
         fold(Path(folder) / "folds" / "from-one", 0.0, stop=6)
-        mp.spawn(work, (folder,), nprocs=2)
+        mp.start_processes(work, (folder,), nprocs=2, start_method="forkserver")
 
         def found(name):
             [kind] = {path.suffix for path in Path(folder).glob(f"{name}-?.np*")}

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from test_stops import RUN_FILES, digests, once, start
+from test_stops import RUN_FILES, digests, once
+from warm import Started
 
 from distilclip_eeg import endings, workers
 from distilclip_eeg.commands import cli
@@ -187,7 +188,7 @@ def test_slurm_gets_an_array_and_a_preempted_fold_goes_on(tiny, slurm, tmp_path,
     once([*words, "run.root=whole"], tmp_path)
     words += ["run.root=parts", "cluster=slurm", "jobs=2", "slurm.partition=gpu", "slurm.gpus_per_node=1"]
     monkeypatch.setenv("PATH", str(slurm), prepend=":")
-    process = start(words, tmp_path)
+    process = Started(words, tmp_path)
     while not list(tmp_path.glob("parts/*/*/fold0/checkpoint.pt")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
@@ -207,7 +208,7 @@ def test_two_seeds_in_two_processes_are_stopped_and_go_on_to_the_same_bytes(tiny
     words = ["train.py", *tiny, "split.n_folds=2", "seed=[0,1]", "trainer.epochs=4", "trainer.batch_size=4"]
     once([*words, "run.root=whole"], tmp_path)
     words += ["run.root=parts", "jobs=2"]
-    process = start(words, tmp_path)
+    process = Started(words, tmp_path)
     while not list(tmp_path.glob("parts/*/*/fold*/checkpoint.pt")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
