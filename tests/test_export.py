@@ -356,7 +356,7 @@ def test_a_final_student_whose_teacher_changed_is_refused(teacher, student, tmp_
 def started(words, data):
     """The network that training would begin with."""
     settings = one_run(words)
-    return pipeline.make_net(settings.model, data, settings.init_from)
+    return pipeline.make_net(settings.model, data.sizes(), settings.init_from)
 
 
 def checked(words):
