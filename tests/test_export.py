@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -255,22 +254,6 @@ def test_a_damaged_text_side_is_refused(fold0, name, tmp_path):
     (tmp_path / "b" / name).write_bytes(body)
     with pytest.raises(DataError, match=f"{name}: not the file"):
         DistilCLIPEEG.from_pretrained(tmp_path / "b")
-
-
-def test_a_folder_of_the_hub_is_fetched_by_our_file_names_alone(fold0, monkeypatch):
-    asked = {}
-
-    def snapshot(repo, **settings):
-        asked.update(settings, repo=repo)
-        return str(fold0.path)
-
-    monkeypatch.setattr(pretrained, "snapshot_download", snapshot)
-    model = DistilCLIPEEG.from_pretrained("owner/name", revision="abc")
-    assert model.recipe == fold0.recipe
-    assert (asked["repo"], asked["revision"]) == ("owner/name", "abc")
-    names = {p.name for p in fold0.path.iterdir()}
-    assert {n for n in names if any(fnmatch(n, p) for p in asked["allow_patterns"])} == names
-    assert not any(fnmatch("pytorch_model.bin", p) or fnmatch("x.py", p) for p in asked["allow_patterns"])
 
 
 def test_an_ensemble_is_the_mean_of_the_folds_and_has_no_text_side(teacher, data, tmp_path):

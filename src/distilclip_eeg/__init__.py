@@ -1,6 +1,6 @@
 """Seizure detection from scalp EEG by learning EEG and text together.
 
-``from distilclip_eeg import Detector, SeizureClassifier``: the names of ``PUBLIC`` are the package's own front, in
+``from distilclip_eeg import Detector, load_corpus``: the names of ``PUBLIC`` are the package's own front, in
 ``docs/reference/api.md``. Research software, not a medical device.
 """
 
@@ -14,6 +14,9 @@ PUBLIC = {
     "DistilCLIPEEG": "deploy.networks",
     "SeizureClassifier": "training.estimator",
     "component": "config.registry",
+    "load_corpus": "training.data",
+    "push_to_hub": "deploy.hub",
+    "search": "deploy.search",
 }
 """Public names and the module of each, which is imported, and torch with it, when the name is asked for."""
 __all__ = [
@@ -22,6 +25,9 @@ __all__ = [
     "SeizureClassifier",
     "__version__",
     "component",
+    "load_corpus",
+    "push_to_hub",
+    "search",
 ]
 
 # Before torch loads OpenMP: waiting threads sleep instead of spinning. On two cores shared by two trainings
