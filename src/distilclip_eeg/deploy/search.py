@@ -177,7 +177,7 @@ def search(
         detector: settings of the ``Detector`` that makes the windows, such as ``hop_s`` and ``channels``.
 
     Returns:
-        query, rank, recording, onset_s, offset_s, similarity, windows: a row a moment, the best first.
+        A row a moment, the best first: query, rank, recording, onset_s, offset_s, similarity and windows.
 
     Raises:
         ConfigError: nothing is asked, or the model has no text side.
