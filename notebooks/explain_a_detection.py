@@ -36,10 +36,11 @@ from distilclip_eeg.training.data import reopen
 # ## A model in a folder
 #
 # The network of one fold: it knows the persons of its training part alone, and the file below
-# belongs to its test part. Exported, it needs nothing of the run any more.
+# belongs to its test part. Here it ends after 150 steps; without `trainer.max_steps` it is trained whole.
+# Exported, it needs nothing of the run any more.
 
 # %% tags=["parameters"]
-overrides = []
+overrides = ["trainer.max_steps=150"]
 onnx = False
 
 # %%

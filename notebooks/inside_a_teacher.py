@@ -28,15 +28,16 @@ from distilclip_eeg.training.pipeline import frozen_teacher
 # %% [markdown]
 # ## The teacher
 #
-# One fold is enough to look into. A run that is there already is found and not trained again.
+# One fold is enough to look into, and here it ends after 150 steps; without `trainer.max_steps` it is
+# trained whole. A run that is there already is found and not trained again.
 
 # %% tags=["parameters"]
-overrides = []
+overrides = ["trainer.max_steps=150"]
 
 # %%
 [settings] = load(TrainSettings, [*overrides, "fold=0"]).each_seed()
 run = pipeline.training(settings, report=False).train()
-folder = explain(run, Ask(fold=0))
+folder = explain(run, Ask(fold=0, windows=200))
 note = run.data["leak_note"]
 
 # %% [markdown]
@@ -70,8 +71,9 @@ for window in examples["windows"][:4]:
 # %% [markdown]
 # ## How far apart its texts are
 #
-# Cosines between the sentences that describe this corpus. Two sentences that the text encoder holds
-# for one and the same cannot teach different things.
+# Cosines between the sentences that describe this corpus, on a scale of their own: 1 is one and the
+# same. Two sentences that the text encoder holds for one and the same cannot teach different things, and
+# after few steps it holds nearly all of them so.
 
 # %%
 _, data = reopen(run, HERE)
@@ -80,9 +82,13 @@ with torch.no_grad():
     text_UE = model.encode_text(bank.input_ids, bank.attention_mask).numpy()
 text_UE = text_UE / np.linalg.norm(text_UE, axis=1, keepdims=True)
 cosine_UU = text_UE @ text_UE.T
-figure, axes = plt.subplots(figsize=(9, 7), layout="constrained")
-image = axes.imshow(cosine_UU, cmap="cividis", vmin=-1, vmax=1)
-axes.set_yticks(np.arange(len(text_UE)), bank.sentences, fontsize=6)
+apart = cosine_UU[~np.eye(len(cosine_UU), dtype=bool)]
+print(
+    f"cosine of two sentences: {apart.min():.4f} to {apart.max():.4f}, {np.median(apart):.4f} in the middle"
+)
+figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
+image = axes.imshow(cosine_UU, cmap="cividis", vmin=apart.min(), vmax=1)
+axes.set_yticks(np.arange(len(text_UE)), bank.sentences, fontsize=9)
 axes.set_xticks([])
 figure.colorbar(image, ax=axes, label="cosine")
 plt.show()

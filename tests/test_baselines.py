@@ -238,7 +238,7 @@ def test_channel_names_play_no_role(name, named):
     logits, rows = [], np.arange(5)
     for data in named:
         torch.manual_seed(0)
-        task = plain_task(config(name).learning, data)
+        task = plain_task(config(name).learning, data.sizes(), data.windows["subject"])
         logits.append(predict(task, data.source(rows), rows, make_accelerator("fp32", "cpu")))
     np.testing.assert_array_equal(*logits)
 

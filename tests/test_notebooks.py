@@ -1,10 +1,18 @@
-"""The notebooks: one source in percent format, the same cells as .ipynb, and every cell runs.
+"""The notebooks: one source in percent format, the same cells as .ipynb with what they print and draw.
 
-``python tests/test_notebooks.py`` writes each .ipynb again from its .py.
+``python tests/test_notebooks.py`` runs each .py and writes its .ipynb again, outputs included;
+``python tests/test_notebooks.py compare_runs`` does that one.
 """
 
+import base64
+import contextlib
+import io
 import json
+import os
 import re
+import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +21,8 @@ from distilclip_eeg.schema import NOTE
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.py"))
+DPI = 72
+"""Of stored figures: sharp enough to read in a browser, small enough for a repository."""
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:home|root|tmp|work|mnt|opt|Users)/\w")
 
 
@@ -34,24 +44,83 @@ def cells_of(source: str) -> list[dict]:
     return cells
 
 
-def notebook_text(source: str) -> str:
-    """The bytes of the .ipynb that belongs to ``source``; no outputs."""
+def notebook_of(source: str) -> dict:
+    """The .ipynb that belongs to ``source``, without outputs."""
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
-    book = {"cells": cells_of(source), "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    return {"cells": cells_of(source), "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def text_of(book: dict) -> str:
+    """A notebook as the bytes of its file."""
     return json.dumps(book, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def run_cells(book: dict, overrides: list[str]) -> dict:
-    """Execute the code cells in order; after the cell tagged ``parameters``, ``overrides`` are set."""
-    names = {"__name__": "__main__"}
+def without_outputs(book: dict) -> dict:
+    """The same before anything was run."""
+    bare = [
+        cell | {"execution_count": None, "outputs": []} if cell["cell_type"] == "code" else cell
+        for cell in book["cells"]
+    ]
+    return book | {"cells": bare}
+
+
+def run_cells(book: dict, overrides: list[str] | None = None, keep: bool = False) -> dict:
+    """Execute the code cells in order.
+
+    Args:
+        overrides: set after the cell tagged ``parameters``; None: what stands there.
+        keep: put what each cell prints and draws into the notebook, as Jupyter does.
+    """
+    names, number = {"__name__": "__main__"}, 0
     for cell in book["cells"]:
         if cell["cell_type"] == "code":
-            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
-            if "parameters" in cell["metadata"].get("tags", ()):
-                assert names["overrides"] == [], "the defaults are the synthetic corpus"
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said) if keep else contextlib.nullcontext():
+                exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+            if overrides is not None and "parameters" in cell["metadata"].get("tags", ()):
                 names["overrides"] = list(overrides)
+            if keep:
+                number += 1
+                cell |= {"execution_count": number, "outputs": [*printed(said.getvalue()), *drawn(names)]}
     return names
+
+
+def printed(text: str) -> list[dict]:
+    """What a cell printed, as a notebook keeps it."""
+    return (
+        [{"output_type": "stream", "name": "stdout", "text": text.splitlines(keepends=True)}] if text else []
+    )
+
+
+def drawn(names: dict) -> list[dict]:
+    """The figures that are open at the end of a cell, as a notebook keeps them; they are closed, as there."""
+    outputs = []
+    for number in names["plt"].get_fignums():
+        figure, body = names["plt"].figure(number), io.BytesIO()
+        figure.savefig(body, format="png", dpi=DPI, metadata={"Software": None})
+        image = base64.b64encode(body.getvalue()).decode()
+        data = {"image/png": image, "text/plain": ["<Figure>"]}
+        outputs.append({"output_type": "display_data", "data": data, "metadata": {}})
+    names["plt"].close("all")
+    return outputs
+
+
+def write(path: Path) -> None:
+    """Run a source in a folder of its own and write its .ipynb."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    book, start, here = notebook_of(path.read_text(encoding="utf-8")), time.process_time(), Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            run_cells(book, keep=True)
+        finally:
+            os.chdir(here)
+    text = text_of(book)
+    path.with_suffix(".ipynb").write_text(text, encoding="utf-8")
+    print(f"{path.stem}: {time.process_time() - start:.0f} s of CPU, {len(text) / 1000:.0f} kB", flush=True)
 
 
 def test_the_notebooks_are_there():
@@ -68,13 +137,41 @@ def test_the_cells_are_read_as_they_are_written():
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
-def test_both_files_hold_the_same_cells_and_no_outputs(path):
+def test_both_files_hold_the_same_cells(path):
     source = path.read_text(encoding="utf-8")
     assert source.startswith("# %%")
     text = path.with_suffix(".ipynb").read_text(encoding="utf-8")
-    assert text == notebook_text(source), "run: python tests/test_notebooks.py"
-    assert all(c["outputs"] == [] for c in json.loads(text)["cells"] if c["cell_type"] == "code")
+    assert without_outputs(json.loads(text)) == notebook_of(source), "run: python tests/test_notebooks.py"
+    assert text == text_of(json.loads(text))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
+def test_what_a_notebook_printed_and_drew_is_kept_and_names_no_place(path):
+    text = path.with_suffix(".ipynb").read_text(encoding="utf-8")
+    code = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    for cell in code:
+        source, kinds = "".join(cell["source"]), [out["output_type"] for out in cell["outputs"]]
+        assert ("display_data" in kinds) == ("plt.show()" in source), source
+        assert "stream" in kinds or not re.search(r"(?m)^ *print\(", source), source
+        for out in cell["outputs"]:
+            if out["output_type"] == "display_data":
+                assert base64.b64decode(out["data"]["image/png"])[:4] == b"\x89PNG"
+    assert len(text) < 500_000
     assert not MACHINE_PATH.search(text)
+
+
+def test_a_run_notebook_keeps_what_each_cell_said_and_drew_and_closes_its_figures():
+    plt = pytest.importorskip("matplotlib.pyplot", reason="matplotlib is not installed")
+    plt.switch_backend("Agg")
+    source = "# %%\nimport matplotlib.pyplot as plt\n\n# %%\nprint('a\\nb')\nplt.plot([1])\n\n# %%\nx = 3\n"
+    book = notebook_of(source)
+    names = run_cells(book, keep=True)
+    first, second, third = book["cells"]
+    assert first["outputs"] == third["outputs"] == [] and names["x"] == 3 and third["execution_count"] == 3
+    assert second["outputs"][0] == {"output_type": "stream", "name": "stdout", "text": ["a\n", "b\n"]}
+    assert second["outputs"][1]["output_type"] == "display_data" and plt.get_fignums() == []
+    assert without_outputs(book) == notebook_of(source) != book
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.stem)
@@ -175,5 +272,5 @@ def test_explain_a_detection_runs_and_shows_what_it_promises(looked_at, monkeypa
 
 if __name__ == "__main__":
     for file in SOURCES:
-        written = notebook_text(file.read_text(encoding="utf-8"))
-        file.with_suffix(".ipynb").write_text(written, encoding="utf-8")
+        if file.stem in sys.argv[1:] or not sys.argv[1:]:
+            write(file)

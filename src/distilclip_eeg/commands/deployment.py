@@ -47,7 +47,7 @@ def search(settings: SearchSettings, words: list[str]) -> None:
     """Recordings searched by words."""
     from distilclip_eeg.deploy import search
 
-    search.search(settings)
+    search.answer(settings)
     print(NOTE)
 
 

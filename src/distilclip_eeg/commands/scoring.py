@@ -16,7 +16,7 @@ from distilclip_eeg.files.folders import check_writable
 from distilclip_eeg.schema import NOTE, ConfigError, UserError
 
 if TYPE_CHECKING:
-    from distilclip_eeg.runs import Run
+    from distilclip_eeg import runs
 
 
 def evaluate(settings: EvaluateSettings, words: list[str]) -> None:
@@ -45,7 +45,7 @@ def no_runs(where: str) -> ConfigError:
     return ConfigError(f"{where}: no finished run found. Run `python train.py` first, or set root=FOLDER.")
 
 
-def transfer(settings: EvaluateSettings, words: list[str]) -> "Run":
+def transfer(settings: EvaluateSettings, words: list[str]) -> "runs.Run":
     """``evaluate run=RUN dataset=OTHER``: the run's models on another corpus, in the run's own montage."""
     from distilclip_eeg.commands.which_run import open_finished
 

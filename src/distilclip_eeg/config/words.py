@@ -120,6 +120,22 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\()\[\]{}:=, \t])", r"\\\1", text)
 
 
+def spoken_by(values: Mapping[str, Any]) -> list[str]:
+    """Settings of Python, a value by its dotted key, as words of the command line."""
+    return [f"{key}={_written(value)}" for key, value in values.items()]
+
+
+def _written(value: Any) -> str:
+    """A value of Python in Hydra's grammar; texts as typed."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{_escaped(str(k))}:{_written(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_written, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
 def home_word(word: str, paths: Iterable[str]) -> str:
     """``key=~/x`` of a path with the home folder put in."""
     left, _, value = word.partition("=")

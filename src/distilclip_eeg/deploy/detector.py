@@ -3,17 +3,21 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mne
 import numpy as np
 
 from distilclip_eeg.artefact.recipe import Network, Recipe, ictal
 from distilclip_eeg.config.detection import DetectConfig
+from distilclip_eeg.config.starter import NAME as STARTER
 from distilclip_eeg.corpora.edf.montage import Montage, canonical, montage_of
 from distilclip_eeg.corpora.edf.rename import Rename
 from distilclip_eeg.deploy.blocks import Blocks, EdfSource, RawSource, Source
 from distilclip_eeg.deploy.detection import EXCERPT_S, Detection, Excerpt
+from distilclip_eeg.deploy.engines import open_network
 from distilclip_eeg.deploy.filters import Causal
+from distilclip_eeg.deploy.hub import opened
 from distilclip_eeg.deploy.likeness import Profiler
 from distilclip_eeg.deploy.live import NAME, Alarm, Stream
 from distilclip_eeg.deploy.odd import age_warnings, check_ages, seen_before, unlike
@@ -74,6 +78,33 @@ class Detector:
         self.montage = montage_for(recipe, CHANNELS[channels])
         self.rename = Rename(SETTINGS[0], rename or {})
         self.stream: Stream | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder_or_hub_id: str | Path = STARTER,
+        *,
+        revision: str | None = None,
+        engine: str = "auto",
+        precision: str = "auto",
+        **settings: Any,
+    ) -> "Detector":
+        """A detector around an exported model.
+
+        Args:
+            folder_or_hub_id: folder that ``scripts/export.py`` wrote, ``starter`` (the small model that comes
+                with the package), or ``owner/name`` on the hub, which is fetched.
+            revision: of a hub id: branch, tag or commit.
+            engine: ``torch``, ``onnx``, or ``auto``: torch where it is installed.
+            precision: of onnx: ``fp32``, ``int8``, or ``auto``: what the export found fit.
+            settings: as the constructor has them, such as ``hop_s`` and ``channels``.
+
+        Raises:
+            ConfigError, DataError: as :func:`distilclip_eeg.deploy.hub.opened`,
+                :func:`distilclip_eeg.deploy.engines.open_network` and the constructor.
+        """
+        folder = opened(folder_or_hub_id, revision)
+        return cls(folder.recipe, open_network(folder, engine, precision), **settings)
 
     def file(self, path: str | Path, age_band: str = "", *, review: bool = False) -> Detection:
         """Score an EDF or BDF file of any length, in bounded memory.

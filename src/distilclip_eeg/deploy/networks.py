@@ -1,20 +1,21 @@
 """An exported model in torch: ``DistilCLIPEEG.from_pretrained(FOLDER)``."""
 
 import copy
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
-from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from distilclip_eeg.artefact.folder import CARD, PATTERNS, Folder, entry, load_folder, write_folder
+from distilclip_eeg.artefact.folder import CARD, Folder, entry, write_folder
 from distilclip_eeg.artefact.recipe import Recipe
 from distilclip_eeg.config.component import Component
+from distilclip_eeg.deploy.hub import opened, push_to_hub
 from distilclip_eeg.deploy.text_side import TextSide
 from distilclip_eeg.files.reading import read_text
 from distilclip_eeg.models.contract import Encoder, with_classifier
@@ -69,20 +70,9 @@ class DistilCLIPEEG(nn.Module):
             revision: branch, tag or, to get the same bytes for ever, commit of a hub id.
 
         Raises:
-            ConfigError: neither a folder nor a repository that can be fetched.
-            DataError: a damaged folder, or one that is no export of this package.
+            ConfigError, DataError: as :func:`distilclip_eeg.deploy.hub.opened`.
         """
-        path = Path(folder_or_hub_id)
-        if not path.is_dir():
-            try:
-                path = Path(snapshot_download(str(path), revision=revision, allow_patterns=PATTERNS))
-            except Exception as error:  # the hub raises many kinds: bad id, not cached, no network, not there
-                raise ConfigError(
-                    f"{folder_or_hub_id}: no folder, nor fetched from the hub ({type(error).__name__}). "
-                    "Give the folder that scripts/export.py wrote, or owner/name.",
-                    reason="not_found",
-                ) from error
-        return cls.from_folder(load_folder(path))
+        return cls.from_folder(opened(folder_or_hub_id, revision))
 
     @classmethod
     def from_folder(cls, folder: Folder, *, text: bool = True) -> "DistilCLIPEEG":
@@ -121,6 +111,22 @@ class DistilCLIPEEG(nn.Module):
         about["text"], text_files = pack_text(self.text)
         changed = about["weights"] != self.about["weights"] and CHANGED not in self.card
         write_folder(Path(folder), about, files | text_files, self.card + CHANGED * changed)
+
+    def push_to_hub(self, repo_id: str, **how: Any) -> str:
+        """Put the model on the hub as ``save_pretrained`` writes it, so without ONNX files.
+
+        Args:
+            how: see :func:`distilclip_eeg.deploy.hub.push_to_hub`, which puts a whole folder there.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ConfigError: as there.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(Path(folder) / "model")
+            return push_to_hub(Path(folder) / "model", repo_id, **how)
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
         """Class logits (B, K), with gradients where asked for."""

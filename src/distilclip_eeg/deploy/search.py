@@ -5,6 +5,7 @@ description of a window takes part. Features are kept in an index, so that the n
 """
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,44 @@ def rank(index: Index, queries: dict[str, np.ndarray], n: int, margin: float) ->
     return pd.concat(tables, ignore_index=True)
 
 
-def search(asked: SearchSettings) -> pd.DataFrame:
+def search(
+    weights: str | Path,
+    recordings: str | Path,
+    query: str | Sequence[str],
+    *,
+    top: int = 10,
+    margin: float = 0.05,
+    device: str = "auto",
+    **detector: Any,
+) -> pd.DataFrame:
+    """The moments of recordings that are nearest to a text; nothing is written.
+
+    Args:
+        weights: exported folder of a teacher, best of one trained with ``loss.targets=identity``.
+        recordings: an EDF or BDF file, or a folder of them. One that cannot be used is warned of.
+        query: a text, or several.
+        top: moments of each text.
+        margin: a moment takes in neighbours whose similarity is this near to its best window's.
+        device: ``auto`` (a CUDA GPU where there is one), ``cpu`` or ``cuda``.
+        detector: settings of the ``Detector`` that makes the windows, such as ``hop_s`` and ``channels``.
+
+    Returns:
+        A row a moment, the best first: query, rank, recording, onset_s, offset_s, similarity and windows.
+
+    Raises:
+        ConfigError: nothing is asked, or the model has no text side.
+        DataError: no recording can be used.
+    """
+    if not (texts := listed(query)):
+        raise ConfigError("search: nothing is asked. Give a text, such as 'rhythmic theta activity'.")
+    finder = Search.open(str(weights), device, **detector)
+    index, failed = finder.index(find(Path(recordings)))
+    for line in failed:
+        warnings.warn(line, stacklevel=2)
+    return rank(index, finder.queries(index, texts, []), top, margin)
+
+
+def answer(asked: SearchSettings) -> pd.DataFrame:
     """Answer what is asked; tables, index and figure go to ``output``.
 
     Raises:

@@ -165,7 +165,7 @@ def distill_task(learning: Learning, data: Data, teacher: Run) -> MakeTask:
             teacher_NE = cached(FeatureTask(theirs), data, source, rows, accelerator)
         teacher_NK = cached(ClassifyTask(theirs), data, source, rows, accelerator)
         set_seed(small_seed(data.seed, fold))
-        encoder = make_net(learning.model, data, learning.init_from)
+        encoder = make_net(learning.model, data.sizes(), learning.init_from)
         student: EncoderWithHead | PromptClassifier = encoder
         if inference == "prompt" and text is not None:
             student = PromptClassifier(encoder, inference)

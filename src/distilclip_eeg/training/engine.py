@@ -32,7 +32,7 @@ from distilclip_eeg.training import processes
 from distilclip_eeg.training.averaging import RunningMean, broken, kept_state, put_state
 from distilclip_eeg.training.checkpoints import newest_checkpoint, write_checkpoint
 from distilclip_eeg.training.gather import share_statistics
-from distilclip_eeg.training.loaders import Batch, Schedule, WindowSource, ahead
+from distilclip_eeg.training.loaders import Batch, Schedule, Source, ahead
 from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tally import Tally
 from distilclip_eeg.training.tasks import Task
@@ -92,7 +92,7 @@ class Fit:
     def __init__(
         self,
         task: Task,
-        source: WindowSource,
+        source: Source,
         train_rows: np.ndarray,
         val_rows: np.ndarray,
         folder: Path,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -76,6 +76,22 @@ def ahead(
             made = coming.popleft().result()
             coming.extend(worker.submit(make, item) for item in islice(left, 1))
             yield made
+
+
+class Source(Protocol):
+    """What the loop and ``predict`` ask of windows, wherever they lie."""
+
+    label: np.ndarray
+    """Class index of each window, (N,)."""
+
+    @property
+    def resident(self) -> bool:
+        """Whether the signal lies on a GPU."""
+        ...
+
+    def batch(self, rows: np.ndarray, device: torch.device | str = "cpu") -> Batch:
+        """The windows at ``rows``, ready for a network."""
+        ...
 
 
 class WindowSource:

@@ -12,9 +12,10 @@ from typing import cast
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import ArrayLike
 
 from distilclip_eeg.config.experiment import RunSettings
-from distilclip_eeg.config.learning import Learning, ModelConfig
+from distilclip_eeg.config.learning import Learning, LossConfig, ModelConfig
 from distilclip_eeg.config.rules import plain
 from distilclip_eeg.models.clip import DistilCLIP
 from distilclip_eeg.models.contract import EncoderWithHead, build_network
@@ -71,7 +72,7 @@ def train_task(learning: Learning, data: Data) -> MakeTask:
     def make_task(fold: int, source: WindowSource, accelerator: Accelerator) -> tuple[Task, Saver]:
         about, loss = about_model(learning, data), class_loss(learning, data, fold)
         if not learning.uses_text:
-            task = plain_task(learning, data, loss)
+            task = plain_task(learning, data.sizes(), data.windows["subject"], loss)
             return task, lambda folder, task: save_network(folder, task.net, about)
         model, bank, writer = make_teacher(learning, data, fold)
         about["describer"] = json.loads(writer)
@@ -93,12 +94,19 @@ def train_task(learning: Learning, data: Data) -> MakeTask:
     return make_task
 
 
-def plain_task(learning: Learning, data: Data, loss: ClassLoss | None = None) -> ClassifyTask | MetaTask:
-    """A network without text: by cross-entropy, or meta-learned over subjects as ``model.meta_lr`` says."""
-    net, meta_lr = make_net(learning.model, data, learning.init_from), learning.model.meta_lr
+def plain_task(
+    learning: Learning, sizes: dict, person_N: ArrayLike, loss: ClassLoss | None = None
+) -> ClassifyTask | MetaTask:
+    """A network without text: by cross-entropy, or meta-learned over persons as ``model.meta_lr`` says.
+
+    Args:
+        sizes: n_chans, n_times, sfreq and n_outputs.
+        person_N: whose each row of the window index is.
+    """
+    net, meta_lr = make_net(learning.model, sizes, learning.init_from), learning.model.meta_lr
     if meta_lr is None:
         return ClassifyTask(net, loss)
-    subject_N = np.unique(data.windows["subject"], return_inverse=True)[1]
+    subject_N = np.unique(person_N, return_inverse=True)[1]
     return MetaTask(net, subject_N, inner_lr=meta_lr, loss=loss)
 
 
@@ -116,9 +124,9 @@ def about_model(learning: Learning, data: Data) -> dict:
     return about if learning.head.input == "eeg" else about | {"needs_text": learning.head.input}
 
 
-def make_net(model: ModelConfig, data: Data, init_from: str | None) -> EncoderWithHead:
+def make_net(model: ModelConfig, sizes: dict, init_from: str | None) -> EncoderWithHead:
     """The network to train, from random weights or from those of an exported model."""
-    net = cast(EncoderWithHead, build_network(model, data.sizes()))  # of a baseline, any network
+    net = cast(EncoderWithHead, build_network(model, sizes))  # of a baseline, any network
     if init_from:
         start_from(net, Path(init_from))
     return net
@@ -135,19 +143,22 @@ def network_of(model: ModelConfig, inference: str) -> dict:
 
 
 def class_loss(learning: Learning, data: Data, fold: int) -> ClassLoss:
-    """The loss of class logits as ``loss:`` says, weighed by the fold's training rows.
-
-    ``loss.class_weights=balanced``: N / (K n_k), as scikit-learn.
-    """
-    kind = learning.loss.classification
-    if learning.loss.class_weights == "none":
-        return ClassLoss(None, kind)
-    n_classes = len(data.store.classes)
+    """The loss of class logits as ``loss:`` says, weighed by the fold's training rows."""
     rows = learned_rows(data, fold, learning.trainer.max_train_windows)
-    label = data.windows["label"].to_numpy()[rows]
-    count = np.bincount(label, minlength=n_classes)
-    weight = np.divide(len(label), n_classes * count, out=np.zeros(n_classes), where=count > 0)
-    return ClassLoss(torch.from_numpy(weight).float(), kind)
+    return weighed(learning.loss, data.windows["label"].to_numpy()[rows], len(data.store.classes))
+
+
+def weighed(wanted: LossConfig, label_N: np.ndarray, n_classes: int) -> ClassLoss:
+    """The loss of class logits; ``loss.class_weights=balanced``: N / (K n_k), as scikit-learn.
+
+    Args:
+        label_N: class index of each training window.
+    """
+    if wanted.class_weights == "none":
+        return ClassLoss(None, wanted.classification)
+    count = np.bincount(label_N, minlength=n_classes)
+    weight = np.divide(len(label_N), n_classes * count, out=np.zeros(n_classes), where=count > 0)
+    return ClassLoss(torch.from_numpy(weight).float(), wanted.classification)
 
 
 def make_teacher(learning: Learning, data: Data, fold: int) -> tuple[DistilCLIP, TextBank, str]:
@@ -159,7 +170,7 @@ def make_teacher(learning: Learning, data: Data, fold: int) -> tuple[DistilCLIP,
     sentences = [*vocabulary, *(classes if compared else ())]
     backend = learning.text_encoder.build("text_encoder", sentences=sentences)
     model = DistilCLIP(
-        make_net(learning.model, data, learning.init_from),
+        make_net(learning.model, data.sizes(), learning.init_from),
         backend.encoder,
         head_input=learning.head.input,
         with_bias=learning.loss.targets == "sigmoid",

@@ -8,13 +8,13 @@ from accelerate import Accelerator
 
 from distilclip_eeg.endings import stop_if_asked
 from distilclip_eeg.training import processes
-from distilclip_eeg.training.loaders import Batch, WindowSource, ahead
+from distilclip_eeg.training.loaders import Batch, Source, ahead
 from distilclip_eeg.training.tasks import Task
 
 
 @torch.no_grad()
 def predict(
-    task: Task, source: WindowSource, rows: np.ndarray, accelerator: Accelerator, batch_size: int = 256
+    task: Task, source: Source, rows: np.ndarray, accelerator: Accelerator, batch_size: int = 256
 ) -> np.ndarray:
     """What ``task.answer`` answers to the windows at ``rows``, (N, K) float32, dropout off.
 
