@@ -5,7 +5,6 @@ import functools
 import io
 import os
 import re
-import shutil
 import sys
 import tempfile
 import textwrap
@@ -25,6 +24,7 @@ from distilclip_eeg.config.describe import Key, describe, groups_of
 from distilclip_eeg.config.words import in_quotes
 from distilclip_eeg.endings import Stop, asked, listening, memory_used_up, peer_gone
 from distilclip_eeg.files.folders import check_writable
+from distilclip_eeg.progress import columns as terminal_columns
 from distilclip_eeg.progress import job
 from distilclip_eeg.schema import (
     NOTE,
@@ -320,6 +320,7 @@ def columns(name: str, text: str, width: int) -> list[str]:
 
 def folded(text: str, indent: str, first: str | None = None) -> list[str]:
     """Lines no wider than the terminal, 100 columns at most."""
-    width = min(100, max(60, shutil.get_terminal_size((100, 24)).columns))
     lead = indent if first is None else first
-    return textwrap.wrap(text, width, initial_indent=lead, subsequent_indent=indent, break_on_hyphens=False)
+    return textwrap.wrap(
+        text, terminal_columns(), initial_indent=lead, subsequent_indent=indent, break_on_hyphens=False
+    )
