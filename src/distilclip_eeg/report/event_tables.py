@@ -48,7 +48,8 @@ def write_event_tables(
 def page(run: Run, config: EventConfig, tables: EventTables) -> str:
     """Everything a reader needs beside the figures, and the figures."""
     made, first = run.settings, tables.overall.iloc[0]
-    lines = [
+    lines = [run.part_line] if run.part else []
+    lines += [
         f"{made.dataset.name}, {made.model.name}, split={made.split.name}: {run.data['leak_note']}",
         f"{first['subjects']} subjects, {first['recordings']} whole test recordings, {first['hours']:.2f} h, "
         f"{first['unscored']} unscored; every {read_json(run.path / GRID)['hop_s']:g} s, mean over "

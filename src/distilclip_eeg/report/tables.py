@@ -1,6 +1,7 @@
 """Metric tables from saved predictions; every table names its protocol and what it lets through."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -59,6 +60,7 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
     Runs that differ in the seed alone share a row: mean and SD over the folds of all seeds.
     """
     rows, seen = [], set()
+    full = fullest(runs)
     columns = PRESETS[reading.metrics]
     families: dict[tuple, list[Run]] = {}
     for run in runs:
@@ -73,18 +75,22 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
         folds = pd.concat([fold_metrics(one, None, reading) for one in group])
         pools = pd.DataFrame([pooled(one, reading) for one in group])
         names = " ".join(one.path.name for one in group)
-        entries = [(settings.model.name, folds, pools.mean(), names)]
+        asked = sum(one.settings.split.n_folds or len(one.folds_done()) for one in group)
+        entries = [(settings.model.name, folds, pools.mean(), names, asked)]
         if (settings.dataset.name, split) not in seen:
             seen.add((settings.dataset.name, split))
-            entries.append((ALWAYS, fold_metrics(run, always_seizure, reading), None, ""))
+            whole = full[settings.dataset.name, split]
+            told = fold_metrics(whole, always_seizure, reading)
+            entries.append((ALWAYS, told, None, "", whole.settings.split.n_folds or len(told)))
         seeds = [one.settings.seed for one in group]
-        for name, folds, pool, where in entries:
+        for name, folds, pool, where, asked in entries:
             row = {
                 "dataset": settings.dataset.name,
                 "split": split,
                 "model": name,
                 "seed": ",".join(str(s) for s in seeds) if len(seeds) > 1 else settings.seed,
                 "folds": len(folds),
+                "folds_asked": asked,
                 "classes": n_classes(run),
                 "windows": int(folds["n"].sum()),
                 "balanced_test": settings.windows.balance_test or reading.balances(split),
@@ -103,6 +109,16 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
     return table.sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
 
 
+def fullest(runs: Iterable[Run]) -> dict[tuple[str, str], Run]:
+    """Of each corpus and protocol the first run with the most finished folds, by their names."""
+    found: dict[tuple[str, str], Run] = {}
+    for run in runs:
+        place = run.settings.dataset.name, run.settings.split.name
+        if len(run.folds_done()) > len(found.setdefault(place, run).folds_done()):
+            found[place] = run
+    return found
+
+
 def family(run: Run) -> str:
     """Equal for runs that differ in the seed alone; a student's teacher may be of another seed, too."""
     settings = run.settings
@@ -117,20 +133,18 @@ def n_classes(run: Run) -> int:
 
 
 def header(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
-    """Data, then one line a protocol: folds, prevalence and what the split shares."""
+    """Runs that lack folds, data, then one line a protocol: prevalence and what the split shares."""
     report = read_text(runs[0].path / "data_report.txt").splitlines()[0]
-    lines = [report, f"mean ± SD over folds (SD is not a confidence interval); {NOTES[reading.metrics]}"]
+    lines = [run.part_line for run in runs if run.part]
+    lines += [report, f"mean ± SD over folds (SD is not a confidence interval); {NOTES[reading.metrics]}"]
     if reading.calibration != "none" or reading.threshold != "argmax":
         lines.append(
             f"calibration={reading.calibration} threshold={reading.threshold}, chosen on each fold's "
             "validation windows"
         )
-    seen = set()
-    for run in sorted(runs, key=lambda r: ORDER.index(r.settings.split.name)):
-        split = run.settings.split.name
-        if split in seen:
-            continue
-        seen.add(split)
+    full = {split: run for (_, split), run in fullest(runs).items()}
+    for split in sorted(full, key=ORDER.index):
+        run = full[split]
         share = fold_metrics(run, None, reading)["prevalence"].mean()
         balance = "balanced" if run.settings.windows.balance_test else "natural"
         balance = "balanced by weight, as the article's figures imply" if reading.balances(split) else balance
@@ -154,11 +168,18 @@ def format_table(table: pd.DataFrame, metrics: str = "standard") -> str:
         columns = PRESETS[metrics]
         head = ["protocol", "model", "folds", *(head_of(c, metrics, classes) for c in columns)]
         body = [
-            [r["split"], r["model"], str(r["folds"]), *(cell(r[c], r[f"{c}_sd"]) for c in columns)]
+            [r["split"], r["model"], folds_of(r), *(cell(r[c], r[f"{c}_sd"]) for c in columns)]
             for _, r in group.iterrows()
         ]
         shown.append(aligned(head, body, 2))
     return "\n".join(shown)
+
+
+def folds_of(row: pd.Series) -> str:
+    """How many folds a row rests on, and of how many where some are not finished."""
+    return (
+        f"{row['folds']} of {row['folds_asked']}" if row["folds_asked"] > row["folds"] else str(row["folds"])
+    )
 
 
 def aligned(head: list[str], body: list[list[str]], n_words: int) -> str:
@@ -208,7 +229,7 @@ def format_classes(table: pd.DataFrame, metrics: str = "standard") -> str:
     body = [
         [
             r["split"],
-            r["model"],
+            named(r["model"], r.get("part", "")),
             r["class"],
             f"{int(r['support']):,}",
             *(cell(r[c], r[f"{c}_sd"]) for c in columns),
@@ -216,6 +237,11 @@ def format_classes(table: pd.DataFrame, metrics: str = "standard") -> str:
         for _, r in table.iterrows()
     ]
     return aligned(head, body, 3)
+
+
+def named(model: str, part: str) -> str:
+    """A model, and how many of its folds are finished where not all are."""
+    return f"{model} ({part})" if part else model
 
 
 def of_ours(folder: Path) -> None:
@@ -244,7 +270,7 @@ def write_evaluation(runs: list[Run], root: Path, reading: Reading = AS_SAVED) -
         name = dataset if reading.metrics == "standard" else f"{dataset}_{reading.metrics}"
         ends = (".csv", "_classes.csv", "_subjects.csv", "_pairs.csv", ".txt")
         claim(folder, [name + end for end in ends], partial(of_ours, folder))
-        classes = pd.concat([class_rows(run, reading) for run in group])
+        classes = pd.concat([class_rows(run, reading).assign(part=run.part) for run in group])
         rows = summary_rows(group, reading).assign(
             metrics=reading.metrics, calibration=reading.calibration, threshold=reading.threshold
         )

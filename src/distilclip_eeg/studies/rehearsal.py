@@ -194,7 +194,8 @@ def page(
     """Everything a reader needs beside the figures, and the figures."""
     settings, first = run.settings, overall.iloc[0]
     signals = settings.signals
-    lines = [
+    lines = [run.part_line] if run.part else []
+    lines += [
         f"{settings.dataset.name}, {settings.model.name}, split={settings.split.name}, "
         f"signals.phase={signals.phase} signals.normalize={signals.normalize}:\n{run.data['leak_note']}",
         f"{first['recordings']} test recordings of {first['subjects']} subjects, {first['hours']:.2f} h, "

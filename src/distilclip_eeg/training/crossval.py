@@ -94,8 +94,14 @@ class CrossValidation:
     def todo(self) -> list[int]:
         """The chosen folds that are not finished; where there are any, neither is the run."""
         todo = [k for k in self.folds if not self.done(k)]
-        if len(todo) < len(self.folds):
-            print(f"{len(self.folds) - len(todo)} of {len(self.folds)} folds are finished already")
+        if done := len(self.folds) - len(todo):
+            others = (self.data.split.n_folds or 0) - len(self.folds)
+            more = (
+                f"; fold={self.folds} was asked for, without it {others} more are trained"
+                if others > 0
+                else ""
+            )
+            print(f"{done} of {len(self.folds)} folds are finished already{more}")
         if todo:
             (self.run.path / "metrics.json").unlink(missing_ok=True)
         return todo
