@@ -11,7 +11,7 @@ from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.files.writing import write_csv, write_json
 from distilclip_eeg.report.beside import blocks
 from distilclip_eeg.report.budgets import budget_lines
-from distilclip_eeg.report.tables import aligned
+from distilclip_eeg.report.columns import aligned
 from distilclip_eeg.runs import Run
 from distilclip_eeg.scoring.event_scores import FOLDER, GRID, SETTINGS, EventTables, event_tables
 from distilclip_eeg.scoring.events.counts import DAY_S

@@ -6,11 +6,13 @@ Shapes: U subjects, K classes.
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import combinations
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
 
 from distilclip_eeg.files.reading import read_parquet
+from distilclip_eeg.report.columns import WIDTH
 from distilclip_eeg.runs import Run
 from distilclip_eeg.scoring.answers import AS_SAVED, Reading, read_answers
 from distilclip_eeg.scoring.metrics import ratio
@@ -192,7 +194,7 @@ def page(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
                 f"{row.split}, {row.a} less {row.b}: {100 * row.difference:+.1f} points of accuracy, "
                 f"p {row.p_subjects:.2g} by {row.subjects} subjects, "
                 + ("none of one fold" if row.folds == 1 else f"{row.p_folds:.2g} by {row.folds} folds")
-                + ("" if row.on_folds == "all" else f" (on folds {row.on_folds}, which both have)")
+                + ("" if row.on_folds == "all" else f" (folds {row.on_folds} of both)")
             )
     for a, b, both in pairs_of(runs):
         if not both:
@@ -206,7 +208,7 @@ def page(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
     if len(rows) and (rows["subjects"] < MIN_SUBJECTS).any():
         lines.append(f"no interval below {MIN_SUBJECTS} subjects")
     head = "over subjects (95 % intervals; p of the most accurate run's pairs, uncorrected for their number):"
-    return ["", head, *lines] if lines else []
+    return ["", head, *(fill(line, WIDTH, subsequent_indent="  ") for line in lines)] if lines else []
 
 
 def ranged(low: float, high: float) -> str:

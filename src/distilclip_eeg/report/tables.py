@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv, read_text
 from distilclip_eeg.files.writing import claim, write_csv
 from distilclip_eeg.report import subjects
+from distilclip_eeg.report.columns import WIDTH, aligned
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import PROTOCOLS
 from distilclip_eeg.scoring.answers import (
@@ -136,7 +138,8 @@ def header(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
     """Runs that lack folds, data, then one line a protocol: prevalence and what the split shares."""
     report = read_text(runs[0].path / "data_report.txt").splitlines()[0]
     lines = [run.part_line for run in runs if run.part]
-    lines += [report, f"mean ± SD over folds (SD is not a confidence interval); {NOTES[reading.metrics]}"]
+    lines += [report, "mean ± SD over folds (SD is not a confidence interval);"]
+    lines += wrap(NOTES[reading.metrics], WIDTH, initial_indent="  ", subsequent_indent="  ")
     if reading.calibration != "none" or reading.threshold != "argmax":
         lines.append(
             f"calibration={reading.calibration} threshold={reading.threshold}, chosen on each fold's "
@@ -149,7 +152,7 @@ def header(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
         balance = "balanced" if run.settings.windows.balance_test else "natural"
         balance = "balanced by weight, as the article's figures imply" if reading.balances(split) else balance
         lines.append(
-            f"{split}: seizures {100 * share:.0f} % of test windows ({balance}); {run.data['leak_note']}"
+            f"{split}: seizures {100 * share:.0f} % of test windows ({balance});\n  {run.data['leak_note']}"
         )
     return lines
 
@@ -171,7 +174,7 @@ def format_table(table: pd.DataFrame, metrics: str = "standard") -> str:
             [r["split"], r["model"], folds_of(r), *(cell(r[c], r[f"{c}_sd"]) for c in columns)]
             for _, r in group.iterrows()
         ]
-        shown.append(aligned(head, body, 2))
+        shown.append(aligned(head, body, 3))
     return "\n".join(shown)
 
 
@@ -180,26 +183,6 @@ def folds_of(row: pd.Series) -> str:
     return (
         f"{row['folds']} of {row['folds_asked']}" if row["folds_asked"] > row["folds"] else str(row["folds"])
     )
-
-
-def aligned(head: list[str], body: list[list[str]], n_words: int) -> str:
-    """Rows in columns, the first ``n_words`` to the left; a blank line where a shared first changes."""
-    grouped = len({row[0] for row in body}) < len(body)
-    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    lines = [rule]
-    for i, row in enumerate([head, *body]):
-        if grouped and i > 1 and row[0] != body[i - 2][0]:
-            lines.append("")
-        lines.append(
-            "  ".join(
-                text.ljust(w) if j < n_words else text.rjust(w)
-                for j, (text, w) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-        )
-        if i == 0:
-            lines.append(rule)
-    return "\n".join([*lines, rule])
 
 
 def cell(mean: float, sd: float) -> str:

@@ -34,8 +34,9 @@ from distilclip_eeg.files.writing import csv_bytes
 from distilclip_eeg.progress import track
 from distilclip_eeg.report.beside import blocks
 from distilclip_eeg.report.budgets import budget_lines
+from distilclip_eeg.report.columns import aligned
 from distilclip_eeg.report.event_tables import ranged
-from distilclip_eeg.report.tables import aligned, cell
+from distilclip_eeg.report.tables import cell
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import BACKGROUND
 from distilclip_eeg.scoring.beside import Beside, Judged, beside
