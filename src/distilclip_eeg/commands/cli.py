@@ -83,7 +83,7 @@ def run(verb: str, argv: list[str] | None = None) -> None:
                 act(verb, argv)
             return
         except UserError as error:
-            said, code = f"error: {error}", error.exit_code
+            said, code = told(error), error.exit_code
             if number:  # what the first one says too is not said again
                 said = (
                     ""
@@ -105,6 +105,16 @@ def run(verb: str, argv: list[str] | None = None) -> None:
     if said and not (number and code > 128):  # nor is a signal told by each
         print(said, file=sys.stderr)
     sys.exit(code)
+
+
+def told(error: UserError) -> str:
+    """An error as it is printed: a line; of several at once each below it, with the line that mends it."""
+    lines = [f"error: {error}"]
+    for number, one in enumerate(error.parts, 1):
+        what = str(one).replace(one.mend, "").rstrip(" :") if one.mend else str(one)
+        lines += folded(what, "     ", first=f"  {number}. ")
+        lines += [f"     -> {one.mend}"] if one.mend else []
+    return "\n".join(lines)
 
 
 def stopped(verb: str) -> str:
@@ -237,7 +247,7 @@ def hydra_main(verb: str, flags: list[str], words: list[str]) -> None:
         try:
             act(verb, overrides)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(told(error), file=sys.stderr)
             sys.exit(error.exit_code)
         finally:
             outer.hydra = held

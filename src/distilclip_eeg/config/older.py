@@ -159,6 +159,8 @@ def counted(settings: RunSettings) -> dict[str, Any]:
         body["trainer"] = body["optim"] = {}
     body["trainer"] = {k: v for k, v in body["trainer"].items() if k not in NOT_OF_TRAINER}
     body["text_encoder"] = {k: v for k, v in body["text_encoder"].items() if k != "path"}
+    if body["text_encoder"].get("offline", True) is None:
+        body["text_encoder"]["offline"] = True  # as it was before BERT-base was fetched unasked
     for name, default in ADDED_LATER.items():
         *path, key = name.split(".")
         section = functools.reduce(lambda tree, part: tree.get(part) or {}, path, body)

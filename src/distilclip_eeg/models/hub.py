@@ -6,6 +6,7 @@ torch, and only :func:`kept` and :func:`fetched` need huggingface_hub.
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -61,12 +62,35 @@ def kept(name: str) -> Path | None:
     return folder if (folder / "config.json").is_file() else None
 
 
+class Fetchable(Exception):
+    """It could be fetched, and this is not the time to do so."""
+
+
+class _State:
+    """Of this process: whether fetching is put off."""
+
+    put_off = False
+
+
+def unfetched(build: Callable[[], object]) -> None:
+    """Do ``build`` as far as it goes without fetching anything: what the hub would hand out is no error."""
+    _State.put_off = True
+    try:
+        with suppress(Fetchable):
+            build()
+    finally:
+        _State.put_off = False
+
+
 def fetched(name: str) -> Path:
     """Fetch a model into the hub's cache, with a bar; what is there of it already is not fetched again.
 
     Raises:
+        Fetchable: inside :func:`unfetched`.
         Exception: of many kinds, as the hub has them: no such model, no network, no disk.
     """
+    if _State.put_off:
+        raise Fetchable(name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
