@@ -21,6 +21,7 @@ from distilclip_eeg.schema import ConfigError, Corpus, DataError, UserError, all
 from distilclip_eeg.signals.splits import table_of
 from distilclip_eeg.training.descriptions import check_text
 from distilclip_eeg.training.devices import make_accelerator
+from distilclip_eeg.training.trail import check_tracker
 
 PLAIN_HEAD = {"input": "eeg", "inference": "head"}
 
@@ -86,7 +87,12 @@ def check_here(learning: Learning, there: Callable[[], None]) -> None:
     Raises:
         UserError: see :func:`~distilclip_eeg.schema.all_of`.
     """
-    tries = [there, partial(make_accelerator, learning.trainer.precision, learning.device)]
+    trainer = learning.trainer
+    tries: list[Callable[[], object]] = [
+        there,
+        partial(make_accelerator, trainer.precision, learning.device),
+        partial(check_tracker, trainer.log_with),
+    ]
     if not learning.uses_text:
         return all_of(tries)
     encode = partial(learning.text_encoder.build, "text_encoder", sentences=["a window"])
