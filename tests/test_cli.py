@@ -355,7 +355,7 @@ def test_an_unfinished_run_is_not_evaluated(refused, tmp_path):
     (tmp_path / "half" / "fold0").mkdir(parents=True)
     (tmp_path / "half" / "config.json").write_text("{}")
     (tmp_path / "half" / "config.yaml").write_text("{}")
-    assert "0 folds are finished" in refused("evaluate", "run=half")
+    assert "no fold is finished yet" in refused("evaluate", "run=half")
 
 
 def test_a_wrong_setting_ends_a_real_process_in_one_line_too(launch, tmp_path):

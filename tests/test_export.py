@@ -449,16 +449,6 @@ def test_a_run_that_cannot_stand_alone_is_refused(teacher, monkeypatch, tmp_path
         export(teacher, 0, tmp_path / "out")
 
 
-def test_an_unfinished_run_exports_its_finished_folds_alone(teacher, monkeypatch, tmp_path):
-    monkeypatch.setattr(Run, "finished", False)
-    with pytest.raises(ConfigError, match="weights=final needs every fold"):
-        export(teacher, "final", tmp_path / "out")
-    assert (
-        export(teacher, 0, tmp_path / "out", places=LOCAL, onnx=False).about["made"]["cross_validation"]
-        is None
-    )
-
-
 def test_a_folder_with_something_else_in_it_is_refused_before_anything_is_trained(
     teacher, tmp_path, monkeypatch
 ):

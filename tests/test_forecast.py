@@ -9,6 +9,7 @@ import torch
 from test_stops import RUN_FILES, digests
 from tools import one_run
 
+from distilclip_eeg import workers
 from distilclip_eeg.commands import cli
 from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.experiment import TrainSettings
@@ -151,7 +152,7 @@ def test_memory_that_is_too_small_for_all_processes_is_told(plan, how, monkeypat
 
 def test_a_container_s_limit_counts_where_it_is_below_the_machine_s_memory(tmp_path, monkeypatch):
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(forecast, "LIMITS", (str(limit), str(tmp_path / "none")))
+    monkeypatch.setattr(workers, "LIMITS", (str(limit), str(tmp_path / "none")))
     machine = forecast.all_memory(torch.device("cpu"))
     limit.write_text("max\n")
     assert forecast.all_memory(torch.device("cpu")) == machine > 10**8

@@ -27,6 +27,7 @@ from distilclip_eeg.training.loaders import Batch
 from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tasks import ClipTask
 from distilclip_eeg.training.text_bank import TextBank
+from distilclip_eeg.training.trail import Trail
 
 SENTENCES = ["Slow waves.", "Rhythmic sharp waves of high amplitude.", "Flat."]
 DESCRIPTION = [SENTENCES[k] for k in (0, 1, 0, 2, 1, 0, 0, 1)]
@@ -90,6 +91,7 @@ def fold(folder: Path, dropout: float, stop: int | None = None) -> dict[str, np.
         OptimConfig(lr=1e-2, ema=0.9),
         3,
         make_accelerator("fp32", "cpu"),
+        trail=Trail("tensorboard", folder, {}, ("bckg", "seiz")),
     )
     fit = Fit(task, Windows(), np.arange(19), np.arange(19, 30), folder, loop)
     begun, prepare_step = fit.step, fit.prepare_step
@@ -240,4 +242,4 @@ def test_another_number_of_processes_goes_on_from_a_checkpoint(shared, tmp_path)
 def test_the_first_process_alone_writes(shared):
     written = sorted(path.name for path in (shared.folds / "whole0.0").iterdir())
     assert written == ["checkpoint.prev.pt", "checkpoint.pt", "history.csv", "tensorboard"]
-    assert len(list((shared.folds / "whole0.0" / "tensorboard").iterdir())) == 2  # one an epoch
+    assert len(list((shared.folds / "whole0.0" / "tensorboard").iterdir())) == 1

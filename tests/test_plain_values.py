@@ -252,5 +252,6 @@ def test_every_verb_is_in_the_sample():
         "download",
         "ablations",
         "layouts",
+        "doctor",
     }
     assert {verb for verb, *_ in END_TO_END} | quiet == set(COMMANDS)

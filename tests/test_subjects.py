@@ -45,7 +45,7 @@ def run_of(path, name, wrong: dict[str, int], n_subjects=8, each=20, split="subj
     audit = dict.fromkeys(("samples", "event", "recording", "subject"), 0.0)
     write_json(run.path / "data.json", {"audit": audit, "folds_sha256": hash_, "leak_note": "none"})
     (run.path / "data_report.txt").write_text("d: 8 of 8 recordings used\n")
-    write_config(run.path, dataset={"name": "d"}, model={"name": name}, split={"name": split})
+    write_config(run.path, dataset={"name": "d"}, model={"name": name}, split={"name": split, "n_folds": 2})
     return run
 
 

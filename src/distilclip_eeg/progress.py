@@ -1,7 +1,9 @@
 """Progress with time left: a live bar on a terminal, plain lines where output is piped."""
 
+import io
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -10,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -157,3 +160,26 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def size(n_bytes: float) -> str:
+    """Bytes as megabytes or gigabytes."""
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"
+
+
+def columns() -> int:
+    """Columns of the terminal, 100 at most: what is printed is no wider."""
+    return min(100, max(60, shutil.get_terminal_size((100, 24)).columns))
+
+
+def page(*parts: RenderableType, width: int | None = None) -> str:
+    """What rich makes of texts and tables, each line without the blanks at its end.
+
+    Args:
+        width: in columns; None: those of the terminal (:func:`columns`), in colours where it is one.
+    """
+    written = io.StringIO()
+    coloured = width is None and sys.stdout.isatty()
+    console = Console(file=written, width=width or columns(), force_terminal=coloured, highlight=False)
+    console.print(*parts, sep="\n", markup=False)
+    return "\n".join(line.rstrip() for line in written.getvalue().rstrip("\n").split("\n"))

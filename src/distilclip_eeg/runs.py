@@ -118,6 +118,20 @@ class Run:
         return sorted(int(name[4:]) for name in names if re.fullmatch(r"fold\d+", name, re.ASCII))
 
     @property
+    def part(self) -> str:
+        """``2 of 5 folds`` where not all are finished; empty where all are."""
+        done, asked = len(self.folds_done()), self.settings.split.n_folds
+        return "" if asked is None or done >= asked else f"{done} of {asked} folds"
+
+    @property
+    def part_line(self) -> str:
+        """The same as a sentence, for the top of whatever rests on these folds; empty where all are there."""
+        numbers = ", ".join(map(str, self.folds_done()))
+        return (
+            self.part and f"{self.path.name}: {self.part} are finished ({numbers}); all below rests on these"
+        )
+
+    @property
     def ours(self) -> bool:
         """Whether the folder was written by this package: by what its config or its data say."""
         for name, read, keys in (
@@ -285,6 +299,18 @@ def find_runs(root: Path, *, finished: bool = True) -> list[Run]:
         else:
             print(f"passed over: {run.path}: no run of ours (it lacks {CONFIG} or {DATA})", flush=True)
     return sorted(found, key=lambda run: ((run.path / name).stat().st_mtime, str(run.path)))
+
+
+def find_scored(root: Path) -> list[Run]:
+    """Runs below ``root`` with a finished fold or more; the one whose last fold ended last comes last."""
+
+    def ended(run: Run) -> float:
+        whole = run.path / "metrics.json"
+        files = [whole] if whole.exists() else [run.fold(k) / "metrics.json" for k in run.folds_done()]
+        return max(path.stat().st_mtime for path in files)
+
+    found = [run for run in find_runs(root, finished=False) if run.folds_done()]
+    return sorted(found, key=lambda run: (ended(run), str(run.path)))
 
 
 def sound(runs: Iterable[Run]) -> list[Run]:

@@ -8,7 +8,7 @@ from the start of the recording, intervals are half open. Signals are volts unti
 import difflib
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -77,14 +77,18 @@ class UserError(Exception):
     Args:
         message: one line; whatever names and texts of files put into it stays one (:func:`visible`).
         reason: stable short code, for reports and tests.
+        mend: what to type or to set, where a line says it all; ``message`` says it, too.
     """
 
     exit_code = 2
 
-    def __init__(self, message: str, *, reason: str = "user_error"):
+    def __init__(self, message: str, *, reason: str = "user_error", mend: str = ""):
         super().__init__(visible(message))
         self.reason = reason
         """Stable short code, for reports and tests."""
+        self.mend = visible(mend)
+        self.parts: tuple[UserError, ...] = ()
+        """Those that it stands for, where it stands for several (:func:`all_of`)."""
 
 
 class ConfigError(UserError):
@@ -109,6 +113,27 @@ class MachineError(UserError):
 
 class SkipRecording(DataError):
     """This recording is left out and counted; the others are still used."""
+
+
+def all_of(attempts: Iterable[Callable[[], object]]) -> None:
+    """Try each, and tell together all that they refuse.
+
+    Raises:
+        UserError: the only one; or one that has several as parts, a ``ConfigError`` where one of them is.
+    """
+    found: list[UserError] = []
+    for attempt in attempts:
+        try:
+            attempt()
+        except UserError as problem:
+            found.append(problem)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        kind = ConfigError if any(isinstance(one, ConfigError) for one in found) else type(found[0])
+        whole = kind(f"{len(found)} things are lacking; nothing was read or written.", reason="lacking")
+        whole.parts = tuple(found)
+        raise whole
 
 
 EXTRAS = {

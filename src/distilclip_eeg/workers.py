@@ -27,6 +27,9 @@ CLUSTERS = ("slurm", "local", "debug")
 MINUTES, CORES = 24 * 60, 4
 """Of a job on a cluster, unless its settings say otherwise."""
 
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where Linux says what memory a container may use."""
+
 LAST_WORDS_S = 30.0
 """Jobs of a queue that is left have so long to save what they did."""
 
@@ -37,6 +40,15 @@ class _Crew:
 
     stopped: bool = False
     busy: set[int] = field(default_factory=set)
+
+
+def memory_here() -> int:
+    """Bytes of memory that this machine has, or that its container may use."""
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
+            limit = min(limit, int(Path(path).read_text()))
+    return limit
 
 
 def threaded(work: Callable[..., Any], items: Iterable[tuple[Any, ...]], *, jobs: int) -> Generator[Any]:

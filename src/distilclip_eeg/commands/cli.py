@@ -5,7 +5,6 @@ import functools
 import io
 import os
 import re
-import shutil
 import sys
 import tempfile
 import textwrap
@@ -25,6 +24,7 @@ from distilclip_eeg.config.describe import Key, describe, groups_of
 from distilclip_eeg.config.words import in_quotes
 from distilclip_eeg.endings import Stop, asked, listening, memory_used_up, peer_gone
 from distilclip_eeg.files.folders import check_writable
+from distilclip_eeg.progress import columns as terminal_columns
 from distilclip_eeg.progress import job
 from distilclip_eeg.schema import (
     NOTE,
@@ -83,7 +83,7 @@ def run(verb: str, argv: list[str] | None = None) -> None:
                 act(verb, argv)
             return
         except UserError as error:
-            said, code = f"error: {error}", error.exit_code
+            said, code = told(error), error.exit_code
             if number:  # what the first one says too is not said again
                 said = (
                     ""
@@ -105,6 +105,16 @@ def run(verb: str, argv: list[str] | None = None) -> None:
     if said and not (number and code > 128):  # nor is a signal told by each
         print(said, file=sys.stderr)
     sys.exit(code)
+
+
+def told(error: UserError) -> str:
+    """An error as it is printed: a line; of several at once each below it, with the line that mends it."""
+    lines = [f"error: {error}"]
+    for number, one in enumerate(error.parts, 1):
+        what = str(one).replace(one.mend, "").rstrip(" :") if one.mend else str(one)
+        lines += folded(what, "     ", first=f"  {number}. ")
+        lines += [f"     -> {one.mend}"] if one.mend else []
+    return "\n".join(lines)
 
 
 def stopped(verb: str) -> str:
@@ -237,7 +247,7 @@ def hydra_main(verb: str, flags: list[str], words: list[str]) -> None:
         try:
             act(verb, overrides)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(told(error), file=sys.stderr)
             sys.exit(error.exit_code)
         finally:
             outer.hydra = held
@@ -320,6 +330,7 @@ def columns(name: str, text: str, width: int) -> list[str]:
 
 def folded(text: str, indent: str, first: str | None = None) -> list[str]:
     """Lines no wider than the terminal, 100 columns at most."""
-    width = min(100, max(60, shutil.get_terminal_size((100, 24)).columns))
     lead = indent if first is None else first
-    return textwrap.wrap(text, width, initial_indent=lead, subsequent_indent=indent, break_on_hyphens=False)
+    return textwrap.wrap(
+        text, terminal_columns(), initial_indent=lead, subsequent_indent=indent, break_on_hyphens=False
+    )

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 def evaluate(settings: EvaluateSettings, words: list[str]) -> None:
     """Metric tables from saved predictions, of one run, all runs, or a run's models on another corpus."""
-    from distilclip_eeg.commands.which_run import open_finished
+    from distilclip_eeg.commands.which_run import open_scored
     from distilclip_eeg.report.tables import write_evaluation
-    from distilclip_eeg.runs import find_runs, sound
+    from distilclip_eeg.runs import find_scored, sound
     from distilclip_eeg.scoring.answers import Reading
 
     root = Path(settings.root)
@@ -31,11 +31,11 @@ def evaluate(settings: EvaluateSettings, words: list[str]) -> None:
     if settings.dataset is not None:
         runs = [transfer(settings, words)]
     elif settings.run == "all":
-        runs = sound(find_runs(root))
+        runs = sound(find_scored(root))
         if not runs:
             raise no_runs(str(root))
     else:
-        runs = [open_finished(Path(settings.run))]
+        runs = [open_scored(Path(settings.run))]
         runs[0].check()
     print(write_evaluation(runs, root, reading))
 
@@ -47,12 +47,12 @@ def no_runs(where: str) -> ConfigError:
 
 def transfer(settings: EvaluateSettings, words: list[str]) -> "runs.Run":
     """``evaluate run=RUN dataset=OTHER``: the run's models on another corpus, in the run's own montage."""
-    from distilclip_eeg.commands.which_run import open_finished
+    from distilclip_eeg.commands.which_run import open_scored
 
     assert settings.dataset is not None
     if settings.run == "all":
         raise ConfigError(f"dataset={settings.dataset.name}: say which model to test on it, run=RUN.")
-    run = open_finished(Path(settings.run))
+    run = open_scored(Path(settings.run))
     montage = run.settings.signals.montage
     settings = load(EvaluateSettings, [*words, f"signals.montage={montage}"])
     from distilclip_eeg.training import transfer
@@ -77,7 +77,7 @@ def as_trained(words: list[str]) -> list[str]:
 
 def report(settings: ReportSettings, words: list[str]) -> None:
     """Every table and figure of the article, and one page."""
-    from distilclip_eeg.commands.which_run import open_finished
+    from distilclip_eeg.commands.which_run import open_scored
     from distilclip_eeg.report.build import write_report
     from distilclip_eeg.report.entries import choose
     from distilclip_eeg.runs import find_runs, sound
@@ -86,12 +86,14 @@ def report(settings: ReportSettings, words: list[str]) -> None:
     if settings.run == "all":
         runs = sound(find_runs(root, finished=False))
     else:
-        runs = [open_finished(Path(settings.run))]
+        runs = [open_scored(Path(settings.run))]
         runs[0].check()
     entries = choose(runs, dataset)
     if not entries:
         raise no_runs(f"{root}, dataset={dataset}" if dataset else str(root))
     folder = root / "report"
+    for run in (entry.run for entry in entries if entry.run.part):
+        print(run.part_line)
     print(*write_report(entries, folder, Path(settings.results)), sep="\n")
     print(f"{NOTE}\nnext: open {folder / 'index.html'} in a browser")
 

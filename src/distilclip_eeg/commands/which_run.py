@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distilclip_eeg.config.compose import CONFIG_DIR
-from distilclip_eeg.runs import Run, find_runs
+from distilclip_eeg.runs import Run, find_runs, find_scored
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.scoring.event_scores import WHOLE
 
@@ -39,19 +39,38 @@ def open_finished(path: Path) -> Run:
     run = existing(path)
     if not run.finished:
         raise ConfigError(
-            f"run={path}: {len(run.folds_done())} folds are finished, not all of them. "
-            "Run the command that made it again; it continues."
+            f"run={path}: {run.part or 'no fold'} finished, and all are needed. Run the command that made it "
+            "again, without fold= where it had one; it continues."
         )
     return run
 
 
-def newest(root: Path, key: str, words: str, wanted: Callable[[Run], bool]) -> Run:
+def open_scored(path: Path) -> Run:
+    """The run at ``path``, of which a fold or more is finished.
+
+    Raises:
+        ConfigError: there is none, or none of its folds is finished.
+    """
+    run = existing(path)
+    if not run.folds_done():
+        raise ConfigError(
+            f"run={path}: no fold is finished yet. Run the command that made it again; it continues."
+        )
+    return run
+
+
+def newest(root: Path, key: str, words: str, wanted: Callable[[Run], bool], *, whole: bool = False) -> Run:
     """The newest finished run that is ``wanted``, said in ``words``; unreadable ones are passed over.
+
+    Args:
+        whole: never one that lacks folds; else the newest of those, where no finished one is there.
 
     Raises:
         ConfigError: there is none.
     """
-    for run in reversed(find_runs(root)):
+    finished = find_runs(root)
+    begun = [] if whole else [run for run in find_scored(root) if not run.finished]
+    for run in (*reversed(finished), *reversed(begun)):
         try:
             if wanted(run):
                 return run
@@ -84,7 +103,7 @@ def find_teacher(named: str, root: Path) -> Run:
                 reason="no_teacher",
             )
         return run
-    return newest(root, "teacher", "teacher run", is_teacher)
+    return newest(root, "teacher", "teacher run", is_teacher, whole=True)
 
 
 def whole_run(named: str) -> Run:

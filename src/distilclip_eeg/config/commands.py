@@ -329,6 +329,41 @@ class ParametersSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunsRoot(Settings):
+    """Where runs will lie."""
+
+    where: ClassVar[str] = "run"
+
+    root: Text = "runs"
+    """Folder of all runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreRoot(Settings):
+    """Where filtered recordings will lie."""
+
+    where: ClassVar[str] = "store"
+
+    root: Text = "store"
+    """Folder of filtered recordings, shared by all runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorSettings(Settings):
+    """What this machine has for the framework: libraries, GPU, memory, disk, hub, corpora; what it lacks, and
+    the line that mends it.
+
+    Nothing is written, and nothing is fetched: the hub is only asked whether it is there. The exit code is 0
+    where the framework can train; what is optional may be absent.
+    """
+
+    timeout_s: Seconds = 2.5
+    """How long the hub is waited for; HF_HUB_OFFLINE=1: it is not asked."""
+    run: RunsRoot = field(default_factory=RunsRoot)
+    store: StoreRoot = field(default_factory=StoreRoot)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemoSettings(Settings):
     """Synthetic recordings in; teacher, student and floor out, under two protocols side by side.
 

@@ -65,6 +65,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "download": commands.DownloadSettings,
     "parameters": commands.ParametersSettings,
     "demo": commands.DemoSettings,
+    "doctor": commands.DoctorSettings,
 }
 """What each command is told; ``configs/<command>.yaml`` lists the groups that it composes, if any."""
 

@@ -130,6 +130,10 @@ class TrainerConfig(Settings):
     log_every: Count = 20
     """Read loss and accuracy from the device after this many steps; a loss that is no number is found then.
     Never changes a number."""
+    log_with: Literal["tensorboard", "wandb", "mlflow", "aim", "none"] = "tensorboard"
+    """Where learning rate, losses, validation, settings and the confusion figure of each fold go, beside
+    history.csv, by accelerate's own trackers; a library that is not installed is told with the line that
+    brings it. Never changes a number."""
     compile: Literal["auto", "off"] = "off"
     """auto: on a CUDA GPU the encoders are compiled and run as CUDA graphs; elsewhere as off."""
 

@@ -26,7 +26,7 @@ NOT_IN_DIGEST = (
 )
 """Settings that never change a run's numbers, only where or how fast it is made; a teacher counts by its
 weights, a reading by the settings it stands for."""
-NOT_OF_TRAINER = ("epochs", "log_every", "compile")
+NOT_OF_TRAINER = ("epochs", "log_every", "log_with", "compile")
 """Settings of the loop that do not either: a run may go on for more epochs, or look at itself more often."""
 
 ADDED_LATER: dict[str, Any] = {
@@ -124,19 +124,19 @@ def rests_on_files(settings: RunSettings) -> bool:
 
 def differences(made: RunSettings, asked: RunSettings) -> list[str]:
     """The settings that can change a number and are not the same, each with both values."""
-    before, now = (_flat(counted(settings)) for settings in (made, asked))
-    there, here = (_flat(plain(settings)) for settings in (made, asked))
-    changed = sorted(k for k in before.keys() | now.keys() if before.get(k, _flat) != now.get(k, _flat))
+    before, now = (leaves(counted(settings)) for settings in (made, asked))
+    there, here = (leaves(plain(settings)) for settings in (made, asked))
+    changed = sorted(k for k in before.keys() | now.keys() if before.get(k, ...) != now.get(k, ...))
     return [f"{key}={there.get(key)} there, {here.get(key)} asked" for key in changed]
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Leaves by their dotted names."""
-    leaves: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in tree.items():
         deeper = isinstance(value, Mapping) and value
-        leaves |= _flat(value, f"{prefix}{key}.") if deeper else {prefix + key: value}
-    return leaves
+        found |= leaves(value, f"{prefix}{key}.") if deeper else {prefix + key: value}
+    return found
 
 
 def counted(settings: RunSettings) -> dict[str, Any]:
@@ -159,6 +159,8 @@ def counted(settings: RunSettings) -> dict[str, Any]:
         body["trainer"] = body["optim"] = {}
     body["trainer"] = {k: v for k, v in body["trainer"].items() if k not in NOT_OF_TRAINER}
     body["text_encoder"] = {k: v for k, v in body["text_encoder"].items() if k != "path"}
+    if body["text_encoder"].get("offline", True) is None:
+        body["text_encoder"]["offline"] = True  # as it was before BERT-base was fetched unasked
     for name, default in ADDED_LATER.items():
         *path, key = name.split(".")
         section = functools.reduce(lambda tree, part: tree.get(part) or {}, path, body)

@@ -22,7 +22,7 @@ ARGUMENTS = {
     "members": "Networks that answer with the mean of their logits; each trains on a part of a batch.",
     "n_prompts": "Learned prompts a layer.",
     "neighbours": "Electrodes that each one is joined to, those that correlate most.",
-    "offline": "false: a text encoder that is not on disk may be fetched from the hub.",
+    "offline": "true: nothing is fetched from the hub; null: BERT-base is, once; false: any encoder is.",
     "points": "Values of a token after the last pooling; a multiple of heads.",
     "pool": "Feature of a text: cls (its first token) or mean.",
     "pool_s": "Length of the pool behind the first convolution.",

@@ -32,7 +32,7 @@ def card(about: dict) -> str:
     """The page as Markdown, in which names of files' making are text and nothing else."""
     about = as_text(about)
     recipe, made, model = about["recipe"], about["made"], about["model"]
-    signals = recipe["signals"]
+    signals, part = recipe["signals"], made.get("part")
     band = f"{signals['l_freq'] or 0:g} to {signals['h_freq'] or signals['sfreq'] / 2:g} Hz"
     mains = f", notch at {signals['notch_hz']:g} Hz" if signals["notch_hz"] else ""
     lines = [
@@ -45,7 +45,8 @@ def card(about: dict) -> str:
         f"{', '.join(recipe['ch_names'])}.",
         f"- Filter {band} ({signals['phase']} phase){mains}; clipped at {signals['clip_uv']} uV; normalised "
         f"over: {signals['normalize']}.",
-        f"- Weights: {WEIGHTS[made['weights'].rstrip('0123456789')].format(**made)}",
+        f"- Weights: {weights_words(made)}",
+        *([f"- **Of the run {part} are finished**; the others have no say in it."] if part else []),
         f"- Text encoder: {'in this folder' if about['text'] else 'none'}{text_words(made)}.",
         "## Alarms",
         *alarm_lines(recipe["detect"], made["threshold"]),
@@ -90,9 +91,15 @@ MARKS = str.maketrans({mark: f"\\{mark}" for mark in "[]`|!"})
 """What makes links, pictures, code and tables in Markdown."""
 WEIGHTS = {
     "final": "trained on all data of the run for {epochs} epochs, the median of the folds' best.",
-    "ensemble": "the networks of all folds; the answer is the mean of their probabilities.",
+    "ensemble": "the networks of {folds}; the answer is the mean of their probabilities.",
     "fold": "the network of {weights}.",
 }
+
+
+def weights_words(made: dict) -> str:
+    """Which networks they are of."""
+    kind = made["weights"].rstrip("0123456789")
+    return WEIGHTS[kind].format(**made, folds=made.get("part") or "all folds")
 
 
 def text_words(made: dict) -> str:
@@ -168,8 +175,8 @@ def score_lines(made: dict) -> list[str]:
             f"{name} {row['mean']:.3f}" for name, row in rows.items() if row and row["mean"] is not None
         )
         lines.append(
-            f"- Cross-validation of the same settings (other networks; mean over folds, by the likeliest "
-            f"class): {scores}."
+            f"- Cross-validation of the same settings (other networks; mean over "
+            f"{made.get('part') or 'folds'}, by the likeliest class): {scores}."
         )
     return lines
 

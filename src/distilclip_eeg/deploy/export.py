@@ -1,7 +1,7 @@
 """``python scripts/export.py run=RUN``: a run's model as one folder that needs nothing else of the run.
 
 ``weights=final`` is trained on all data (``deploy.final``), ``weights=K`` is the network of a fold,
-``weights=ensemble`` the networks of all folds, whose probabilities are averaged.
+``weights=ensemble`` the networks of all finished folds, whose probabilities are averaged.
 """
 
 from dataclasses import dataclass, replace
@@ -34,6 +34,7 @@ from distilclip_eeg.scoring.event_scores import GRID, WHOLE, held_out, reference
 from distilclip_eeg.scoring.events import budget
 from distilclip_eeg.text.tokenizer import save_tokenizer
 from distilclip_eeg.training import traces
+from distilclip_eeg.training.crossval import summary_of
 from distilclip_eeg.training.data import Data, reopen, test_rows
 from distilclip_eeg.training.pipeline import frozen_teacher
 
@@ -147,7 +148,8 @@ def recipe_of(data: Data, chosen: Chosen) -> Recipe:
 def page(folder: Folder) -> str:
     """What was written, and what to do with it."""
     made, model = folder.about["made"], folder.about["model"]
-    lines = [f"written: {folder.path}: {', '.join(sorted(p.name for p in folder.path.iterdir()))}"]
+    lines = [f"{made['run']}: {made['part']} are finished; the export rests on these"] if made["part"] else []
+    lines.append(f"written: {folder.path}: {', '.join(sorted(p.name for p in folder.path.iterdir()))}")
     table = folder.path / TABLE
     if table.exists():
         lines.append(onnx_page(read_json(table)))
@@ -163,7 +165,7 @@ def check_run(run: Run, weights: Weights) -> None:
     """Refuse what cannot be exported, before any data are read.
 
     Raises:
-        ConfigError: the run keeps no weights of its own, is not finished, or rests on its own recordings.
+        ConfigError: the run keeps no weights, no fold of it is finished, or it rests on its own recordings.
         DataError: ``needs_text``, or a network that was changed.
     """
     settings, folds = run.settings, run.folds_done()
@@ -181,10 +183,9 @@ def check_run(run: Run, weights: Weights) -> None:
             f"run={run.path}: signals.normalize=train rests on the run's own recordings. Train with "
             "signals.normalize=recording or running to use the model on others."
         )
-    if weights in ("final", "ensemble") and not run.finished:
+    if not folds:
         raise ConfigError(
-            f"weights={weights} needs every fold of {run.path}; {len(folds)} are finished. Run the command "
-            "that made it again, it continues; or export one fold: weights=0."
+            f"run={run.path}: no fold is finished yet. Run the command that made it again; it continues."
         )
     if weights not in ("final", "ensemble", *folds):
         there = ", ".join(["final", "ensemble", *map(str, folds)])
@@ -193,12 +194,14 @@ def check_run(run: Run, weights: Weights) -> None:
 
 
 def choose(run: Run, weights: Weights, settings: RunSettings, data: Data) -> Chosen:
-    """The networks to export; the final one is trained here."""
+    """The networks to export; the final one is trained here. An ensemble of one fold is that fold."""
     folds, everything = run.folds_done(), np.arange(len(data.windows))
     if weights == "final":
         return Chosen("final", train_final(run, settings, data), [0], folds, everything, None)
-    if weights == "ensemble":
-        return Chosen("ensemble", run, folds, folds, everything, None)
+    if weights == "ensemble" and len(folds) > 1:
+        known = np.unique(np.concatenate([data.rows(k, "train") for k in folds]))
+        return Chosen("ensemble", run, folds, folds, known if run.part else everything, None)
+    weights = folds[0] if weights == "ensemble" else weights
     seen, test = data.rows(weights, "train"), test_rows(data, weights)
     return Chosen(f"fold{weights}", run, [weights], [weights], seen, test)
 
@@ -273,7 +276,11 @@ def made_of(run: Run, settings: RunSettings, data: Data, chosen: Chosen) -> dict
         if chosen.test is None
         else read_json(run.fold(chosen.members[0]) / "metrics.json", "test")["test"]
     )
-    whole = read_json(run.path / "metrics.json", "test")["test"] if run.finished else None
+    whole = (
+        read_json(run.path / "metrics.json", "test")["test"]
+        if run.finished
+        else summary_of([run.metrics(k)["test"] for k in run.folds_done()])
+    )
     software = (
         provenance()
         if chosen.name == "final"
@@ -282,6 +289,7 @@ def made_of(run: Run, settings: RunSettings, data: Data, chosen: Chosen) -> dict
     return {
         "run": run.path.name,
         "weights": chosen.name,
+        "part": run.part,
         "epochs": chosen.holder.epochs if isinstance(chosen.holder, Final) else None,
         "dataset": settings.dataset.name,
         "split": settings.split.name,

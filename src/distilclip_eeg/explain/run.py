@@ -28,7 +28,7 @@ from distilclip_eeg.files.writing import write_csv, write_json, write_npz
 from distilclip_eeg.models import cost
 from distilclip_eeg.models.weights import ABOUT, load_network
 from distilclip_eeg.progress import track
-from distilclip_eeg.runs import Run, find_runs, sound
+from distilclip_eeg.runs import Run, find_scored, sound
 from distilclip_eeg.schema import ConfigError, DataError, check_choice
 from distilclip_eeg.training.data import Data, reopen, test_rows, train_rows
 from distilclip_eeg.training.devices import make_accelerator
@@ -111,12 +111,12 @@ def check_place(folder: Path) -> None:
 
 
 def networks(root: Path) -> list[Run]:
-    """The finished runs of networks below ``root``, the newest last.
+    """The runs of networks below ``root`` with a finished fold, the newest last.
 
     Raises:
         ConfigError: there is none.
     """
-    found = [run for run in sound(find_runs(root)) if run.settings.model.kind in KINDS]
+    found = [run for run in sound(find_scored(root)) if run.settings.model.kind in KINDS]
     if not found:
         raise ConfigError(
             f"root={root}: holds no finished run of a network. Run `python train.py` first, or give "

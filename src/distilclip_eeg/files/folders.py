@@ -45,6 +45,14 @@ def check_writable(key: str, folder: Path) -> None:
         ) from None
 
 
+def free_bytes(folder: Path) -> int:
+    """Of the disk on which a folder lies, or will lie."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    return shutil.disk_usage(there).free
+
+
 def remove_left(folder: Path, pattern: str = ".*") -> None:
     """Delete unfinished files and folders of processes that are gone."""
     for path in folder.glob(pattern):

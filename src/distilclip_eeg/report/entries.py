@@ -125,10 +125,14 @@ class Entry:
         return self.data["leak_note"]
 
     @property
+    def folds(self) -> str:
+        """How many folds are finished, and of how many where not all are: ``5`` or ``2 of 5``."""
+        return self.run.part.removesuffix(" folds") or str(len(self.run.folds_done()))
+
+    @property
     def protocol(self) -> str:
         """One line: the split, its folds and what they let through."""
-        done, asked = len(self.run.folds_done()), self.settings.split.n_folds
-        folds = f"{done} folds" if done == asked or asked is None else f"{done} of {asked} folds"
+        folds = f"{self.folds} folds"
         balance = "balanced" if self.settings.windows.balance_test else "natural prevalence"
         return f"split={self.split}, {folds}, test windows: {balance}; {self.leak_note}"
 
@@ -149,8 +153,8 @@ def named(model: str, changes: dict[str, object]) -> str:
 def choose(runs: Iterable[Run], dataset: str | None = None) -> list[Entry]:
     """The newest run of each corpus, protocol and label, as tables order them.
 
-    A run counts once it is finished; an ablation with any fold of it, since ``ablations.py fold=0`` is enough
-    for a table.
+    A run counts with any fold of it, and says so; one that is finished goes before it. Of an ablation the
+    newest counts either way, since ``ablations.py fold=0`` is enough for a table.
 
     Args:
         runs: oldest first.
@@ -159,8 +163,11 @@ def choose(runs: Iterable[Run], dataset: str | None = None) -> list[Entry]:
     newest: dict[tuple[str, str, str], Entry] = {}
     for run in runs:
         entry = Entry(run)
-        if dataset in (None, entry.dataset) and (run.finished or (entry.ablated and run.folds_done())):
-            newest[entry.dataset, entry.split, entry.label] = entry
+        if dataset not in (None, entry.dataset) or not run.folds_done():
+            continue
+        key = entry.dataset, entry.split, entry.label
+        if run.finished or entry.ablated or not (key in newest and newest[key].run.finished):
+            newest[key] = entry
     models = in_order({entry.model for entry in newest.values()})
     rank = {name: i for i, name in enumerate(models)}
     rows = list(ROWS)

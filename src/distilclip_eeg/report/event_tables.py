@@ -11,7 +11,7 @@ from distilclip_eeg.files.reading import read_json
 from distilclip_eeg.files.writing import write_csv, write_json
 from distilclip_eeg.report.beside import blocks
 from distilclip_eeg.report.budgets import budget_lines
-from distilclip_eeg.report.tables import aligned
+from distilclip_eeg.report.columns import aligned
 from distilclip_eeg.runs import Run
 from distilclip_eeg.scoring.event_scores import FOLDER, GRID, SETTINGS, EventTables, event_tables
 from distilclip_eeg.scoring.events.counts import DAY_S
@@ -48,7 +48,8 @@ def write_event_tables(
 def page(run: Run, config: EventConfig, tables: EventTables) -> str:
     """Everything a reader needs beside the figures, and the figures."""
     made, first = run.settings, tables.overall.iloc[0]
-    lines = [
+    lines = [run.part_line] if run.part else []
+    lines += [
         f"{made.dataset.name}, {made.model.name}, split={made.split.name}: {run.data['leak_note']}",
         f"{first['subjects']} subjects, {first['recordings']} whole test recordings, {first['hours']:.2f} h, "
         f"{first['unscored']} unscored; every {read_json(run.path / GRID)['hop_s']:g} s, mean over "

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.files.reading import read_csv
+from distilclip_eeg.report.confusion import draw
 from distilclip_eeg.report.drawing import (
     COLUMN,
     OKABE_ITO,
     PAGE,
-    SEQUENTIAL,
     Picture,
     file_name,
     look,
@@ -26,8 +26,6 @@ from distilclip_eeg.scoring.answers import read_answers
 from distilclip_eeg.scoring.metrics import confusion
 
 PARTS = {"train": "training", "val": "validation"}
-CROWDED = 6
-"""From so many classes on, counts stand beside the class and cells hold per cent alone."""
 CURVES = {"loss": "loss", "accuracy": "accuracy (%)"}
 
 
@@ -182,18 +180,9 @@ def confusion_matrices(entries: Sequence[Entry]) -> Picture:
     said = []
     for axis, entry in zip(axes.flat, entries, strict=False):
         counts_KK = counted(entry, k)
-        share_KK = 100 * counts_KK / np.maximum(counts_KK.sum(1, keepdims=True), 1)
-        image = axis.imshow(share_KK, vmin=0, vmax=100, cmap=SEQUENTIAL)
-        for (i, j), n in np.ndenumerate(counts_KK):
-            colour = "white" if share_KK[i, j] < 50 else "black"
-            text = f"{n:,}\n{share_KK[i, j]:.0f} %" if k < CROWDED else f"{share_KK[i, j]:.0f}"
-            axis.text(j, i, text, ha="center", va="center", color=colour)
-        axis.set_xticks(range(k), classes, rotation=90 if k > 3 else 0)
-        totals = [f" ({n:,})" if k >= CROWDED else "" for n in counts_KK.sum(1)]
-        axis.set_yticks(range(k), [name + total for name, total in zip(classes, totals, strict=True)])
+        image = draw(axis, counts_KK, classes)
         done = len(entry.run.folds_done())
-        axis.set(xlabel="answered", ylabel="true", title=f"{wrapped(entry.label)}\n{done} folds")
-        axis.spines[:].set_visible(False)
+        axis.set_title(f"{wrapped(entry.label)}\n{done} folds")
         said.append(f"{entry.label} {100 * np.trace(counts_KK) / counts_KK.sum():.0f} %")
     for axis in axes.flat[len(entries) :]:
         axis.set_axis_off()

@@ -11,7 +11,7 @@ from distilclip_eeg.report.entries import Entry
 from distilclip_eeg.report.grid import Grid
 from distilclip_eeg.report.html import Markup, tag
 from distilclip_eeg.report.parts import Ledger
-from distilclip_eeg.report.tables import HEADS, cell
+from distilclip_eeg.report.tables import HEADS, cell, named
 from distilclip_eeg.schema import NOTE
 from distilclip_eeg.scoring.answers import AS_SAVED
 from distilclip_eeg.scoring.event_scores import WHOLE
@@ -29,6 +29,7 @@ def report_page(
     body = [
         tag("h1", "Seizure detection from scalp EEG: what was trained, how it was tested, where it looks"),
         html.paragraph(NOTE, class_="warning"),
+        *(html.paragraph(f"{e.run.part_line}.", class_="warning") for e in entries if e.run.part),
         navigation(datasets),
         tag("h2", "Summary", id="summary"),
         *(part for name in datasets for part in summary(name, of[name])),
@@ -67,7 +68,7 @@ def summary(dataset: str, entries: Sequence[Entry]) -> list[Markup]:
     for entry in main:
         figures = scored(entry, SUMMARY, None, AS_SAVED)
         texts = [cell(figures[c], figures[f"{c}_sd"]) for c in SUMMARY]
-        rows.append([entry.split, entry.label, *texts, tested_on(entry)])
+        rows.append([entry.split, named(entry.label, entry.run.part), *texts, tested_on(entry)])
     head = ["protocol", "model", *(HEADS[c] for c in SUMMARY), "tested on"]
     return [
         tag("h3", dataset),

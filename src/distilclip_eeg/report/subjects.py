@@ -3,13 +3,16 @@
 Shapes: U subjects, K classes.
 """
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import combinations
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
 
 from distilclip_eeg.files.reading import read_parquet
+from distilclip_eeg.report.columns import WIDTH
 from distilclip_eeg.runs import Run
 from distilclip_eeg.scoring.answers import AS_SAVED, Reading, read_answers
 from distilclip_eeg.scoring.metrics import ratio
@@ -44,14 +47,21 @@ def balanced_accuracy(counts_UKK: np.ndarray) -> np.ndarray:
 
 PAIR_COLUMNS = [
     *("split", "a", "b", "run_a", "run_b", "difference", "p_subjects", "subjects", "p_folds", "folds"),
+    "on_folds",
 ]
 STATISTICS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}
 
 
-def subject_counts(run: Run, reading: Reading = AS_SAVED) -> tuple[list[str], np.ndarray]:
-    """Subjects in order, and the confusion of each one's test windows over all folds, (U, K, K)."""
+def subject_counts(
+    run: Run, reading: Reading = AS_SAVED, folds: Sequence[int] | None = None
+) -> tuple[list[str], np.ndarray]:
+    """Subjects in order, and the confusion of each one's test windows over all folds, (U, K, K).
+
+    Args:
+        folds: these alone; None: all that are finished.
+    """
     counts: dict[str, np.ndarray] = {}
-    for fold in run.folds_done():
+    for fold in run.folds_done() if folds is None else folds:
         said = read_answers(run, fold, reading)
         assert said.subject is not None, f"{run.fold(fold)}: predictions without subjects"
         size = len(said.subjects), len(said.classes)
@@ -72,7 +82,8 @@ def interval_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
     for run in runs:
         names, counts_UKK = subject_counts(run, reading)
         row: dict[str, object] = {"split": run.settings.split.name, "model": run.settings.model.name}
-        row |= {"seed": run.settings.seed, "subjects": len(names), "run": run.path.name}
+        row |= {"seed": run.settings.seed, "subjects": len(names), "run": run.path.name, "part": run.part}
+        row["folds"] = len(run.folds_done())
         for name, statistic in STATISTICS.items():
             found = bootstrap_subjects(counts_UKK, statistic)
             row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
@@ -104,22 +115,22 @@ def key_of(run: Run) -> Key:
 
 
 def pair_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
-    """Every two runs with the same folds: difference in accuracy with two tests.
+    """Every two runs with the same folds: difference in accuracy with two tests, on the folds both have.
 
     ``p_subjects``: paired permutation, models swapped within subjects (pooled accuracy). ``p_folds``:
     corrected resampled t over folds (Nadeau and Bengio 2003). Neither is corrected for the number of pairs.
     """
     rows = []
-    for a, b in combinations(runs, 2):
-        if key_of(a) != key_of(b) or a.folds_done() != b.folds_done():
+    for a, b, both in pairs_of(runs):
+        if not both:
             continue
-        (names, counts_a), (others, counts_b) = (subject_counts(run, reading) for run in (a, b))
+        (names, counts_a), (others, counts_b) = (subject_counts(run, reading, both) for run in (a, b))
         if names != others:
             continue
         flat_a, flat_b = (counts.reshape(len(names), -1) for counts in (counts_a, counts_b))
         by_subject = paired_permutation(flat_a, flat_b, partial(flat_accuracy, shape=counts_a.shape[1:]))
-        folds_a, folds_b = (fold_accuracies(run, reading) for run in (a, b))
-        by_fold = corrected_t(folds_a - folds_b, *sizes_of(a))
+        folds_a, folds_b = (fold_accuracies(run, reading, both) for run in (a, b))
+        by_fold = corrected_t(folds_a - folds_b, *sizes_of(a, both))
         rows.append(
             {
                 "split": a.settings.split.name,
@@ -132,21 +143,34 @@ def pair_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
                 "subjects": by_subject.n,
                 "p_folds": by_fold.p,
                 "folds": by_fold.n,
+                "on_folds": "all" if both == a.folds_done() == b.folds_done() else words_of(both),
             }
         )
     return pd.DataFrame(rows, columns=PAIR_COLUMNS)
 
 
-def fold_accuracies(run: Run, reading: Reading) -> np.ndarray:
-    """Accuracy on each fold's test windows, one number a finished fold."""
-    answers = [read_answers(run, fold, reading) for fold in run.folds_done()]
+def pairs_of(runs: list[Run]) -> Iterator[tuple[Run, Run, list[int]]]:
+    """Every two runs that were given the same folds, and those of them that are finished in both."""
+    for a, b in combinations(runs, 2):
+        if key_of(a) == key_of(b):
+            yield a, b, sorted(set(a.folds_done()) & set(b.folds_done()))
+
+
+def words_of(folds: Sequence[int]) -> str:
+    """Numbers of folds in a line."""
+    return " ".join(map(str, folds))
+
+
+def fold_accuracies(run: Run, reading: Reading, folds: Sequence[int]) -> np.ndarray:
+    """Accuracy on the test windows of each of these folds."""
+    answers = [read_answers(run, fold, reading) for fold in folds]
     return np.array([(said.predicted == said.label).mean() for said in answers])
 
 
-def sizes_of(run: Run) -> tuple[float, float]:
-    """Test and training windows of a fold, mean over folds."""
-    folds = read_parquet(run.path / "folds.parquet")
-    parts = [folds[f"fold{k}"].value_counts() for k in run.folds_done()]
+def sizes_of(run: Run, folds: Sequence[int]) -> tuple[float, float]:
+    """Test and training windows of one of these folds, mean over them."""
+    table = read_parquet(run.path / "folds.parquet")
+    parts = [table[f"fold{k}"].value_counts() for k in folds]
     test, train = (float(np.mean([part.get(name, 0) for part in parts])) for name in ("test", "train"))
     return test, train
 
@@ -160,18 +184,31 @@ def page(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
             + ranged(100 * getattr(row, f"{name}_low"), 100 * getattr(row, f"{name}_high"))
             for name in STATISTICS
         ]
-        lines.append(f"{row.split}, {row.model}: {', '.join(texts)}; {row.subjects} subjects")
-    best = set(rows.loc[rows.groupby("split")["accuracy"].idxmax(), "run"]) if len(rows) else set()
+        part = f" ({row.part})" if row.part else ""
+        lines.append(f"{row.split}, {row.model}{part}: {', '.join(texts)}; {row.subjects} subjects")
+    ranked = rows.sort_values(["folds", "accuracy"], ascending=False, kind="stable") if len(rows) else rows
+    best = set(ranked.drop_duplicates("split")["run"]) if len(rows) else set()
     for row in pairs.itertuples():
         if {row.run_a, row.run_b} & best:
             lines.append(
                 f"{row.split}, {row.a} less {row.b}: {100 * row.difference:+.1f} points of accuracy, "
-                f"p {row.p_subjects:.2g} by {row.subjects} subjects, {row.p_folds:.2g} by {row.folds} folds"
+                f"p {row.p_subjects:.2g} by {row.subjects} subjects, "
+                + ("none of one fold" if row.folds == 1 else f"{row.p_folds:.2g} by {row.folds} folds")
+                + ("" if row.on_folds == "all" else f" (folds {row.on_folds} of both)")
+            )
+    for a, b, both in pairs_of(runs):
+        if not both:
+            names, has = zip(
+                *((one.settings.model.name, words_of(one.folds_done())) for one in (a, b)), strict=True
+            )
+            lines.append(
+                f"{a.settings.split.name}, {' and '.join(names)}: not compared, no fold is finished in both "
+                f"(folds {' and '.join(has)})"
             )
     if len(rows) and (rows["subjects"] < MIN_SUBJECTS).any():
         lines.append(f"no interval below {MIN_SUBJECTS} subjects")
     head = "over subjects (95 % intervals; p of the most accurate run's pairs, uncorrected for their number):"
-    return ["", head, *lines] if lines else []
+    return ["", head, *(fill(line, WIDTH, subsequent_indent="  ") for line in lines)] if lines else []
 
 
 def ranged(low: float, high: float) -> str:

@@ -1,9 +1,11 @@
 """Metric tables from saved predictions; every table names its protocol and what it lets through."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv, read_text
 from distilclip_eeg.files.writing import claim, write_csv
 from distilclip_eeg.report import subjects
+from distilclip_eeg.report.columns import WIDTH, aligned
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import PROTOCOLS
 from distilclip_eeg.scoring.answers import (
@@ -59,6 +62,7 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
     Runs that differ in the seed alone share a row: mean and SD over the folds of all seeds.
     """
     rows, seen = [], set()
+    full = fullest(runs)
     columns = PRESETS[reading.metrics]
     families: dict[tuple, list[Run]] = {}
     for run in runs:
@@ -73,18 +77,22 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
         folds = pd.concat([fold_metrics(one, None, reading) for one in group])
         pools = pd.DataFrame([pooled(one, reading) for one in group])
         names = " ".join(one.path.name for one in group)
-        entries = [(settings.model.name, folds, pools.mean(), names)]
+        asked = sum(one.settings.split.n_folds or len(one.folds_done()) for one in group)
+        entries = [(settings.model.name, folds, pools.mean(), names, asked)]
         if (settings.dataset.name, split) not in seen:
             seen.add((settings.dataset.name, split))
-            entries.append((ALWAYS, fold_metrics(run, always_seizure, reading), None, ""))
+            whole = full[settings.dataset.name, split]
+            told = fold_metrics(whole, always_seizure, reading)
+            entries.append((ALWAYS, told, None, "", whole.settings.split.n_folds or len(told)))
         seeds = [one.settings.seed for one in group]
-        for name, folds, pool, where in entries:
+        for name, folds, pool, where, asked in entries:
             row = {
                 "dataset": settings.dataset.name,
                 "split": split,
                 "model": name,
                 "seed": ",".join(str(s) for s in seeds) if len(seeds) > 1 else settings.seed,
                 "folds": len(folds),
+                "folds_asked": asked,
                 "classes": n_classes(run),
                 "windows": int(folds["n"].sum()),
                 "balanced_test": settings.windows.balance_test or reading.balances(split),
@@ -103,6 +111,16 @@ def summary_rows(runs: list[Run], reading: Reading = AS_SAVED) -> pd.DataFrame:
     return table.sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
 
 
+def fullest(runs: Iterable[Run]) -> dict[tuple[str, str], Run]:
+    """Of each corpus and protocol the first run with the most finished folds, by their names."""
+    found: dict[tuple[str, str], Run] = {}
+    for run in runs:
+        place = run.settings.dataset.name, run.settings.split.name
+        if len(run.folds_done()) > len(found.setdefault(place, run).folds_done()):
+            found[place] = run
+    return found
+
+
 def family(run: Run) -> str:
     """Equal for runs that differ in the seed alone; a student's teacher may be of another seed, too."""
     settings = run.settings
@@ -117,25 +135,24 @@ def n_classes(run: Run) -> int:
 
 
 def header(runs: list[Run], reading: Reading = AS_SAVED) -> list[str]:
-    """Data, then one line a protocol: folds, prevalence and what the split shares."""
+    """Runs that lack folds, data, then one line a protocol: prevalence and what the split shares."""
     report = read_text(runs[0].path / "data_report.txt").splitlines()[0]
-    lines = [report, f"mean ± SD over folds (SD is not a confidence interval); {NOTES[reading.metrics]}"]
+    lines = [run.part_line for run in runs if run.part]
+    lines += [report, "mean ± SD over folds (SD is not a confidence interval);"]
+    lines += wrap(NOTES[reading.metrics], WIDTH, initial_indent="  ", subsequent_indent="  ")
     if reading.calibration != "none" or reading.threshold != "argmax":
         lines.append(
             f"calibration={reading.calibration} threshold={reading.threshold}, chosen on each fold's "
             "validation windows"
         )
-    seen = set()
-    for run in sorted(runs, key=lambda r: ORDER.index(r.settings.split.name)):
-        split = run.settings.split.name
-        if split in seen:
-            continue
-        seen.add(split)
+    full = {split: run for (_, split), run in fullest(runs).items()}
+    for split in sorted(full, key=ORDER.index):
+        run = full[split]
         share = fold_metrics(run, None, reading)["prevalence"].mean()
         balance = "balanced" if run.settings.windows.balance_test else "natural"
         balance = "balanced by weight, as the article's figures imply" if reading.balances(split) else balance
         lines.append(
-            f"{split}: seizures {100 * share:.0f} % of test windows ({balance}); {run.data['leak_note']}"
+            f"{split}: seizures {100 * share:.0f} % of test windows ({balance});\n  {run.data['leak_note']}"
         )
     return lines
 
@@ -154,31 +171,18 @@ def format_table(table: pd.DataFrame, metrics: str = "standard") -> str:
         columns = PRESETS[metrics]
         head = ["protocol", "model", "folds", *(head_of(c, metrics, classes) for c in columns)]
         body = [
-            [r["split"], r["model"], str(r["folds"]), *(cell(r[c], r[f"{c}_sd"]) for c in columns)]
+            [r["split"], r["model"], folds_of(r), *(cell(r[c], r[f"{c}_sd"]) for c in columns)]
             for _, r in group.iterrows()
         ]
-        shown.append(aligned(head, body, 2))
+        shown.append(aligned(head, body, 3))
     return "\n".join(shown)
 
 
-def aligned(head: list[str], body: list[list[str]], n_words: int) -> str:
-    """Rows in columns, the first ``n_words`` to the left; a blank line where a shared first changes."""
-    grouped = len({row[0] for row in body}) < len(body)
-    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    lines = [rule]
-    for i, row in enumerate([head, *body]):
-        if grouped and i > 1 and row[0] != body[i - 2][0]:
-            lines.append("")
-        lines.append(
-            "  ".join(
-                text.ljust(w) if j < n_words else text.rjust(w)
-                for j, (text, w) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-        )
-        if i == 0:
-            lines.append(rule)
-    return "\n".join([*lines, rule])
+def folds_of(row: pd.Series) -> str:
+    """How many folds a row rests on, and of how many where some are not finished."""
+    return (
+        f"{row['folds']} of {row['folds_asked']}" if row["folds_asked"] > row["folds"] else str(row["folds"])
+    )
 
 
 def cell(mean: float, sd: float) -> str:
@@ -208,7 +212,7 @@ def format_classes(table: pd.DataFrame, metrics: str = "standard") -> str:
     body = [
         [
             r["split"],
-            r["model"],
+            named(r["model"], r.get("part", "")),
             r["class"],
             f"{int(r['support']):,}",
             *(cell(r[c], r[f"{c}_sd"]) for c in columns),
@@ -216,6 +220,11 @@ def format_classes(table: pd.DataFrame, metrics: str = "standard") -> str:
         for _, r in table.iterrows()
     ]
     return aligned(head, body, 3)
+
+
+def named(model: str, part: str) -> str:
+    """A model, and how many of its folds are finished where not all are."""
+    return f"{model} ({part})" if part else model
 
 
 def of_ours(folder: Path) -> None:
@@ -244,7 +253,7 @@ def write_evaluation(runs: list[Run], root: Path, reading: Reading = AS_SAVED) -
         name = dataset if reading.metrics == "standard" else f"{dataset}_{reading.metrics}"
         ends = (".csv", "_classes.csv", "_subjects.csv", "_pairs.csv", ".txt")
         claim(folder, [name + end for end in ends], partial(of_ours, folder))
-        classes = pd.concat([class_rows(run, reading) for run in group])
+        classes = pd.concat([class_rows(run, reading).assign(part=run.part) for run in group])
         rows = summary_rows(group, reading).assign(
             metrics=reading.metrics, calibration=reading.calibration, threshold=reading.threshold
         )

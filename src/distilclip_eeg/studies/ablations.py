@@ -16,7 +16,8 @@ import pandas as pd
 from distilclip_eeg.config.studies import ALL, AblationsSettings, key_of, last_of
 from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv
-from distilclip_eeg.report.tables import aligned, cell
+from distilclip_eeg.report.columns import aligned
+from distilclip_eeg.report.tables import cell
 from distilclip_eeg.runs import Run, public_command
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.answers import fold_metrics
@@ -52,6 +53,8 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 SHOWN = ("accuracy", "precision", "recall", "f1", "balanced_accuracy", "auroc")
 HEADS = ("Acc %", "Pre %", "Rec %", "F1 %", "BAcc %", "AUROC %")
 KEY = ["split", "variant", "seed", "reading"]
+PAGE = 1000
+"""Columns of the page below ``results``, which is a file: one table a protocol, as wide as it is."""
 
 
 def cells_of(settings: AblationsSettings, words: Sequence[str]) -> list[Cell]:
@@ -141,7 +144,7 @@ def table(path: Path) -> str:
             body.append([*words, *numbers, gain])
         head = ["model", "reading", "variant", "seeds x folds", *HEADS, "AUROC against base"]
         parts.append(f"{rows['dataset'].iloc[0]}, split={split}: {group['leak_note'].iloc[0]}")
-        parts.append(aligned(head, body, 3))
+        parts.append(aligned(head, body, 3, width=PAGE))
     note = (
         "mean ± SD over seeds and folds (not a confidence interval). The last column pairs seeds and folds "
         "with "

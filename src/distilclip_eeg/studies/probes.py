@@ -38,7 +38,8 @@ from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.files.writing import csv_bytes
 from distilclip_eeg.models.clip import DistilCLIP
-from distilclip_eeg.report.tables import aligned, cell
+from distilclip_eeg.report.columns import aligned
+from distilclip_eeg.report.tables import cell
 from distilclip_eeg.runs import Run, commit, provenance
 from distilclip_eeg.schema import ConfigError, DataError
 from distilclip_eeg.studies.readers import (

@@ -34,8 +34,9 @@ from distilclip_eeg.files.writing import csv_bytes
 from distilclip_eeg.progress import track
 from distilclip_eeg.report.beside import blocks
 from distilclip_eeg.report.budgets import budget_lines
+from distilclip_eeg.report.columns import aligned
 from distilclip_eeg.report.event_tables import ranged
-from distilclip_eeg.report.tables import aligned, cell
+from distilclip_eeg.report.tables import cell
 from distilclip_eeg.runs import Run
 from distilclip_eeg.schema import BACKGROUND
 from distilclip_eeg.scoring.beside import Beside, Judged, beside
@@ -194,7 +195,8 @@ def page(
     """Everything a reader needs beside the figures, and the figures."""
     settings, first = run.settings, overall.iloc[0]
     signals = settings.signals
-    lines = [
+    lines = [run.part_line] if run.part else []
+    lines += [
         f"{settings.dataset.name}, {settings.model.name}, split={settings.split.name}, "
         f"signals.phase={signals.phase} signals.normalize={signals.normalize}:\n{run.data['leak_note']}",
         f"{first['recordings']} test recordings of {first['subjects']} subjects, {first['hours']:.2f} h, "

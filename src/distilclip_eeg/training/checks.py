@@ -1,19 +1,27 @@
 """Refuse whatever can be refused before any file is read or written."""
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
 import torch
 from torch import nn
 
 from distilclip_eeg.config import registry
 from distilclip_eeg.config.data import DataSettings, View
 from distilclip_eeg.config.learning import Learning, ModelConfig
+from distilclip_eeg.corpora.download.sources import how_to_get
+from distilclip_eeg.corpora.synthetic import Synthetic
+from distilclip_eeg.models import hub
 from distilclip_eeg.models.contract import build_network
 from distilclip_eeg.models.losses import check_classification, check_targets
 from distilclip_eeg.models.weights import check_start
 from distilclip_eeg.progress import job
-from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.schema import ConfigError, Corpus, DataError, UserError, all_of
 from distilclip_eeg.signals.splits import table_of
 from distilclip_eeg.training.descriptions import check_text
 from distilclip_eeg.training.devices import make_accelerator
+from distilclip_eeg.training.trail import check_tracker
 
 PLAIN_HEAD = {"input": "eeg", "inference": "head"}
 
@@ -21,8 +29,11 @@ PLAIN_HEAD = {"input": "eeg", "inference": "head"}
 def check(data: DataSettings, learning: Learning) -> None:
     """Settings that are wrong or do not fit each other; every part is built once, without memory.
 
+    What this machine lacks (data, precision, text encoder) is told all at once, behind what is wrong.
+
     Raises:
         ConfigError: the first that is found.
+        DataError: nothing but the data is lacking.
     """
     if data.split.name == "table":
         table_of(data.split)
@@ -37,7 +48,7 @@ def check(data: DataSettings, learning: Learning) -> None:
     check_head(learning)
     corpus = data.dataset.corpus.build("corpus")
     check_text(learning.text, data.windows.length_s, tuple(corpus.classes))
-    model = learning.model
+    model, there = learning.model, partial(check_root, data.dataset.name, corpus)
     if model.kind == "floor":
         if not hasattr(registry.find(model.net.target, "network"), "fit_predict"):
             raise ConfigError(
@@ -49,6 +60,7 @@ def check(data: DataSettings, learning: Learning) -> None:
             raise ConfigError(f"model={model.name} is fitted by one process; {job()[1]} were started.")
         if learning.init_from:
             raise ConfigError(f"init_from: {model.name} has no weights to start from.")
+        there()
         return
     view = View.of(data.windows, data.signals.sfreq)
     sizes = {
@@ -61,11 +73,51 @@ def check(data: DataSettings, learning: Learning) -> None:
         ours = {"ch_names": corpus.ch_names, "classes": corpus.classes}
         ours |= {"before": view.before, "after": view.after}
         check_start(learning.init_from, ours | {key: sizes[key] for key in ("n_times", "sfreq")})
-    make_accelerator(learning.trainer.precision, learning.device)
     with torch.device("meta"):  # shapes without memory
         check_sizes(model, build_network(model, sizes), sizes)
-    if learning.uses_text:
-        learning.text_encoder.build("text_encoder", sentences=["a window"])
+    check_here(learning, there)
+
+
+def check_here(learning: Learning, there: Callable[[], None]) -> None:
+    """What a run needs of this machine: data, precision, text encoder; all that is lacking is told at once.
+
+    Args:
+        there: refuses data that are not there.
+
+    Raises:
+        UserError: see :func:`~distilclip_eeg.schema.all_of`.
+    """
+    trainer = learning.trainer
+    tries: list[Callable[[], object]] = [
+        there,
+        partial(make_accelerator, trainer.precision, learning.device),
+        partial(check_tracker, trainer.log_with),
+    ]
+    if not learning.uses_text:
+        return all_of(tries)
+    encode = partial(learning.text_encoder.build, "text_encoder", sentences=["a window"])
+    try:
+        all_of(tries)
+    except UserError:  # nothing is fetched for a run that cannot begin
+        all_of([*tries, partial(hub.unfetched, encode)])
+    encode()
+
+
+def check_root(name: str, corpus: Corpus) -> None:
+    """Refuse a corpus of ours whose folder is not there; others may be anywhere, and a synthetic one is made.
+
+    Raises:
+        DataError: ``missing_root``.
+    """
+    root = getattr(corpus, "root", None)
+    ours = type(corpus).__module__.startswith(f"{registry.OWN}.") and not isinstance(corpus, Synthetic)
+    if not ours or root is None or Path(root).is_dir():
+        return
+    try:
+        corpus.recordings()
+    except DataError as problem:
+        how = how_to_get(name, root)
+        raise DataError(f"{problem} {how}", reason=problem.reason, mend=how) from None
 
 
 MOST_WEIGHTS = 2 * 10**9

@@ -20,6 +20,8 @@ from distilclip_eeg.config import registry
 from distilclip_eeg.config.component import Component
 from distilclip_eeg.config.data import View, small_seed
 from distilclip_eeg.config.learning import Learning
+from distilclip_eeg.config.older import leaves
+from distilclip_eeg.config.rules import plain
 from distilclip_eeg.files.digests import DIGESTS, changed, sign
 from distilclip_eeg.files.folders import make_folder, remove_left
 from distilclip_eeg.files.locks import Lock
@@ -38,6 +40,7 @@ from distilclip_eeg.training.engine import Fit, Loop, Timed
 from distilclip_eeg.training.loaders import WindowSource
 from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tasks import Task
+from distilclip_eeg.training.trail import Trail
 
 OF_FOLD = ("history.csv", "model.safetensors", "model.json", "text.safetensors", "predictions.npz")
 """Files of a fold behind a digest; ``metrics.json`` comes last."""
@@ -94,8 +97,14 @@ class CrossValidation:
     def todo(self) -> list[int]:
         """The chosen folds that are not finished; where there are any, neither is the run."""
         todo = [k for k in self.folds if not self.done(k)]
-        if len(todo) < len(self.folds):
-            print(f"{len(self.folds) - len(todo)} of {len(self.folds)} folds are finished already")
+        if done := len(self.folds) - len(todo):
+            others = (self.data.split.n_folds or 0) - len(self.folds)
+            more = (
+                f"; fold={self.folds} was asked for, without it {others} more are trained"
+                if others > 0
+                else ""
+            )
+            print(f"{done} of {len(self.folds)} folds are finished already{more}")
         if todo:
             (self.run.path / "metrics.json").unlink(missing_ok=True)
         return todo
@@ -249,7 +258,7 @@ def open_fit(
 ) -> tuple[Fit, Saver]:
     """One fold's training in ``folder``, at its newest checkpoint, and what saves its network.
 
-    It knows training and validation windows alone; ``watch``: the last three of ``engine.Loop``.
+    It knows training and validation windows alone; ``watch``: tick, after_epoch, made_by of ``engine.Loop``.
     """
     accelerator = make_accelerator(learning.trainer.precision, learning.device)
     if processes.first():
@@ -261,7 +270,9 @@ def open_fit(
     set_seed(seed)
     task, saver = make_task(fold, source, accelerator)
     augment = augmentation(learning.augment, source.store.sfreq, data.view)
-    loop = Loop(learning.trainer, learning.optim, seed, accelerator, augment, **watch)
+    about = {"fold": fold, "split": data.split.name, **leaves(plain(learning))}
+    trail = Trail(learning.trainer.log_with, folder, about, data.store.classes)
+    loop = Loop(learning.trainer, learning.optim, seed, accelerator, augment, trail=trail, **watch)
     rows = learned_rows(data, fold, learning.trainer.max_train_windows)
     return Fit(task, source, rows, data.rows(fold, "val"), folder, loop), saver
 

@@ -27,9 +27,14 @@ def make_accelerator(precision: str, device: str) -> Accelerator:
     check_choice("device", device, ("auto", "cpu", "cuda"))
     cuda = torch.cuda.is_available() and device != "cpu"
     if device == "cuda" and not cuda:
-        raise ConfigError("device=cuda, but torch finds no CUDA GPU. Use device=auto or device=cpu.")
+        raise ConfigError(
+            "device=cuda, but torch finds no CUDA GPU. Use device=auto or device=cpu.", mend="device=auto"
+        )
     if precision == "fp16" and not cuda:
-        raise ConfigError("trainer.precision=fp16 needs a CUDA GPU and none is in use; use bf16 or fp32.")
+        raise ConfigError(
+            "trainer.precision=fp16 needs a CUDA GPU and none is in use; use bf16 or fp32.",
+            mend="trainer.precision=bf16",
+        )
     AcceleratorState._reset_state(reset_partial_state=True)  # else a process keeps its first precision
     if cuda and (here := int(os.environ.get("LOCAL_WORLD_SIZE", 1))) > torch.cuda.device_count():
         raise ConfigError(

@@ -21,13 +21,12 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from torch.utils.tensorboard import SummaryWriter
 
 from distilclip_eeg.config.learning import OptimConfig, TrainerConfig
 from distilclip_eeg.endings import Stop, unbroken
 from distilclip_eeg.files.writing import write_csv
 from distilclip_eeg.schema import DataError
-from distilclip_eeg.scoring.metrics import auroc, macro_f1
+from distilclip_eeg.scoring.metrics import auroc, confusion, macro_f1
 from distilclip_eeg.training import processes
 from distilclip_eeg.training.averaging import RunningMean, broken, kept_state, put_state
 from distilclip_eeg.training.checkpoints import newest_checkpoint, write_checkpoint
@@ -36,6 +35,7 @@ from distilclip_eeg.training.loaders import Batch, Schedule, Source, ahead
 from distilclip_eeg.training.predicting import predict
 from distilclip_eeg.training.tally import Tally
 from distilclip_eeg.training.tasks import Task
+from distilclip_eeg.training.trail import Trail
 
 
 def make_optimizer(task: Task, config: OptimConfig) -> torch.optim.Optimizer:
@@ -78,6 +78,8 @@ class Loop:
     which can be continued."""
     made_by: str = ""
     """Stands for the settings; a checkpoint of others is refused."""
+    trail: Trail | None = None
+    """Where its numbers go beside history.csv; None: nowhere."""
 
 
 class Fit:
@@ -115,6 +117,9 @@ class Fit:
         self.history: list[dict] = []
         self.best: dict = {}
         """Epoch, F1, loss and state of the best epoch so far; empty before the first."""
+        self.confused: list[list[int]] = []
+        """Of the validation windows, as they were answered last, (K, K)."""
+        self.trail = loop.trail if processes.first() else None
         self.checkpoint = folder / "checkpoint.pt"
         self.seen = Tally()
         """Of the running epoch."""
@@ -139,7 +144,7 @@ class Fit:
             DataError: ``non_finite``: the loss is no number any more.
         """
         compiled: AbstractContextManager = self.plain.compiled() if self.compiles else nullcontext()
-        with unbroken(), compiled:
+        with unbroken(), compiled, self.trail.open(self.step) if self.trail else nullcontext():
             while not self.finished():
                 self.task.train()
                 with closing(self.batches()) as batches:
@@ -150,6 +155,8 @@ class Fit:
                         self.finish_step(terms, batch)
                         self.tell()
                 self.close_epoch()
+            if self.trail and "confusion" in self.best:
+                self.trail.confusion(np.array(self.best["confusion"]), self.step)
         put_state(self.plain, self.best["state"])
         return self.plain.eval()
 
@@ -218,6 +225,7 @@ class Fit:
         due = self.step % self.trainer.log_every == 0
         if due:
             self.read()
+            self.note({"step/loss": self.seen.loss, "optim/lr": self.optimizer.param_groups[0]["lr"]})
         loss = "" if self.seen.loss is None else f", loss {self.seen.loss:.3f}"
         self.loop.tick(1, f"epoch {self.epoch + 1}/{self.trainer.epochs}{loss}")
         if due or not processes.several():
@@ -293,6 +301,7 @@ class Fit:
                 "epoch": self.epoch,
                 "f1": row.get("val_macro_f1"),
                 "loss": row.get("val_loss"),
+                "confusion": self.confused,
                 "state": kept_state(self.evaluated),
             }
         if processes.first():
@@ -315,6 +324,7 @@ class Fit:
         logits = predict(self.evaluated, self.source, self.val_rows, self.accelerator)
         label, predicted = self.source.label[self.val_rows], logits.argmax(1)
         log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        self.confused = confusion(label, predicted, logits.shape[1]).tolist()
         judged = {
             "val_loss": float(-log_p[np.arange(len(label)), label].mean()),
             "val_accuracy": float((predicted == label).mean()),
@@ -323,13 +333,14 @@ class Fit:
         return judged | ({"val_auroc": auroc(label, np.exp(log_p))} if self.trainer.judge == "auroc" else {})
 
     def log(self, row: dict) -> None:
-        """``history.csv`` anew, and the epoch's figures for TensorBoard."""
+        """``history.csv`` anew, and the epoch's figures for whoever follows."""
         write_csv(self.folder / "history.csv", pd.DataFrame(self.history))
-        with SummaryWriter(str(self.folder / "tensorboard")) as writer:
-            for name, value in row.items():
-                part, _, what = name.partition("_")
-                if what:
-                    writer.add_scalar(f"{part}/{what}", value, row["epoch"])
+        self.note({name.replace("_", "/", 1): value for name, value in row.items() if name != "step"})
+
+    def note(self, values: dict[str, float]) -> None:
+        """Numbers of this step for whoever follows the training."""
+        if self.trail:
+            self.trail.log(values, self.step)
 
     def state(self) -> dict:
         """What a checkpoint holds."""

@@ -1,9 +1,7 @@
 """What a run will cost, said before it starts, and refused where it cannot end."""
 
 import os
-import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +9,9 @@ from pathlib import Path
 import torch
 
 from distilclip_eeg.config.experiment import SideBySide
+from distilclip_eeg.files.folders import free_bytes
 from distilclip_eeg.files.reading import read_csv
-from distilclip_eeg.progress import clock
+from distilclip_eeg.progress import clock, size
 from distilclip_eeg.schema import ConfigError, MachineError
 from distilclip_eeg.training import measure
 from distilclip_eeg.training.data import learned_rows, test_rows
@@ -20,13 +19,12 @@ from distilclip_eeg.training.descriptions import MEASURED
 from distilclip_eeg.training.devices import make_accelerator
 from distilclip_eeg.training.measure import Costs, Network
 from distilclip_eeg.training.opening import Planned
+from distilclip_eeg.workers import memory_here
 
 LONG = 2000
 """A run of so many steps takes a few on a copy first, to tell its time and memory."""
 PREDICTED = 320
 """Bytes of a window in ``predictions.npz``, with names of a usual length."""
-LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where Linux says what a container may use."""
 
 
 @dataclass(frozen=True)
@@ -283,28 +281,11 @@ def steps_done(plan: Planned, fold: int) -> int:
     return int(read_csv(path, "step")["step"].iloc[-1])
 
 
-def free_bytes(folder: Path) -> int:
-    """Of the disk on which a folder lies, or will lie."""
-    there = folder.absolute()
-    while not there.exists():
-        there = there.parent
-    return shutil.disk_usage(there).free
-
-
 def all_memory(device: torch.device) -> int:
     """Bytes of a device; of the CPU what the machine has, or its container may use."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
-    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in LIMITS:
-        with suppress(OSError, ValueError):  # no such group, or "max"
-            limit = min(limit, int(Path(path).read_text()))
-    return limit
-
-
-def size(n_bytes: float) -> str:
-    """Bytes as megabytes or gigabytes."""
-    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"
+    return memory_here()
 
 
 def span(counts: Sequence[int]) -> str:

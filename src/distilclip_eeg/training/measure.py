@@ -202,6 +202,7 @@ def network(plan: Planned, fold: int) -> Network:
 
 def opened(plan: Planned, learning: Learning, fold: int, data: Sample, **watch: Any) -> tuple[Fit, Saver]:
     """A fold of the sample, in a folder that is deleted again when nobody holds it."""
+    learning = replace(learning, trainer=replace(learning.trainer, log_with="none"))
     folder = tempfile.TemporaryDirectory(prefix="distilclip-eeg-")
     fit, saver = open_fit(learning, data, Path(folder.name), fold, plan.tasks(data), **watch)
     weakref.finalize(fit, folder.cleanup)

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, urljoin
 
 from distilclip_eeg.corpora.small_files import json_of
@@ -141,6 +142,15 @@ SOURCES = {
         "see the page of the dataset; cite Nasreddine 2021 (doi 10.17632/5pc2j46cbc.1)",
     ),
 }
+
+
+def how_to_get(name: str, root: Path) -> str:
+    """What to type to have the corpus ``name`` in ``root``."""
+    if name in SOURCES:
+        return f"python scripts/download.py dataset={name} root={root}"
+    if name == "tusz":
+        return "python scripts/download.py dataset=tusz says how to apply for it"
+    return f"dataset={name} dataset.root=FOLDER"
 
 
 def files_of(source: Source, read: Read, url: str) -> list[RemoteFile]:
