@@ -110,6 +110,11 @@ class Entry:
         return f"{self.family}, {self.row}" if self.ablated else named(self.model, self.changed)
 
     @property
+    def name(self) -> str:
+        """The label with the protocol: one run of a corpus."""
+        return f"{self.label}, split={self.split}"
+
+    @property
     def data(self) -> dict:
         """``data.json``: the audit of its folds and how windows were cut."""
         return self.run.data
@@ -125,12 +130,17 @@ class Entry:
         return self.data["leak_note"]
 
     @property
-    def protocol(self) -> str:
-        """One line: the split, its folds and what they let through."""
+    def setting(self) -> str:
+        """In a few words: the split, its folds, and how common seizures are in its test windows."""
         done, asked = len(self.run.folds_done()), self.settings.split.n_folds
         folds = f"{done} folds" if done == asked or asked is None else f"{done} of {asked} folds"
         balance = "balanced" if self.settings.windows.balance_test else "natural prevalence"
-        return f"split={self.split}, {folds}, test windows: {balance}; {self.leak_note}"
+        return f"split={self.split}, {folds}, test windows: {balance}"
+
+    @property
+    def protocol(self) -> str:
+        """One line: the setting, and what it lets through."""
+        return f"{self.setting}; {self.leak_note}"
 
 
 def setting(settings: RunSettings, name: str, default: object) -> object:

@@ -93,7 +93,7 @@ def embedding_map(saved: Mapping[str, np.ndarray], name: str, protocol: str) -> 
         saved: ``embedding.npz``.
     """
     xy_N2, label_N, subject_N = saved["xy_N2"], saved["label_N"], saved["subject_N"].astype(str)
-    figure = new_figure(PAGE, 3.3)
+    figure = new_figure(PAGE, 2.9)
     by_class, by_subject = figure.subplots(1, 2, sharex=True, sharey=True)
     for k, word in enumerate(saved["classes"]):
         dots(by_class, xy_N2[label_N == k], k, f"{word} ({(label_N == k).sum():,})")
