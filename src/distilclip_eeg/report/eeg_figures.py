@@ -64,7 +64,8 @@ def example_window(
         for y, colour in zip(offset[:, 0], scale.to_rgba(relevance_C), strict=True):
             axis.axhspan(y - step / 2, y + step / 2, facecolor=colour, alpha=0.55, lw=0, zorder=0)
         figure.colorbar(scale, ax=axis, label="relevance", shrink=0.5, pad=0.1, alpha=0.55)
-        behind = f"; red speaks for the answer, blue against it, most of all {ch_names[int(relevance_C.argmax())]}."
+        most = ch_names[int(relevance_C.argmax())]
+        behind = f"; red speaks for the answer, blue against it, most of all {most}."
     x = time_s[-1] + 2 / sfreq
     bar: dict[str, Any] = {"clip_on": False, "color": OKABE_ITO[1], "lw": 2}
     axis.plot([x, x], [-step, 0], **bar)
