@@ -72,7 +72,7 @@ def png_of(figure: Figure) -> bytes:
     with Image.open(drawn) as image:
         dpi = image.info.get("dpi", (DPI, DPI))
         palette = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    palette.save(png, format="png", optimize=True, dpi=dpi)
+    palette.save(png, format="png", dpi=dpi)
     return png.getvalue()
 
 

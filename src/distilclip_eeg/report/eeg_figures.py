@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 
 from distilclip_eeg.config.detection import DetectConfig
 from distilclip_eeg.report.drawing import (
@@ -60,12 +58,14 @@ def example_window(
     axis.spines["left"].set_visible(False)
     behind = "."
     if relevance_C is not None:
-        scale = ScalarMappable(Normalize(-1, 1), DIVERGING)
-        for y, colour in zip(offset[:, 0], scale.to_rgba(relevance_C), strict=True):
-            axis.axhspan(y - step / 2, y + step / 2, facecolor=colour, alpha=0.55, lw=0, zorder=0)
-        figure.colorbar(scale, ax=axis, label="relevance", shrink=0.5, pad=0.1, alpha=0.55)
+        room = (0.0, time_s[-1] + 1 / sfreq, (0.5 - n) * step, step / 2)
+        axis.imshow(
+            relevance_C[:, None], cmap=DIVERGING, vmin=-1, vmax=1, alpha=0.55, extent=room, aspect="auto"
+        )
         most = ch_names[int(relevance_C.argmax())]
-        behind = f"; red speaks for the answer, blue against it, most of all {most}."
+        behind = (
+            f"; the redder, the more a channel speaks for the answer, most of all {most}; blue: against it."
+        )
     x = time_s[-1] + 2 / sfreq
     bar: dict[str, Any] = {"clip_on": False, "color": OKABE_ITO[1], "lw": 2}
     axis.plot([x, x], [-step, 0], **bar)

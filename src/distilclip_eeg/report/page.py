@@ -1,6 +1,6 @@
 """The page a person reads: what stands on it, in which order, and what of it is folded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from distilclip_eeg.files.reading import read_json, read_text
@@ -23,6 +23,7 @@ from distilclip_eeg.report.grid import Grid
 from distilclip_eeg.report.parts import Ledger
 from distilclip_eeg.report.stored import stored_blocks
 from distilclip_eeg.report.verdict import honesty, verdict
+from distilclip_eeg.scoring.event_scores import FOLDER as EVENT_FOLDER
 from distilclip_eeg.scoring.event_scores import WHOLE
 
 TITLE = "Seizure detection from scalp EEG: what was trained, how it was tested, where it looks"
@@ -152,9 +153,7 @@ def curves(ledger: Ledger, dataset: str, entries: Sequence[Entry], main: Sequenc
 
 def looked(ledger: Ledger, dataset: str, entries: Sequence[Entry]) -> list[Block]:
     """Explanations of every run that has them, or the command for the one that should."""
-    explained = {entry.name: parts.explanation(ledger, entry) for entry in entries}
-    first, *rest = [(title, blocks) for title, blocks in explained.items() if blocks] or [("", [])]
-    found = [*first[1], *(Folded(f"The same of {title}", blocks) for title, blocks in rest)]
+    found = first_open({entry.name: parts.explanation(ledger, entry) for entry in entries})
     networks = [entry for entry in entries if entry.kind in parts.NETWORKS]
     command = f"python scripts/explain.py run={networks[0].run.path}" if networks else "python train.py"
     what = "activation maps, example windows, map of the features (Fig. 9)"
@@ -163,12 +162,19 @@ def looked(ledger: Ledger, dataset: str, entries: Sequence[Entry]) -> list[Block
 
 def alarms(ledger: Ledger, dataset: str, entries: Sequence[Entry]) -> list[Block]:
     """Event scores of every run that has them, or the command for one that can."""
-    found = [part for entry in entries for part in parts.events(ledger, entry)]
+    scored_first = sorted(entries, key=lambda entry: not (entry.run.path / EVENT_FOLDER).is_dir())
+    found = first_open({entry.name: parts.events(ledger, entry) for entry in scored_first})
     able = [entry for entry in entries if entry.split in WHOLE]
-    command = (
-        f"python scripts/continuous.py run={able[0].run.path}" if able else "python train.py split=subject"
-    )
+    command = "python train.py split=subject"
+    if able:
+        command = f"python scripts/continuous.py run={able[0].run.path}"
     return found or [ledger.lacks(f"{dataset}: events in whole recordings", command)]
+
+
+def first_open(named: Mapping[str, Sequence[Block]]) -> list[Block]:
+    """The first that has anything, and those after it folded, each under its name."""
+    first, *rest = [(name, blocks) for name, blocks in named.items() if blocks] or [("", [])]
+    return [*first[1], *(Folded(f"The same of {name}", blocks) for name, blocks in rest)]
 
 
 def environment(entries: Sequence[Entry]) -> list[Block]:
