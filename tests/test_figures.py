@@ -280,6 +280,20 @@ def test_scale_bars_are_round(value, bar):
     assert eeg_figures.nice(value) == bar
 
 
+def test_a_palette_keeps_every_colour_to_the_eye_even_one_of_few_pixels():
+    figure = drawing.new_figure(2, 2)
+    axis = figure.subplots()
+    axis.imshow(np.linspace(0, 1, 10_000).reshape(100, 100), cmap="RdBu_r")
+    axis.plot([5, 5], [5, 6], color=drawing.OKABE_ITO[2], lw=2)
+    whole = io.BytesIO()
+    figure.savefig(whole, format="png")
+    png = drawing.png_of(figure)
+    before, after = (np.asarray(Image.open(f).convert("RGB")).astype(int) for f in (whole, io.BytesIO(png)))
+    assert Image.open(io.BytesIO(png)).mode == "P"
+    assert np.abs(before - after).max() <= 16  # of 255
+    assert len(png) < len(whole.getvalue()) / 2
+
+
 def test_lines_differ_in_colour_and_in_dash():
     looks = [drawing.look(i) for i in range(4)]
     assert len({one["color"] for one in looks}) == len({one["linestyle"] for one in looks}) == 4

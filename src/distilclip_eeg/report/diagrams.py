@@ -43,7 +43,7 @@ def roc_and_pr(entries: Sequence[Entry]) -> Picture | None:
     shown = scorable(entries)
     if not shown:
         return None
-    figure = new_figure(PAGE, 2.4 + 0.16 * len(shown))
+    figure = new_figure(PAGE, 2.25 + 0.16 * len(shown))
     roc, pr = figure.subplots(1, 2)
     said = []
     for i, (entry, truth, score) in enumerate(shown):
@@ -89,7 +89,7 @@ def reliability_diagram(entries: Sequence[Entry]) -> Picture | None:
     shown = scorable(entries)
     if not shown:
         return None
-    figure = new_figure(PAGE, 2.4 + 0.16 * len(shown))
+    figure = new_figure(PAGE, 2.25 + 0.16 * len(shown))
     curve, counts = figure.subplots(1, 2)
     said = []
     for i, (entry, truth, score) in enumerate(shown):

@@ -59,7 +59,7 @@ def deletion_curves(methods: Mapping[str, Mapping], name: str, protocol: str) ->
     shown = {m: said for m, said in methods.items() if said.get("curve")}
     if not shown:
         return None
-    figure = new_figure(COLUMN, 2.5 + 0.16 * len(shown))
+    figure = new_figure(COLUMN, 2.2 + 0.16 * len(shown))
     axis = figure.subplots()
     said = []
     for i, (method, numbers) in enumerate(shown.items()):
@@ -73,7 +73,7 @@ def deletion_curves(methods: Mapping[str, Mapping], name: str, protocol: str) ->
     axis.plot(
         100 * np.array(curve["share"]), 100 * np.array(curve["random"]), color=GREY, lw=0.8, label=label
     )
-    axis.set(xlabel="channels silenced (%), most relevant first", ylabel="probability of the answer (%)")
+    axis.set(xlabel="channels silenced (%), most relevant first", ylabel="probability of\nthe answer (%)")
     figure.legend(loc="outside lower center")
     return picture(
         figure,

@@ -57,7 +57,7 @@ def training_curves(entries: Sequence[Entry]) -> Picture | None:
     shown = [(e, tables) for e, tables in shown if tables]
     if not shown:
         return None
-    figure = new_figure(PAGE, 1.55 * len(shown) + 0.3)
+    figure = new_figure(PAGE, 1.48 * len(shown) + 0.3)
     axes = figure.subplots(len(shown), len(CURVES), squeeze=False)
     said = []
     for row, (entry, tables) in zip(axes, shown, strict=True):
