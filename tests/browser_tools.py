@@ -19,6 +19,14 @@ FRAME = """<!doctype html><iframe src="page.html" style="width:{}px;height:900px
 <script>addEventListener("message", e => document.documentElement.setAttribute("data-seen", e.data))</script>
 """
 """A browser's own window has a least width, a frame has none."""
+HEIGHT = """<script>addEventListener("load", () =>
+  parent.postMessage(JSON.stringify({height: document.scrollingElement.scrollHeight}), "*"))</script>"""
+"""What ``browse`` may look for."""
+
+
+def page_for_scripts(text: str) -> str:
+    """The page without the line by which it lets no script run, not even that of a test."""
+    return re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
 
 
 def browse(folder: Path, text: str, width: int, look: str) -> tuple[dict, list[str]]:

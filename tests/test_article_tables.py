@@ -49,7 +49,7 @@ def test_table_1_holds_the_figures_worked_by_hand_beside_the_published_ones(root
     assert row["recall_sd"] == pytest.approx(np.std([3 / 4, 1], ddof=1))
     article = [row[f"{c}_article"] for c in published.COLUMNS]
     assert article == pytest.approx([0.9790, 0.9813, 0.9766, 0.9789])
-    assert "subject 100 %" in " ".join(table.notes)
+    assert "subject 100 %" in table.audit and "subject 100 %" in " ".join(table.told)
 
 
 def test_published_figures_stand_beside_the_articles_own_protocol_alone(root, tmp_path):
@@ -79,7 +79,7 @@ def test_rows_of_results_have_a_table_of_their_own_with_their_settings(root, tmp
     pd.DataFrame(rows).to_csv(tmp_path / "table1_x.csv", index=False)
     own, made = article_tables.table_1("chbmit", entries_of(root), tmp_path)
     assert [row["model"] for row in own.rows] == ["teacher_tiny", ALWAYS]
-    assert "trainer.max_steps=9" in " ".join(made.notes) and "2 folds; everything" in " ".join(made.notes)
+    assert "trainer.max_steps=9" in " ".join(made.notes) and "2 folds; everything." in " ".join(made.told)
     assert row_of(made, model="eegnet")["accuracy"] == 0.5
     assert "accuracy" not in row_of(made, model="rnn")
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from browser_tools import CHROME, HEIGHT, browse, page_for_scripts
 
 from distilclip_eeg.commands import cli
 from distilclip_eeg.config import compose
@@ -17,6 +18,8 @@ STAGES = ["write and prepare the synthetic corpus"] + [
 ]
 STAGES += ["subject: where the teacher looks", "subject: where the student looks"]
 STAGES += ["subject: whole recordings of the student", "report"]
+MOST_BYTES, HIGHEST = 3_000_000, 8000
+"""Of the page of a demo, and pixels of it at a width of 1,280."""
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def small(tiny_data, tiny, monkeypatch):
 
 @pytest.mark.slow
 def test_the_demo_shows_both_protocols_every_model_and_the_time_of_each_stage(
-    small, tmp_path, monkeypatch, capsys
+    small, tmp_path, tmp_path_factory, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     cli.act("demo", ["steps=2", "explained=12"])
@@ -71,6 +74,10 @@ def test_the_demo_shows_both_protocols_every_model_and_the_time_of_each_stage(
     page = (tmp_path / "runs" / "report" / "index.html").read_text(encoding="utf-8")
     for figure in ("(Fig. 5)", "(Fig. 6)", "(Fig. 7)", "(Fig. 8)", "(Fig. 9)", "Events over a recording"):
         assert figure in page, figure
+    assert len(page.encode()) <= MOST_BYTES
+    if CHROME:
+        seen, complaints = browse(tmp_path_factory.mktemp("browser"), page_for_scripts(page), 1280, HEIGHT)
+        assert seen["height"] <= HIGHEST and complaints == []
 
     runs = find_runs(tmp_path / "runs")
     assert len(runs) == 6

@@ -39,8 +39,14 @@ def world(tmp_path_factory):
 @pytest.fixture
 def drawn(monkeypatch):
     """Every figure that would be saved, as matplotlib's object; nothing is rendered."""
-    seen = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: seen.append(figure))
+    seen, pixel = [], io.BytesIO()
+    Image.new("RGB", (1, 1)).save(pixel, "png")
+
+    def keep(figure, target, **_):
+        seen.append(figure)
+        target.write(pixel.getvalue())
+
+    monkeypatch.setattr(Figure, "savefig", keep)
     return seen
 
 
@@ -125,8 +131,8 @@ def test_every_axis_says_what_it_shows(name, world, drawn):
         assert axis.get_xlabel()
         shared = len(axis.get_shared_y_axes().get_siblings(axis)) > 1
         assert (
-            axis.get_ylabel() or shared or len(axis.get_yticklabels()) in (2, 23)
-        )  # names of channels, models
+            axis.get_ylabel() or shared or len(axis.get_yticklabels()) in (2, 4, 23)
+        )  # names of channels, models, components
 
 
 @pytest.mark.parametrize("name", ["scalp", "confusion"])
@@ -140,11 +146,30 @@ def test_every_colour_bar_is_labelled_and_one_scale_serves_all_panels(name, worl
 
 def test_curves_are_the_mean_of_the_folds_between_the_lowest_and_the_highest(world, drawn):
     figures.training_curves(world[0])
-    accuracy = drawn[0].axes[1]
+    accuracy = drawn[0].axes[2]
     # Folds at 60, 70, 80 and at 70, 80, 90 %.
     np.testing.assert_allclose(accuracy.lines[0].get_ydata(), [65, 75, 85])
     np.testing.assert_allclose(accuracy.collections[0].get_datalim(accuracy.transData).intervaly, [60, 90])
-    assert [axis.get_title() for axis in drawn[0].axes[::2]] == ["teacher_tiny", "student_tiny"]
+    assert [axis.get_title("left") for axis in drawn[0].axes[::3]] == ["teacher_tiny", "student_tiny"]
+
+
+def test_each_loss_has_an_axis_of_its_own(world, drawn):
+    figures.training_curves(world[0])
+    training, validation, accuracy = drawn[0].axes[:3]
+    assert [axis.get_ylabel() for axis in (training, validation)] == ["training loss", "validation loss"]
+    assert [len(axis.lines) for axis in (training, validation, accuracy)] == [1, 1, 2]
+    np.testing.assert_allclose(training.lines[0].get_ydata(), [2, 1, 2 / 3])
+    np.testing.assert_allclose(validation.lines[0].get_ydata(), [1, 1 / 2, 1 / 3])
+
+
+def test_the_smallest_component_shows_beside_the_largest(drawn):
+    figures.parameters({"teacher": TEACHER, "student": STUDENT}, "fig6")
+    (axis,) = drawn[0].axes
+    assert axis.get_xscale() == "log" and axis.get_xlim()[0] <= 10 and axis.get_xlim()[1] > 6000
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["EEG: stem", "EEG: layers", "EEG: classifier", "text: layers"]
+    written = [text.get_text() for text in axis.texts]
+    assert written == ["1,000", "6,000", "10", "500", "1,000", "3,000", "10"]
 
 
 def test_confusion_counts_the_windows_of_all_folds(world, drawn):
@@ -158,10 +183,11 @@ def test_confusion_counts_the_windows_of_all_folds(world, drawn):
 def test_each_layers_flops_stand_above_its_own_name_for_a_shallower_student_too(drawn):
     figures.cumulative_flops({"teacher": TEACHER, "student": STUDENT}, "fig7")
     axis = drawn[0].axes[0]
-    names = [label.get_text() for label in axis.get_xticklabels()]
+    names = [label.get_text() for label in axis.get_yticklabels()]
     teacher, student = axis.lines
-    np.testing.assert_allclose(teacher.get_ydata(), [2, 6, 10, 10.001, 15.001])
-    assert [names[int(x)] for x in student.get_xdata()] == ["eeg stem", "eeg layer 1", "eeg classifier"]
+    np.testing.assert_allclose(teacher.get_xdata(), [2, 6, 10, 10.001, 15.001])
+    assert [names[int(y)] for y in student.get_ydata()] == ["eeg stem", "eeg layer 1", "eeg classifier"]
+    assert axis.get_xlim()[0] == 0 and axis.get_xlim() == drawn[0].axes[1].get_xlim()
 
 
 def test_what_was_counted_is_stated_with_the_flops():
@@ -179,20 +205,36 @@ def test_derivations_at_one_place_are_averaged_and_those_at_none_left_out():
     assert 9 not in value and sorted(value) == [0, 1, 2.5, 4, 5, 6, 7, 8]
 
 
-def test_the_difference_is_seizure_less_normal_and_more_than_two_classes_are_all_shown(world):
+def test_maps_are_called_by_the_classes_of_the_corpus_and_every_one_is_shown(world):
     saved = world[1].arrays("ecam.npz")
     two = scalp.panels(saved)
-    assert list(two) == ["seizure", "normal", "seizure − normal"]
-    np.testing.assert_allclose(two["seizure"] - two["normal"], two["seizure − normal"])
+    assert list(two) == ["seiz", "bckg", "seiz − bckg"]
+    np.testing.assert_allclose(two["seiz"] - two["bckg"], two["seiz − bckg"])
     maps = np.vstack([saved["class_map_KC"], np.full(10, np.nan)])
     three = scalp.panels(saved | {"classes": np.array(["bckg", "a", "never right"]), "class_map_KC": maps})
-    assert list(three) == ["bckg", "a", "seizure", "normal", "seizure − normal"]
+    assert list(three) == ["all but bckg", "bckg", "a", "all but bckg − bckg"]
+
+
+def test_electrodes_are_named_in_the_spelling_of_the_corpus(world, drawn):
+    scalp.scalp_maps(world[1].arrays("ecam.npz"), "fig9", "split=subject")
+    named = {text.get_text() for text in drawn[0].axes[0].texts}
+    assert named == {"FP1", "F7", "T7", "P7", "FZ", "CZ", "PZ", "FP2", "F8", "T8", "P8"}
+
+
+def test_an_example_is_coloured_by_the_relevance_of_each_channel(drawn):
+    relevance_C = np.zeros(23)
+    relevance_C[[4, 9]] = 1, -1
+    found = eeg_figures.example_window(*window(), relevance_C)
+    (image,) = drawn[0].axes[0].images
+    np.testing.assert_allclose(image.get_array()[:, 0], relevance_C)
+    assert image.get_clim() == (-1, 1) and image.get_extent()[2:] == [-22.5 * 200, 100]  # a row a channel
+    assert "most of all CH4" in found.caption
 
 
 def test_the_scalp_map_names_the_strongest_channel_and_what_it_leaves_out(world):
     drawn = scalp.scalp_maps(world[1].arrays("ecam.npz"), "fig9", "split=subject")
-    assert "seizure FP1-F7" in drawn.alt
-    assert "not drawn: ECG" in drawn.caption and "5 windows answered right" in drawn.caption
+    assert "seiz FP1-F7" in drawn.alt
+    assert "not drawn: ECG" in drawn.caption and "5 answered right" in drawn.caption
 
 
 def test_channels_without_places_give_no_scalp_map(world):
@@ -236,6 +278,20 @@ def test_a_gap_in_a_recording_is_not_bridged(drawn):
 )
 def test_scale_bars_are_round(value, bar):
     assert eeg_figures.nice(value) == bar
+
+
+def test_a_palette_keeps_every_colour_to_the_eye_even_one_of_few_pixels():
+    figure = drawing.new_figure(2, 2)
+    axis = figure.subplots()
+    axis.imshow(np.linspace(0, 1, 10_000).reshape(100, 100), cmap="RdBu_r")
+    axis.plot([5, 5], [5, 6], color=drawing.OKABE_ITO[2], lw=2)
+    whole = io.BytesIO()
+    figure.savefig(whole, format="png")
+    png = drawing.png_of(figure)
+    before, after = (np.asarray(Image.open(f).convert("RGB")).astype(int) for f in (whole, io.BytesIO(png)))
+    assert Image.open(io.BytesIO(png)).mode == "P"
+    assert np.abs(before - after).max() <= 16  # of 255
+    assert len(png) < len(whole.getvalue()) / 2
 
 
 def test_lines_differ_in_colour_and_in_dash():

@@ -31,6 +31,9 @@ def test_a_moment_grows_over_neighbours_that_are_nearly_as_good():
         [3, "a", 5.0, 6.0, 0.7, 1],
         [4, "b", 10.0, 11.0, 0.6, 1],
     ]
+    assert found["best_s"].tolist() == [0.0, 1.0, 5.0, 10.0]
+    last = moments(index(), np.array([0.86, 0.9, 0.95, 0, 0, 0, 0, 0, 0]), n=1)
+    assert last[["onset_s", "offset_s", "best_s"]].to_numpy().tolist() == [[1.0, 3.0, 2.0]]
     wider = moments(index(), score, n=1, margin=0.25)
     assert wider[["recording", "onset_s", "offset_s"]].to_numpy().tolist() == [["b", 0.0, 1.0]]
 

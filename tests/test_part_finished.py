@@ -94,7 +94,7 @@ def test_the_report_says_it_on_top_and_in_its_captions(tmp_path, capsys, unrende
     cli.run("report", [f"run={run.path}", f"root={tmp_path / 'runs'}", f"results={tmp_path}"])
     assert capsys.readouterr().out.splitlines()[0] == run.part_line
     page = (tmp_path / "runs" / "report" / "index.html").read_text()
-    assert page.index(run.part_line) < page.index('id="summary"')
+    assert page.index(run.part_line) < page.index("reaches a balanced accuracy")
     captions = re.findall(r"split=subject, 1 of 2 folds", page)
     assert len(captions) >= 3 and "eegnet (1 of 2 folds)" in page
 

@@ -16,6 +16,7 @@ from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.schema import DataError
 
 FILE = "index.npz"
+COLUMNS = ["rank", "recording", "onset_s", "offset_s", "similarity", "windows", "best_s"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +125,8 @@ def moments(index: Index, score_N: np.ndarray, n: int, margin: float = 0.05) -> 
         score_N: higher is better.
 
     Returns:
-        rank, recording, onset_s, offset_s, similarity (of its best window), windows; best first.
+        rank, recording, onset_s, offset_s, similarity (of its best window), windows, best_s (where its best
+        window begins); best first.
     """
     start_s_N = index.windows["start_s"].to_numpy()
     recording_N = index.windows["recording"].to_numpy()
@@ -152,6 +154,7 @@ def moments(index: Index, score_N: np.ndarray, n: int, margin: float = 0.05) -> 
                 "offset_s": start_s_N[last] + index.length_s,
                 "similarity": float(score_N[best]),
                 "windows": int(last - first + 1),
+                "best_s": start_s_N[best],
             }
         )
-    return pd.DataFrame(rows, columns=["rank", "recording", "onset_s", "offset_s", "similarity", "windows"])
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -32,7 +32,7 @@ TABLE, CLASSES, FIGURE = "search.csv", "classes.csv", "search.png"
 SHOWN = 6
 """Moments of the first query in the figure."""
 FIGURE_S = 4.0
-"""Seconds around each of them."""
+"""Seconds that are shown of each; three windows where that is more."""
 BY_CLASS = ("multi_positive", "class_prompt", "sigmoid")
 """``loss.targets`` that pair a window with every text of its class."""
 AT = re.compile(r"(.+)@([\d.]+)")
@@ -146,7 +146,7 @@ class Search:
 
 
 def rank(index: Index, queries: dict[str, np.ndarray], n: int, margin: float) -> pd.DataFrame:
-    """The best moments of every query: query, rank, recording, onset_s, offset_s, similarity, windows."""
+    """The best moments of every query: ``query`` and the columns of ``index.moments``."""
     tables = []
     for asked, feature_E in queries.items():
         found = moments(index, index.similarity(feature_E[None])[0], n, margin)
@@ -235,28 +235,38 @@ def answer(asked: SearchSettings) -> pd.DataFrame:
         found = rank(index, finder.queries(index, texts, like), asked.top, asked.margin)
         write_csv(output / TABLE, found)
         written.append(TABLE)
-        print(found.round({"onset_s": 2, "offset_s": 2, "similarity": 3}).to_string(index=False))
+        shown_columns = found.drop(columns="best_s").round({"onset_s": 2, "offset_s": 2, "similarity": 3})
+        print(shown_columns.to_string(index=False))
         if asked.figure:
             paths = {item.label: item for item in items}
-            png = moments_png(found["query"].iloc[0], shown(finder.detector, found, paths))
+            png = moments_png(found["query"].iloc[0], shown(finder.detector, found, paths, index.length_s))
             write_atomic(output / FIGURE, png)
             written.append(FIGURE)
     print(f"written: {', '.join(str(output / name) for name in written)}")
     return found
 
 
-def shown(detector: Detector, found: pd.DataFrame, items: dict[str, Item]) -> list[Moment]:
-    """The first query's best moments with the EEG around them."""
+def shown(detector: Detector, found: pd.DataFrame, items: dict[str, Item], length_s: float) -> list[Moment]:
+    """The best windows of the first query's best moments, with the EEG around them."""
     rows = found[found["query"] == found["query"].iloc[0]].head(SHOWN)
     result = []
     for row in rows.itertuples():
         item = items[row.recording]
         blocks, _ = detector.open(EdfSource(item.path, detector.rename), item.age_band)
-        middle_s = (row.onset_s + row.offset_s) / 2
-        start_s, uv_CT = blocks.excerpt(middle_s, FIGURE_S)
-        title = f"{row.rank}. {visible(row.recording)}, similarity {row.similarity:.2f}"
-        names, sfreq = blocks.plan.names, detector.recipe.signals.sfreq
-        result.append(Moment(title, start_s, sfreq, names, uv_CT, row.onset_s, row.offset_s))
+        start_s, uv_CT = blocks.excerpt(row.best_s + length_s / 2, max(FIGURE_S, 3 * length_s))
+        result.append(
+            Moment(
+                rank=row.rank,
+                recording=visible(row.recording),
+                similarity=row.similarity,
+                start_s=start_s,
+                sfreq=detector.recipe.signals.sfreq,
+                ch_names=blocks.plan.names,
+                uv_CT=uv_CT,
+                onset_s=row.best_s,
+                offset_s=row.best_s + length_s,
+            )
+        )
     return result
 
 

@@ -76,9 +76,14 @@ def splits_of(entries: Sequence[Entry]) -> list[str]:
     return list(dict.fromkeys(entry.split for entry in entries))
 
 
-def protocol_of(entries: Sequence[Entry]) -> str:
-    """Protocol and audit of entries under one split: one line where they agree."""
-    return " ".join(dict.fromkeys(entry.protocol for entry in entries))
+def setting_of(entries: Sequence[Entry]) -> str:
+    """Split and folds of entries under one split: once where they agree."""
+    return "; ".join(dict.fromkeys(entry.setting for entry in entries))
+
+
+def audit_of(entries: Sequence[Entry]) -> str:
+    """What their split lets through: once where they agree."""
+    return " ".join(dict.fromkeys(entry.leak_note for entry in entries))
 
 
 def table_1(dataset: str, entries: Sequence[Entry], results: Path) -> list[Grid]:
@@ -96,10 +101,9 @@ def table_1(dataset: str, entries: Sequence[Entry], results: Path) -> list[Grid]
             rows += [{"model": e.label, **scored(e, published.COLUMNS), **said} for e in found]
             rows += [] if found or len(made) else [{"model": name, **said}]
         rows.append({"model": ALWAYS, **scored(group[0], published.COLUMNS, always_seizure)})
-        notes = (f"{dataset}, {protocol_of(group)}.", SPREAD, AVERAGES, beside(dataset, split))
-        grids.append(
-            Grid(f"Table I, {dataset}, split={split}", notes, ("model",), heads(published.COLUMNS), rows)
-        )
+        notes = (f"{dataset}, {setting_of(group)}.", SPREAD, AVERAGES, beside(dataset, split))
+        title, measures = f"Table I, {dataset}, split={split}", heads(published.COLUMNS)
+        grids.append(Grid(title, notes, ("model",), measures, rows, audit=audit_of(group)))
     return grids + ([] if made.empty else table_1_of_results(dataset, made))
 
 
@@ -118,11 +122,12 @@ def table_1_of_results(dataset: str, made: pd.DataFrame) -> list[Grid]:
             rows.append({"model": name, **ours, **said})
         first = newest.iloc[0]
         rows.append({"model": ALWAYS, **{c: first[f"always_{c}"] for c in published.COLUMNS}})
-        about = f"{dataset}, split={split}, {int(first['folds'])} folds; {first['leak_note']}."
+        about = f"{dataset}, split={split}, {int(first['folds'])} folds."
         where = f"results/table1_*.csv{', ' if settings else ''}{settings}."
         notes = (about, where, SPREAD, STANDARD, beside(dataset, split))
         title = f"Table I, {dataset}, split={split}, of scripts/reproduce_table1.py"
-        grids.append(Grid(title, notes, ("model",), heads(published.COLUMNS), rows))
+        measures, note = heads(published.COLUMNS), first["leak_note"]
+        grids.append(Grid(title, notes, ("model",), measures, rows, audit=note, stored=True))
     return grids
 
 
@@ -144,11 +149,10 @@ def table_2(dataset: str, entries: Sequence[Entry], results: Path) -> list[Grid]
         for name, words in ROW_NAMES.items():
             ours = scored(group[name], measures) if name in group else {}
             rows.append({"method": words, **ours, **article(published.table_2(name, dataset), split)})
-        about = f"{dataset}, {family}, {protocol_of(list(group.values()))}."
-        notes = (about, SPREAD, AVERAGES, beside(dataset, split))
-        grids.append(
-            Grid(f"Table II, {dataset}, {family}, split={split}", notes, ("method",), measures, rows)
-        )
+        found = list(group.values())
+        notes = (f"{dataset}, {family}, {setting_of(found)}.", SPREAD, AVERAGES, beside(dataset, split))
+        title = f"Table II, {dataset}, {family}, split={split}"
+        grids.append(Grid(title, notes, ("method",), measures, rows, audit=audit_of(found)))
     return grids + table_2_of_results(dataset, rows_of(results, "ablations_*.csv", dataset), measures)
 
 
@@ -168,13 +172,13 @@ def table_2_of_results(dataset: str, made: pd.DataFrame, measures: dict[str, str
             rows.append({"method": words, **ours, **article(published.table_2(name, dataset), split)})
         seeds, folds = part["seed"].nunique(), part["fold"].nunique()
         notes = (
-            f"{dataset}, {model}, split={split}, {seeds} seeds x {folds} folds, ablation_reading={reading}; "
-            f"{part['leak_note'].iloc[-1]}.",
+            f"{dataset}, {model}, split={split}, {seeds} seeds x {folds} folds, ablation_reading={reading}.",
             "results/ablations_*.csv; mean ± SD over seeds and folds (not a confidence interval).",
             *(STANDARD, beside(dataset, split)),
         )
         title = f"Table II, {dataset}, {model}, split={split}, {reading}, of scripts/ablations.py"
-        grids.append(Grid(title, notes, ("method",), measures, rows))
+        note = part["leak_note"].iloc[-1]
+        grids.append(Grid(title, notes, ("method",), measures, rows, audit=note, stored=True))
     return grids
 
 
@@ -195,10 +199,11 @@ def by_class(dataset: str, entries: Sequence[Entry], number: str) -> list[Grid]:
             rows = [row for who in ("teacher", "student") for row in published_classes(dataset, who, split)]
         order = list(dict.fromkeys(row["class"] for row in rows))
         rows.sort(key=lambda row: order.index(row["class"]))
-        about = f"{dataset}, {protocol_of(group)}." if group else f"{dataset}: not run."
+        about = f"{dataset}, {setting_of(group)}." if group else f"{dataset}: not run."
         notes = (about, SPREAD, RECALL, beside(dataset, split))
-        title = f"Table {number}, {dataset}, split={split}"
-        grids.append(Grid(title, notes, ("class", "model"), measures, rows, "class"))
+        title, words = f"Table {number}, {dataset}, split={split}", ("class", "model")
+        audit, stored = audit_of(group), not group
+        grids.append(Grid(title, notes, words, measures, rows, "class", audit, stored))
     return grids
 
 
@@ -235,10 +240,9 @@ def table_5(dataset: str, entries: Sequence[Entry]) -> list[Grid]:
         rows = [row for entry in group for row in areas(entry)]
         order = list(dict.fromkeys(row["class"] for row in rows))
         rows.sort(key=lambda row: order.index(row["class"]))
-        notes = (f"{dataset}, {protocol_of(group)}.", SPREAD, NO_AREA, beside(dataset, split))
-        grids.append(
-            Grid(f"Table V, {dataset}, split={split}", notes, ("class", "model"), measures, rows, "class")
-        )
+        notes = (f"{dataset}, {setting_of(group)}.", SPREAD, NO_AREA, beside(dataset, split))
+        title, words = f"Table V, {dataset}, split={split}", ("class", "model")
+        grids.append(Grid(title, notes, words, measures, rows, "class", audit_of(group)))
     return grids
 
 

@@ -1,4 +1,4 @@
-"""Tables of a model beside always on, chance and position only, as text of at most 100 columns."""
+"""Tables of a model beside always on, chance and position only: rows, and text of at most 100 columns."""
 
 from textwrap import fill
 
@@ -19,6 +19,14 @@ ROWS = (
     "threshold within the same budget. In brackets 95 %: over subjects, none below six; of chance, over draws"
 )
 
+SWEPT = (
+    "thresholds swept over the tested recordings themselves; quiet %: of the time without seizure under "
+    "alarm there; chance: the model's alarms there, shifted; area: mean over the logarithm of the rate"
+)
+MIXED = "mixed stretches: only those that hold both seizure and quiet; the others show their label by place"
+CURVE_HEAD = ["sensitivity %", *(f"{rate:g}/h" for rate in RATES_PER_H), "area %"]
+AREA_HEAD = ["pooled", "mean over subjects", "mixed stretches"]
+
 
 def blocks(found: Beside) -> str:
     """All tables, each with what it says."""
@@ -27,9 +35,7 @@ def blocks(found: Beside) -> str:
     lines += ["", f"event scores ({szcore.LIBRARY})", events_block(found.events)]
     lines += ["", *curve_lines(found)]
     lines += ["", "second by second: area under the ROC curve", seconds_block(found.seconds)]
-    lines += [
-        "mixed stretches: only those that hold both seizure and quiet; the others show their label by place"
-    ]
+    lines += [MIXED]
     lines += [fill(line, WIDTH) for line in found.said]
     if len(found.differences):
         lines += [
@@ -43,6 +49,11 @@ def blocks(found: Beside) -> str:
 def burden_block(table: pd.DataFrame) -> str:
     """Hits and time under alarm."""
     head = ["alarms", "hits", "%", "% of quiet", "by person", "% of all", "alarms/h", "false/h"]
+    return aligned(head, burden_rows(table), 1)
+
+
+def burden_rows(table: pd.DataFrame) -> list[list[str]]:
+    """Of each kind of alarm: seizures found, quiet time and all time under alarm, rates."""
     body = []
     for _, r in table.iterrows():
         hits = f"{r['hits']:.0f}" if r["hits"] % 1 == 0 else f"{r['hits']:.1f}"
@@ -51,13 +62,18 @@ def burden_block(table: pd.DataFrame) -> str:
         cells = [str(r["row"]), f"{hits} of {r['seizures']:.0f}", percent(r, "sensitivity")]
         cells += [percent(r, "quiet_share"), people, share(r["in_warning"])]
         body.append([*cells, number(r["alarms_per_h"]), number(r["false_per_h"])])
-    return aligned(head, body, 1)
+    return body
 
 
 def events_block(table: pd.DataFrame) -> str:
     """Event scores, a block a scorer."""
     head = ["score", "alarms", "sensitivity %", "precision %", "F1 %", "false / 24 h"]
-    body = [
+    return aligned(head, events_rows(table), 2)
+
+
+def events_rows(table: pd.DataFrame) -> list[list[str]]:
+    """Of each scorer and kind of alarm: sensitivity, precision, F1, and ``fp_per_24h`` as it is."""
+    return [
         [
             scorer.partition(" (")[0],
             str(r["row"]),
@@ -67,27 +83,15 @@ def events_block(table: pd.DataFrame) -> str:
         for scorer, rows in table.groupby("scorer", sort=False)
         for _, r in rows.iterrows()
     ]
-    return aligned(head, body, 2)
 
 
 def curve_lines(found: Beside) -> list[str]:
     """Sensitivity over false alarms an hour, and what it rests on."""
-    head = ["sensitivity %", *(f"{rate:g}/h" for rate in RATES_PER_H), "area %"]
-    body = []
-    for _, r in found.curve.iterrows():
-        area = "-" if "area" not in r or np.isnan(r["area"]) else percent(r, "area", 0)
-        body.append([str(r["row"]), *(percent(r, f"at_{rate:g}", 0) for rate in RATES_PER_H), area])
-        quiet = [share(r.get(f"quiet_share_at_{rate:g}", np.nan)) for rate in RATES_PER_H]
-        body.append([f"{r['row']}, quiet %", *quiet, ""])
     hours = float(found.burden["quiet_hours"].iloc[0])
-    words = (
-        "thresholds swept over the tested recordings themselves; quiet %: of the time without seizure under "
-        "alarm there; chance: the model's alarms there, shifted; area: mean over the logarithm of the rate"
-    )
     lines = [
         f"at so many false alarms (NEDC OVLP) an hour without seizure, of which there are {hours:.2f}",
-        aligned(head, body, 1),
-        fill(words, WIDTH),
+        aligned(CURVE_HEAD, curve_rows(found.curve), 1),
+        fill(SWEPT, WIDTH),
     ]
     if hours * RATES_PER_H[0] < 1:
         one = 1 / hours if hours else np.inf
@@ -96,11 +100,25 @@ def curve_lines(found: Beside) -> list[str]:
     return lines
 
 
+def curve_rows(table: pd.DataFrame) -> list[list[str]]:
+    """Of each kind of alarm two rows: sensitivity at each rate, and the time under alarm that it takes."""
+    body = []
+    for _, r in table.iterrows():
+        area = "-" if "area" not in r or np.isnan(r["area"]) else percent(r, "area", 0)
+        body.append([str(r["row"]), *(percent(r, f"at_{rate:g}", 0) for rate in RATES_PER_H), area])
+        quiet = [share(r.get(f"quiet_share_at_{rate:g}", np.nan)) for rate in RATES_PER_H]
+        body.append([f"{r['row']}, quiet %", *quiet, ""])
+    return body
+
+
 def seconds_block(table: pd.DataFrame) -> str:
     """Areas under the ROC curve."""
-    head = ["score", "pooled", "mean over subjects", "mixed stretches"]
-    body = [[str(r["row"]), *(area_cell(r, name) for name in AREAS)] for _, r in table.iterrows()]
-    return aligned(head, body, 1)
+    return aligned(["score", *AREA_HEAD], seconds_rows(table), 1)
+
+
+def seconds_rows(table: pd.DataFrame) -> list[list[str]]:
+    """Of each score its areas."""
+    return [[str(r["row"]), *(area_cell(r, name) for name in AREAS)] for _, r in table.iterrows()]
 
 
 def area_cell(row: pd.Series, name: str) -> str:

@@ -43,7 +43,7 @@ def roc_and_pr(entries: Sequence[Entry]) -> Picture | None:
     shown = scorable(entries)
     if not shown:
         return None
-    figure = new_figure(PAGE, 2.9 + 0.16 * len(shown))
+    figure = new_figure(PAGE, 2.25 + 0.16 * len(shown))
     roc, pr = figure.subplots(1, 2)
     said = []
     for i, (entry, truth, score) in enumerate(shown):
@@ -69,7 +69,7 @@ def roc_and_pr(entries: Sequence[Entry]) -> Picture | None:
         file_name("roc_pr", first.dataset, first.split),
         "ROC and precision-recall curves",
         "Seizure of any class against background, test windows of all folds pooled, so that the areas differ "
-        f"a little from the tables' means over folds. {first.protocol}.",
+        f"a little from the tables' means over folds. {first.setting}.",
         f"{sentence(said)}.",
     )
 
@@ -89,7 +89,7 @@ def reliability_diagram(entries: Sequence[Entry]) -> Picture | None:
     shown = scorable(entries)
     if not shown:
         return None
-    figure = new_figure(PAGE, 2.9 + 0.16 * len(shown))
+    figure = new_figure(PAGE, 2.25 + 0.16 * len(shown))
     curve, counts = figure.subplots(1, 2)
     said = []
     for i, (entry, truth, score) in enumerate(shown):
@@ -111,6 +111,6 @@ def reliability_diagram(entries: Sequence[Entry]) -> Picture | None:
         file_name("reliability", first.dataset, first.split),
         "Reliability",
         f"Up to {BINS} bins of equal mass, test windows of all folds pooled, probabilities as saved (not "
-        f"calibrated). On the line, a probability is a frequency. {first.protocol}.",
+        f"calibrated). On the line, a probability is a frequency. {first.setting}.",
         f"{sentence(said)}.",
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
@@ -16,6 +17,8 @@ COLUMN, PAGE = 3.5, 7.16
 """Inches: one column of a journal, and both."""
 DPI = 150
 """Of the PNG, for screens; the PDF beside it is for print."""
+COLOURS = 256
+"""Of the PNG: a palette makes it a third as large, and no eye sees the difference."""
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A00")
 """Told apart with any colour vision (Okabe and Ito 2008); yellow darkened for white paper."""
 DASHES = ("-", "--", "-.", ":")
@@ -63,9 +66,15 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def png_of(figure: Figure) -> bytes:
-    """The figure for screens, the same bytes twice."""
-    png = io.BytesIO()
-    figure.savefig(png, format="png", metadata={"Software": None})
+    """The figure for screens, in a palette, the same bytes twice."""
+    drawn, png = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", metadata={"Software": None})
+    with Image.open(drawn) as image:
+        dpi = image.info.get("dpi", (DPI, DPI))
+        # The one method that keeps a colour of few pixels, such as that of a scale bar.
+        method, plain = Image.Quantize.MAXCOVERAGE, Image.Dither.NONE
+        palette = image.convert("RGB").quantize(COLOURS, method, dither=plain)
+    palette.save(png, format="png", dpi=dpi)
     return png.getvalue()
 
 

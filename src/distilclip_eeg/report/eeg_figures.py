@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.detection import DetectConfig
-from distilclip_eeg.report.drawing import GREY, OKABE_ITO, PAGE, Picture, new_figure, picture, styled
+from distilclip_eeg.report.drawing import (
+    DIVERGING,
+    GREY,
+    OKABE_ITO,
+    PAGE,
+    Picture,
+    new_figure,
+    picture,
+    styled,
+)
 from distilclip_eeg.scoring.events.detect import Trace, events_from_probability
 
 ROW_IN = 0.13
@@ -17,12 +26,18 @@ SHADE, ALARM = OKABE_ITO[4], OKABE_ITO[1]
 
 @styled
 def example_window(
-    microvolts_CT: np.ndarray, ch_names: Sequence[str], sfreq: float, about: Mapping, name: str
+    microvolts_CT: np.ndarray,
+    ch_names: Sequence[str],
+    sfreq: float,
+    about: Mapping,
+    name: str,
+    relevance_C: np.ndarray | None = None,
 ) -> Picture:
     """One window in microvolts, a channel a line, with a bar that says how much that is.
 
     Args:
         about: true, predicted, probability, subject and start_s of ``examples.json``.
+        relevance_C: of each channel for the answer, 1 the strongest's; it colours the room behind a line.
     """
     step = nice(4 * float(np.median(microvolts_CT.std(1))))
     n = len(ch_names)
@@ -41,6 +56,16 @@ def example_window(
     )
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
+    behind = "."
+    if relevance_C is not None:
+        room = (0.0, time_s[-1] + 1 / sfreq, (0.5 - n) * step, step / 2)
+        axis.imshow(
+            relevance_C[:, None], cmap=DIVERGING, vmin=-1, vmax=1, alpha=0.55, extent=room, aspect="auto"
+        )
+        most = ch_names[int(relevance_C.argmax())]
+        behind = (
+            f"; the redder, the more a channel speaks for the answer, most of all {most}; blue: against it."
+        )
     x = time_s[-1] + 2 / sfreq
     bar: dict[str, Any] = {"clip_on": False, "color": OKABE_ITO[1], "lw": 2}
     axis.plot([x, x], [-step, 0], **bar)
@@ -50,7 +75,7 @@ def example_window(
     answer = f"true: {about['true']}; answered: {about['predicted']} ({100 * about['probability']:.0f} %)"
     axis.set_title(answer, loc="left")
     where = f"subject {about['subject']}, second {about['start_s']:g} of its recording; {answer}"
-    return picture(figure, name, "Example window", f"{where}.", f"EEG of {n} channels. {answer}.")
+    return picture(figure, name, "Example window", f"{where}{behind}", f"EEG of {n} channels. {answer}.")
 
 
 def nice(value: float) -> float:
@@ -71,7 +96,7 @@ def trace_with_events(
         reference: onset_s, offset_s and label of the recording's seizures.
     """
     found = events_from_probability(trace, config).events_E2
-    figure = new_figure(PAGE, 2.3)
+    figure = new_figure(PAGE, 2.1)
     axis = figure.subplots()
     for stretch in trace.stretches:
         axis.plot(trace.start_s_N[stretch] / 60, 100 * trace.probability_N[stretch], color="black", lw=0.6)
@@ -94,7 +119,7 @@ def trace_with_events(
         figure,
         name,
         "Events over a recording",
-        f"{recording}: {said}; smoothed over {config.smooth_s:g} s, threshold {config.threshold:g}, at least "
-        f"{config.min_duration_s:g} s. {protocol}.",
+        f"{recording}: {said}; smoothed over {config.smooth_s:g} s, threshold {config.threshold:.3g}, at "
+        f"least {config.min_duration_s:g} s. {protocol}.",
         f"Probability by time of {recording}: {said}.",
     )

@@ -110,6 +110,11 @@ class Entry:
         return f"{self.family}, {self.row}" if self.ablated else named(self.model, self.changed)
 
     @property
+    def name(self) -> str:
+        """The label with the protocol: one run of a corpus."""
+        return f"{self.label}, split={self.split}"
+
+    @property
     def data(self) -> dict:
         """``data.json``: the audit of its folds and how windows were cut."""
         return self.run.data
@@ -130,11 +135,16 @@ class Entry:
         return self.run.part.removesuffix(" folds") or str(len(self.run.folds_done()))
 
     @property
-    def protocol(self) -> str:
-        """One line: the split, its folds and what they let through."""
+    def setting(self) -> str:
+        """In a few words: the split, its folds, and how common seizures are in its test windows."""
         folds = f"{self.folds} folds"
         balance = "balanced" if self.settings.windows.balance_test else "natural prevalence"
-        return f"split={self.split}, {folds}, test windows: {balance}; {self.leak_note}"
+        return f"split={self.split}, {folds}, test windows: {balance}"
+
+    @property
+    def protocol(self) -> str:
+        """One line: the setting, and what it lets through."""
+        return f"{self.setting}; {self.leak_note}"
 
 
 def setting(settings: RunSettings, name: str, default: object) -> object:

@@ -59,7 +59,7 @@ def deletion_curves(methods: Mapping[str, Mapping], name: str, protocol: str) ->
     shown = {m: said for m, said in methods.items() if said.get("curve")}
     if not shown:
         return None
-    figure = new_figure(COLUMN, 2.5 + 0.16 * len(shown))
+    figure = new_figure(COLUMN, 2.2 + 0.16 * len(shown))
     axis = figure.subplots()
     said = []
     for i, (method, numbers) in enumerate(shown.items()):
@@ -73,7 +73,7 @@ def deletion_curves(methods: Mapping[str, Mapping], name: str, protocol: str) ->
     axis.plot(
         100 * np.array(curve["share"]), 100 * np.array(curve["random"]), color=GREY, lw=0.8, label=label
     )
-    axis.set(xlabel="channels silenced (%), most relevant first", ylabel="probability of the answer (%)")
+    axis.set(xlabel="channels silenced (%), most relevant first", ylabel="probability of\nthe answer (%)")
     figure.legend(loc="outside lower center")
     return picture(
         figure,
@@ -93,7 +93,7 @@ def embedding_map(saved: Mapping[str, np.ndarray], name: str, protocol: str) -> 
         saved: ``embedding.npz``.
     """
     xy_N2, label_N, subject_N = saved["xy_N2"], saved["label_N"], saved["subject_N"].astype(str)
-    figure = new_figure(PAGE, 3.3)
+    figure = new_figure(PAGE, 2.9)
     by_class, by_subject = figure.subplots(1, 2, sharex=True, sharey=True)
     for k, word in enumerate(saved["classes"]):
         dots(by_class, xy_N2[label_N == k], k, f"{word} ({(label_N == k).sum():,})")

@@ -1,16 +1,15 @@
 """Figures 5 to 8 of the article: training curves, parameters, FLOPs, confusion matrices."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.ticker
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.confusion import draw
 from distilclip_eeg.report.drawing import (
-    COLUMN,
     OKABE_ITO,
     PAGE,
     Picture,
@@ -26,7 +25,13 @@ from distilclip_eeg.scoring.answers import read_answers
 from distilclip_eeg.scoring.metrics import confusion
 
 PARTS = {"train": "training", "val": "validation"}
-CURVES = {"loss": "loss", "accuracy": "accuracy (%)"}
+"""What a network learns from, and what it is watched on."""
+CURVES = (
+    ("training loss", {"train": "train_loss"}),
+    ("validation loss", {"val": "val_loss"}),
+    ("accuracy (%)", {"train": "train_accuracy", "val": "val_accuracy"}),
+)
+"""Axes of Fig. 5 with their lines. The two losses are of different things, so neither is beside the other."""
 
 
 def histories(entry: Entry) -> list[pd.DataFrame]:
@@ -45,38 +50,48 @@ def over_folds(tables: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
 
 @styled
 def training_curves(entries: Sequence[Entry]) -> Picture | None:
-    """Fig. 5: loss and accuracy of teacher (above) and student (below), training and validation."""
+    """Fig. 5: losses and accuracy of teacher (above) and student (below), one kind of loss an axis."""
     shown = [(e, histories(e)) for e in entries if e.kind in ("teacher", "student") and not e.ablated]
     shown = [(e, tables) for e, tables in shown if tables]
     if not shown:
         return None
-    figure = new_figure(PAGE, 1.9 * len(shown) + 0.2)
+    figure = new_figure(PAGE, 1.48 * len(shown) + 0.3)
     axes = figure.subplots(len(shown), len(CURVES), squeeze=False)
     said = []
     for row, (entry, tables) in zip(axes, shown, strict=True):
-        for axis, (what, unit) in zip(row, CURVES.items(), strict=True):
-            scale = 100 if what == "accuracy" else 1
-            for i, (part, words) in enumerate(PARTS.items()):
-                line = over_folds(tables, f"{part}_{what}") * scale
-                one = {"marker": "os"[i], "markersize": 3}
-                axis.plot(line.index, line["mean"], label=words, **look(i), **one)
-                axis.fill_between(line.index, line["low"], line["high"], color=OKABE_ITO[i], alpha=0.15, lw=0)
-                if part == "val" and what == "accuracy":
-                    said.append(f"{entry.label} ends at {line['mean'].iloc[-1]:.0f} % on validation")
-            axis.set(xlabel="epoch", ylabel=unit, title=entry.label)
+        for axis, (words, lines) in zip(row, CURVES, strict=True):
+            scale = 100 if words.endswith("(%)") else 1
+            for part, column in lines.items():
+                draw_folds(axis, over_folds(tables, column) * scale, part)
+            axis.set(xlabel="epoch", ylabel=words)
             axis.set_xlim(0.5, max(t["epoch"].max() for t in tables) + 0.5)
             axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-    handles, words = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, words, loc="outside lower center", ncols=2)
+        row[0].set_title(entry.label, loc="left")
+        said.append(f"{entry.label} ends at {last(tables, 'val_accuracy'):.0f} % on validation")
+    handles, names = axes[0, -1].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2)
     first = shown[0][0]
     return picture(
         figure,
         file_name("fig5_curves", first.dataset, first.split),
         "Training curves (Fig. 5)",
-        f"Mean over folds, band from lowest to highest fold. {first.protocol}. Loss is what each was trained "
-        "on: a teacher's contrast and cross-entropy in training, cross-entropy alone on validation.",
-        f"Loss and accuracy by epoch: {sentence(said)}.",
+        f"Mean over folds, band from lowest to highest fold. {first.setting}. The training loss is what each "
+        "was trained on, such as a teacher's contrast and cross-entropy; the validation loss is "
+        "cross-entropy alone, so they have axes of their own.",
+        f"Losses and accuracy by epoch: {sentence(said)}.",
     )
+
+
+def draw_folds(axis: Axes, line: pd.DataFrame, part: str) -> None:
+    """Mean over folds by epoch, and the band from the lowest to the highest."""
+    i = list(PARTS).index(part)
+    axis.plot(line.index, line["mean"], label=PARTS[part], **look(i), marker="os"[i], markersize=3)
+    axis.fill_between(line.index, line["low"], line["high"], color=OKABE_ITO[i], alpha=0.15, lw=0)
+
+
+def last(tables: Sequence[pd.DataFrame], column: str) -> float:
+    """Mean over folds in the last epoch, in per cent."""
+    return 100 * over_folds(tables, column)["mean"].iloc[-1]
 
 
 def kind_of(row: pd.Series) -> str:
@@ -96,38 +111,39 @@ def about_cost(table: pd.DataFrame) -> str:
 
 @styled
 def parameters(costs: dict[str, pd.DataFrame], name: str) -> Picture:
-    """Fig. 6: parameters of each model by component, as stacked bars.
+    """Fig. 6: parameters of each model by component, on a scale on which the smallest and the largest show.
 
     Args:
         costs: ``cost.csv`` by model.
     """
-    sums = pd.DataFrame(
-        {m: t.groupby(t.apply(kind_of, axis=1), sort=False)["parameters"].sum() for m, t in costs.items()}
-    ).fillna(0)
-    order = {kind_of(row): None for t in costs.values() for _, row in t.iterrows()}
-    sums = sums.loc[list(order)]
-    unit, scale = ("million", 1e6) if sums.sum().max() >= 1e6 else ("thousand", 1e3)
-    figure = new_figure(COLUMN, 1.6 + 0.35 * len(costs) + 0.17 * len(sums))
+    sums = {m: t.groupby(t.apply(kind_of, axis=1), sort=False)["parameters"].sum() for m, t in costs.items()}
+    order = list({kind_of(row): None for t in costs.values() for _, row in t.iterrows()})
+    figure = new_figure(PAGE, 0.8 + 0.15 * len(order) * len(costs))
     axis = figure.subplots()
-    left = np.zeros(len(costs))
-    for i, (part, row) in enumerate(sums.iterrows()):
-        hatch = "//" if str(part).startswith("text") else ""
-        colour = OKABE_ITO[i % len(OKABE_ITO)]
-        style: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
-        axis.barh(range(len(costs)), row / scale, 0.6, left=left, label=part, **style)
-        left += row.to_numpy() / scale
-    for i, total in enumerate(left):
-        axis.annotate(f"{total:,.1f}", (total, i), (3, 0), textcoords="offset points", va="center")
-    axis.set_yticks(range(len(costs)), list(costs))
-    axis.set(xlabel=f"parameters ({unit})", xlim=(0, left.max() * 1.18), ylim=(len(costs) - 0.4, -0.6))
-    figure.legend(loc="outside lower center", ncols=2)
+    off = 0.6 / len(costs)
+    for i, (model, counts) in enumerate(sums.items()):
+        counts = counts[counts > 0]
+        at = np.array([order.index(part) for part in counts.index]) + off * (i - (len(costs) - 1) / 2)
+        axis.plot(counts, at, "os^D"[i % 4], color=OKABE_ITO[i % len(OKABE_ITO)], markersize=5, label=model)
+        for y, n in zip(at, counts, strict=True):
+            axis.annotate(f"{int(n):,}", (n, y), (6, 0), textcoords="offset points", va="center")
+    axis.set_yticks(range(len(order)), order)
+    axis.set(xlabel="parameters", xscale="log", ylim=(len(order) - 0.5, -0.5))
+    most = max(counts.max() for counts in sums.values())
+    axis.set_xlim(10 ** np.floor(np.log10(min(c[c > 0].min() for c in sums.values()))), most * 6)
+    axis.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda n, _: f"{n:,.0f}"))
+    axis.grid(axis="x", color="#dddddd", lw=0.6)
+    axis.hlines(
+        np.arange(len(order) - 1) + 0.5, 0, 1, transform=axis.get_yaxis_transform(), color="#eeeeee", lw=0.6
+    )
+    figure.legend(loc="outside lower center", ncols=len(costs))
     eeg = {m: t.loc[t["side"] == "eeg", "parameters"].sum() for m, t in costs.items()}
     said = [f"{m} {int(n):,}" for m, n in eeg.items()]
     return picture(
         figure,
         name,
         "Parameters by component (Fig. 6)",
-        f"EEG encoders alone: {sentence(said)}. "
+        f"Each step of the scale is ten times the one before. EEG encoders alone: {sentence(said)}. "
         + " ".join(f"{m}: {about_cost(t)}." for m, t in costs.items())
         + " The article's EEG encoders: 30.8 and 17.9 million.",
         f"Parameters in all: {sentence([f'{m} {int(t.parameters.sum()):,}' for m, t in costs.items()])}.",
@@ -136,30 +152,30 @@ def parameters(costs: dict[str, pd.DataFrame], name: str) -> Picture:
 
 @styled
 def cumulative_flops(costs: dict[str, pd.DataFrame], name: str) -> Picture:
-    """Fig. 7: FLOPs of a forward pass up to each layer, the article's architecture and what is executed."""
-    figure = new_figure(PAGE, 3.0)
-    axes = figure.subplots(1, 2, sharey=True)
+    """Fig. 7: FLOPs of a forward pass up to each layer, of the article's architecture and as executed."""
     longest = max(costs.values(), key=len)
     labels = [f"{side} {layer}" for side, layer in zip(longest["side"], longest["layer"], strict=True)]
+    figure = new_figure(PAGE, 0.85 + 0.165 * len(labels))
+    axes = figure.subplots(1, 2, sharex=True, sharey=True)
     counts = {"article": "the article's architecture", "executed": "as executed here"}
     for axis, (count, words) in zip(axes, counts.items(), strict=True):
         for i, (model, table) in enumerate(costs.items()):
             total = table[f"{count}_cumulative"] / 1e9
-            at = [
-                labels.index(f"{side} {layer}")
-                for side, layer in zip(table["side"], table["layer"], strict=True)
-            ]
-            axis.plot(at, total, marker="os^D"[i % 4], markersize=3, label=model, **look(i))
-        axis.set_xticks(range(len(longest)), labels, rotation=90)
-        axis.set(title=words, xlabel="up to this layer")
-    axes[0].set_ylabel("GFLOP of one forward pass")
-    axes[0].legend()
+            names = zip(table["side"], table["layer"], strict=True)
+            at = [labels.index(f"{side} {layer}") for side, layer in names]
+            axis.plot(total, at, marker="os^D"[i % 4], markersize=4 - i % 2, label=model, **look(i))
+        axis.set_yticks(range(len(labels)), labels)
+        axis.grid(axis="x", color="#dddddd", lw=0.6)
+        axis.set(title=words, xlabel="GFLOP up to this layer")
+    axes[0].set(xlim=(0, None), ylim=(len(labels) - 0.5, -0.5))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(costs))
     ends = {m: t["article_cumulative"].iloc[-1] / 1e9 for m, t in costs.items()}
     return picture(
         figure,
         name,
         "Cumulative FLOPs by layer (Fig. 7)",
-        f"{next(iter(costs.values()))['unit'].iloc[0]}; products of matrices and convolutions alone. "
+        f"Up to and with each layer: {next(iter(costs.values()))['unit'].iloc[0]}; products of matrices and "
+        "convolutions alone. "
         + " ".join(f"{m}: {about_cost(t)}." for m, t in costs.items())
         + " The article, without a unit or a batch: above 7e11 for the teacher, below 2e11 for the student.",
         f"Of the article's architecture in all: {sentence([f'{m} {n:.3g} GFLOP' for m, n in ends.items()])}.",
@@ -193,7 +209,7 @@ def confusion_matrices(entries: Sequence[Entry]) -> Picture:
         file_name("fig8_confusion", first.dataset, first.split),
         "Confusion matrices (Fig. 8)",
         "Test windows of the finished folds together: counts, and per cent of the true class. "
-        f"{first.protocol}.",
+        f"{first.setting}.",
         f"Windows answered right: {sentence(said)}.",
     )
 

@@ -25,7 +25,7 @@ class Grid:
 
     title: str
     notes: tuple[str, ...]
-    """Protocol, audit and averages; they stand above every form of the table."""
+    """Protocol, then averages and what else is to be known to read it."""
     words: tuple[str, ...]
     """Heads of the columns of words."""
     measures: Mapping[str, str]
@@ -35,6 +35,18 @@ class Grid:
     A row without ours was not run."""
     within: str = ""
     """Head of words whose equal rows are compared for best and second; all rows where it is empty."""
+    audit: str = ""
+    """What the split lets through: with every file of the table, but once on a page of many tables."""
+    stored: bool = False
+    """Whether its rows are of the folder of results, and of no run."""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The notes, the audit with the first: what stands with a table that stands alone."""
+        if not self.audit:
+            return self.notes
+        first, *more = self.notes
+        return (f"{first.removesuffix('.')}; {self.audit}.", *more)
 
     @property
     def published(self) -> bool:
@@ -90,7 +102,7 @@ def frame(grids: Sequence[Grid]) -> pd.DataFrame:
     """Every row of a file's tables, fractions as they are, with title and notes beside each."""
     rows = []
     for grid in grids:
-        about = {"table": grid.title, "notes": " ".join(grid.notes)}
+        about = {"table": grid.title, "notes": " ".join(grid.told)}
         for row in grid.rows:
             figures = {
                 f"{m}{end}": row.get(f"{m}{end}", np.nan)
@@ -104,7 +116,7 @@ def frame(grids: Sequence[Grid]) -> pd.DataFrame:
 def markdown(grid: Grid) -> str:
     """Pipes; best in bold, second underlined."""
     form = {"best": "**{}**", "second": "<u>{}</u>", "": "{}"}
-    lines = [f"**{plain(grid.title)}**", "", *(f"{plain(note)}  " for note in grid.notes), ""]
+    lines = [f"**{plain(grid.title)}**", "", *(f"{plain(note)}  " for note in grid.told), ""]
     lines.append("| " + " | ".join(plain(h) for h in grid.head()) + " |")
     lines.append("|" + "---|" * len(grid.head()))
     for row in grid.texts():
@@ -126,7 +138,7 @@ def latex(grid: Grid) -> str:
     lines = [
         r"\begin{table*}",
         r"\centering\footnotesize",
-        r"\caption{" + tex(" ".join([f"{grid.title}.", *grid.notes])) + "}",
+        r"\caption{" + tex(" ".join([f"{grid.title}.", *grid.told])) + "}",
         r"\begin{tabular}{" + "l" * n_words + "r" * (n - n_words) + "}",
         r"\hline",
         " & ".join(tex(h) for h in grid.head()) + r" \\",

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distilclip_eeg.report.article_tables import AVERAGES, SPREAD, STANDARD, protocol_of, scored, splits_of
+from distilclip_eeg.report.article_tables import (
+    AVERAGES,
+    SPREAD,
+    STANDARD,
+    audit_of,
+    scored,
+    setting_of,
+    splits_of,
+)
 from distilclip_eeg.report.entries import Entry
 from distilclip_eeg.report.grid import NONE, Grid
 from distilclip_eeg.report.tables import ALWAYS, HEADS, head_of, n_classes
@@ -29,10 +37,9 @@ def metric_tables(dataset: str, entries: Sequence[Entry], preset: str) -> list[G
         rows = [{"model": e.label, "folds": e.folds, **scored(e, heads, None, reading)} for e in group]
         always = scored(group[0], heads, always_seizure, reading)
         rows.append({"model": ALWAYS, "folds": rows[0]["folds"]} | always)
-        notes = (protocol_of(group) + ".", SPREAD, STANDARD if preset == "standard" else AVERAGES)
-        grids.append(
-            Grid(f"{dataset}, split={split}, {preset} preset", notes, ("model", "folds"), heads, rows)
-        )
+        notes = (setting_of(group) + ".", SPREAD, STANDARD if preset == "standard" else AVERAGES)
+        title, words = f"{dataset}, split={split}, {preset} preset", ("model", "folds")
+        grids.append(Grid(title, notes, words, heads, rows, audit=audit_of(group)))
     return grids
 
 
@@ -52,7 +59,8 @@ def class_tables(dataset: str, entries: Sequence[Entry]) -> list[Grid]:
         rows.sort(key=lambda row: order.index(row["class"]))
         title, words = f"{dataset}, split={split}, each class against the rest", ("class", "model", "windows")
         heads = {c: HEADS[c] for c in columns}
-        grids.append(Grid(title, (protocol_of(group) + ".", SPREAD), words, heads, rows, "class"))
+        notes = (setting_of(group) + ".", SPREAD)
+        grids.append(Grid(title, notes, words, heads, rows, "class", audit=audit_of(group)))
     return grids
 
 

@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config import registry
-from distilclip_eeg.files.reading import read_csv, read_json, read_parquet, read_text
-from distilclip_eeg.report import diagrams, eeg_figures, explained, figures, html, scalp
-from distilclip_eeg.report.article_tables import rows_of
+from distilclip_eeg.files.reading import read_csv, read_json, read_parquet
+from distilclip_eeg.report import diagrams, eeg_figures, explained, figures, scalp
+from distilclip_eeg.report.blocks import Block, Bullets, Figure, Folded, Missing, Side, Stack, Table, Text
 from distilclip_eeg.report.drawing import Picture, file_name
 from distilclip_eeg.report.entries import Entry
+from distilclip_eeg.report.events import event_blocks, number
 from distilclip_eeg.report.explained import Explained
-from distilclip_eeg.report.html import Markup, tag
-from distilclip_eeg.report.tables import cell
 from distilclip_eeg.schema import PROTOCOLS
 from distilclip_eeg.scoring.event_scores import EVENTS, GRID, TRACES, detect_config
 from distilclip_eeg.scoring.events.detect import Trace
@@ -29,12 +26,6 @@ FAITHFUL = {
     "spearman_occlusion_mean": "Spearman with occlusion, mean",
     "spearman_n": "over windows",
 }
-EVENT_TABLES = {
-    "overall": "Event scores over all subjects",
-    "by_subject": "Event scores by subject",
-    "latency": "Latency (s)",
-    "operating": "At so many false alarms per 24 h",
-}
 
 
 @dataclass
@@ -45,22 +36,23 @@ class Ledger:
     absent: list[tuple[str, str]] = field(default_factory=list)
     """What, and the command that makes it."""
 
-    def show(self, picture: Picture) -> Markup:
+    def show(self, picture: Picture) -> Figure:
         """Keep a figure for the files, and give its place on the page."""
         self.pictures.append(picture)
-        return html.shown(picture)
+        return Figure(picture)
 
-    def lacks(self, what: str, command: str) -> Markup:
+    def lacks(self, what: str, command: str) -> Missing:
         """Keep what is not there for the list at the end, and say so at its place on the page."""
         self.absent.append((what, command))
-        return html.absent(what, command)
+        return Missing(what, command)
 
 
-def trained(ledger: Ledger, entries: Sequence[Entry]) -> list[Markup]:
+def trained(ledger: Ledger, entries: Sequence[Entry]) -> list[Block]:
     """Curves, ROC and PR, reliability and confusion of every model under one protocol."""
     main = [entry for entry in entries if not entry.ablated]
     kinds, first = {entry.kind for entry in main}, entries[0]
-    where, shown = f"{first.dataset}, {first.split}", []
+    where = f"{first.dataset}, {first.split}"
+    shown: list[Block] = []
     drawn = [figures.training_curves(main), diagrams.roc_and_pr(main), diagrams.reliability_diagram(main)]
     shown += [ledger.show(one) for one in [*drawn, figures.confusion_matrices(entries)] if one]
     if "teacher" in kinds:
@@ -76,9 +68,9 @@ def trained(ledger: Ledger, entries: Sequence[Entry]) -> list[Markup]:
     return shown
 
 
-def plugins(ledger: Ledger, entries: Sequence[Entry]) -> list[Markup]:
+def plugins(ledger: Ledger, entries: Sequence[Entry]) -> list[Block]:
     """Every registered figure of one corpus; one that cannot be drawn is told, whatever it raised."""
-    shown = []
+    shown: list[Block] = []
     for name, draw in registry.registered("figure").items():
         try:
             one = draw(entries)
@@ -104,88 +96,95 @@ def explain_folder(entry: Entry) -> tuple[int, Explained] | None:
     return None
 
 
-def explanation(ledger: Ledger, entry: Entry) -> list[Markup]:
-    """Activation maps, faithfulness, example windows and the map of features of one run; or nothing."""
+def explanation(ledger: Ledger, entry: Entry) -> list[Block]:
+    """Activation maps, faithfulness, the map of features and example windows of one run; or nothing."""
     found = explain_folder(entry)
     if not found:
         return []
     fold, saved = found
     stem = file_name(entry.dataset, entry.split, entry.label)
-    where = f"{entry.label}, fold {fold}; {entry.protocol}"
-    shown = [tag("h4", f"{entry.label}, split={entry.split}, fold {fold}")]
-    maps, methods = saved.arrays("ecam.npz"), saved.json("faithfulness.json")
+    where = f"{entry.label}, fold {fold}; {entry.setting}"
+    shown: list[Block] = []
+    maps = saved.arrays("ecam.npz")
     if maps:
         drawn = scalp.scalp_maps(maps, f"fig9_ecam_{stem}", where)
-        few = html.paragraph("Too few channels have a known place on the scalp to draw a map.")
+        few = Text("Too few channels have a known place on the scalp to draw a map.")
         shown.append(ledger.show(drawn) if drawn else few)
-    if methods:
-        shown.append(faithfulness(methods))
-        curves = explained.deletion_curves(methods, f"deletion_{stem}", where)
-        shown += [ledger.show(curves)] if curves else []
-    focus = saved.table("focus.csv")
-    if focus is not None:
-        shown.append(focus_table(focus))
+    shown += silenced(ledger, saved, f"deletion_{stem}", where)
     points = saved.arrays("embedding.npz")
     if points:
-        shown.append(ledger.show(explained.embedding_map(points, f"embedding_{stem}", where)))
+        drawn = explained.embedding_map(points, f"embedding_{stem}", where)
+        shown.append(Folded("Map of the EEG features", [ledger.show(drawn)]))
     windows, about = saved.arrays("examples.npz"), saved.json("examples.json")
     if windows and about:
-        shown += examples(ledger, windows, about, stem)
+        shown.append(examples(ledger, windows | relevance_of(maps, about), about, stem))
     left_out = (saved.json("explain.json") or {}).get("left_out", {})
-    return [*shown, *(html.paragraph(f"{what}: {why}.", class_="absent") for what, why in left_out.items())]
+    shown += [Text(f"{what}: {why}.", "absent") for what, why in left_out.items()]
+    return [Text(f"{entry.name}, fold {fold}", "head"), *shown] if shown else []
 
 
-def focus_table(table: pd.DataFrame) -> Markup:
+def silenced(ledger: Ledger, saved: Explained, name: str, where: str) -> list[Block]:
+    """What silencing the named channels does, and how often a map finds where an invented seizure starts."""
+    methods, focus = saved.json("faithfulness.json"), saved.table("focus.csv")
+    curves = explained.deletion_curves(methods, name, where) if methods else None
+    tables: list[Block] = [faithfulness(methods)] if methods else []
+    tables += [focus_table(focus)] if focus is not None else []
+    if not curves:
+        return tables
+    return [Side([ledger.show(curves), Stack(tables)])]
+
+
+def focus_table(table: pd.DataFrame) -> Block:
     """How often a map is largest at the electrode where an invented seizure starts, beside chance."""
-    head = [
-        "stage of the seizure",
-        "method",
-        "windows",
-        "largest at its focus %",
-        "by chance %",
-        "the wave itself %",
-    ]
+    head = ["stage of the seizure", "method", "windows", "at its focus %", "by chance %", "the wave itself %"]
     rows = [
         [row.stage, row.method, f"{row.n:,}", *(f"{100 * v:.0f}" for v in (row.share, row.chance, row.wave))]
         for row in table.itertuples()
     ]
-    return html.text_table(head, rows, 2, "Correctly detected windows of invented seizures")
+    return Table(head, rows, 2, "Invented seizures: how often the map is largest where they start")
 
 
-def faithfulness(methods: dict[str, dict]) -> Markup:
+def faithfulness(methods: dict[str, dict]) -> Block:
     """The numbers that were saved of each method, beside those of chance."""
     rows = [[name, *(number(said.get(column)) for column in FAITHFUL)] for name, said in methods.items()]
     words = "Faithfulness of the maps: does silencing what they name matter?"
-    return html.text_table(["method", *FAITHFUL.values()], rows, caption=words)
+    return Table(["method", *FAITHFUL.values()], rows, caption=words)
 
 
-def examples(ledger: Ledger, windows: dict, about: dict, stem: str) -> list[Markup]:
-    """Each example window with its description and the texts nearest to it."""
+def relevance_of(maps: dict | None, about: dict) -> dict:
+    """``relevance_NC`` of the example windows, where the maps of all of them were saved."""
+    if not maps or "map_NC" not in maps:
+        return {}
+    row = {int(window): i for i, window in enumerate(maps["window_id_N"])}
+    wanted = [int(said["window_id"]) for said in about["windows"]]
+    return {"relevance_NC": maps["map_NC"][[row[w] for w in wanted]]} if set(wanted) <= set(row) else {}
+
+
+def examples(ledger: Ledger, windows: dict, about: dict, stem: str) -> Block:
+    """Each example window with its description and the texts nearest to it, all of them folded."""
     names, sfreq = [str(c) for c in windows["ch_names"]], float(windows["sfreq"])
-    shown = []
-    for i, (uv_CT, said) in enumerate(zip(windows["uv_NCT"], about["windows"], strict=True)):
-        drawn = eeg_figures.example_window(uv_CT.astype(float), names, sfreq, said, f"example{i}_{stem}")
-        shown += [ledger.show(drawn), html.paragraph("Description: ", tag("em", said["text"] or "none"))]
+    relevance = windows.get("relevance_NC", [None] * len(about["windows"]))
+    shown: list[Block] = []
+    for i, said in enumerate(about["windows"]):
+        uv_CT = windows["uv_NCT"][i].astype(float)
+        drawn = eeg_figures.example_window(uv_CT, names, sfreq, said, f"example{i}_{stem}", relevance[i])
         near = [f"{text['text']} (similarity {text['similarity']:.2f})" for text in said["nearest"]]
         words = f"Nearest of {about['texts_compared']:,} descriptions of test windows:"
-        shown += [html.paragraph(words), html.bullets(near)] if near else []
-    return shown
+        shown += [ledger.show(drawn), Text(f"Description: {said['text'] or 'none'}")]
+        shown += [Text(words), Bullets(near)] if near else []
+    n = len(about["windows"])
+    return Folded(f"{n} example window{'' if n == 1 else 's'}, with the relevance of each channel", shown)
 
 
-def events(ledger: Ledger, entry: Entry) -> list[Markup]:
-    """Event tables as they were written, and one recording's trace; or nothing."""
-    folder, parts = entry.run.path / "continuous", []
-    for page in (folder / "events.txt", entry.run.path / "rehearsal" / "events.txt"):
-        if page.exists():
-            parts.append(tag("pre", read_text(page), class_="wide"))
-    for name, title in EVENT_TABLES.items():
-        path = folder / f"{name}.csv"
-        if path.exists():
-            parts.append(tag("details", tag("summary", title), frame_table(read_csv(path))))
+def events(ledger: Ledger, entry: Entry) -> list[Block]:
+    """Event tables with units and one recording's trace, then those of a rehearsal; or nothing."""
+    known = {entry.leak_note: "what the split shares stands above"}
+    shown = event_blocks(entry.run.path / "continuous", known)
     trace = recording_trace(entry)
-    if trace:
-        parts.append(ledger.show(trace))
-    return [tag("h4", f"{entry.label}, split={entry.split}"), *parts] if parts else []
+    shown += [ledger.show(trace)] if trace else []
+    if rehearsed := event_blocks(entry.run.path / "rehearsal", known):
+        shown.append(Folded("Rehearsal: from each file to the events that detect.py writes of it", rehearsed))
+    return [Text(entry.name, "head"), *shown] if shown else []
 
 
 def recording_trace(entry: Entry) -> Picture | None:
@@ -205,11 +204,11 @@ def recording_trace(entry: Entry) -> Picture | None:
         detect_config(entry.run, folds[0]),
         f"events_{file_name(entry.dataset, entry.split, entry.label)}",
         name,
-        f"{entry.label}, fold {folds[0]}; {entry.protocol}",
+        f"{entry.label}, fold {folds[0]}; {entry.setting}",
     )
 
 
-def cost(ledger: Ledger, dataset: str, entries: Sequence[Entry]) -> list[Markup]:
+def cost(ledger: Ledger, dataset: str, entries: Sequence[Entry]) -> list[Block]:
     """Parameters and FLOPs of teachers and students, from any fold's ``cost.csv``."""
     costs: dict[str, pd.DataFrame] = {}
     for entry in entries:
@@ -221,51 +220,8 @@ def cost(ledger: Ledger, dataset: str, entries: Sequence[Entry]) -> list[Markup]
         pair = [entry for entry in entries if entry.kind in ("teacher", "student")]
         command = f"python scripts/explain.py run={pair[0].run.path}" if pair else "python train.py"
         return [ledger.lacks(f"{dataset}: cost by layer (Figs. 6 and 7)", command)]
-    return [
-        ledger.show(figures.parameters(costs, file_name("fig6_parameters", dataset))),
-        ledger.show(figures.cumulative_flops(costs, file_name("fig7_flops", dataset))),
+    drawn = [
+        figures.parameters(costs, file_name("fig6_parameters", dataset)),
+        figures.cumulative_flops(costs, file_name("fig7_flops", dataset)),
     ]
-
-
-def gap(ledger: Ledger, dataset: str, results: Path) -> list[Markup]:
-    """What ``results/gap_*.csv`` says of the same models under several protocols."""
-    rows = rows_of(results, "gap_*.csv", dataset)
-    if rows.empty:
-        return [
-            ledger.lacks(
-                f"{dataset}: the same model under every protocol", f"python scripts/gap.py {on(dataset)}"
-            )
-        ]
-    rows = rows.drop_duplicates(["model", "split"], keep="last").set_index(["model", "split"])
-    splits = [split for split in PROTOCOLS if split in rows.index.unique("split")]
-    body = []
-    for model in rows.index.unique("model"):
-        found = rows.loc[model]
-        texts = [
-            cell(*found.loc[s, ["auroc", "auroc_sd"]]) if s in found.index else "not run" for s in splits
-        ]
-        body.append([model, *texts])
-    folds = "/".join(str(n) for n in sorted(rows["folds"].unique()))
-    caption = (
-        f"AUROC % of the same models under several protocols, mean ± SD over {folds} folds (not a confidence "
-        f"interval); {results.name}/gap_*.csv"
-    )
-    notes = rows.groupby("split")["leak_note"].last()
-    return [
-        html.text_table(["model", *splits], body, caption=caption),
-        html.bullets([f"{split}: {notes[split]}" for split in splits]),
-    ]
-
-
-def frame_table(table: pd.DataFrame) -> Markup:
-    """A table as it is, numbers to four digits."""
-    rows = [[number(value) for value in row] for row in table.itertuples(index=False)]
-    words = [not pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
-    return html.text_table(list(table.columns), rows, [*words, False].index(False))
-
-
-def number(value: object) -> str:
-    """A value of any table as text: numbers to four digits, a dash where there is none."""
-    if isinstance(value, float | np.floating):
-        return "–" if np.isnan(value) else f"{value:.4g}"
-    return "–" if value is None else str(value)
+    return [ledger.show(one) for one in drawn]

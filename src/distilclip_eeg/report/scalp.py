@@ -1,11 +1,15 @@
-"""Fig. 9: EEG channel activation maps on the scalp, of each class, seizure, normal and their difference."""
+"""Fig. 9: EEG channel activation maps on the scalp, of each class by its name, and of their difference."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import mne
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
+from distilclip_eeg.corpora.edf.montage import split_reference
 from distilclip_eeg.report.drawing import DIVERGING, PAGE, Picture, new_figure, picture, sentence, styled
+from distilclip_eeg.signals.electrodes import electrodes
 
 CENTRE_M, RADIUS_M = np.array([0.0, 0.018]), 0.095
 """Of the drawn head around the 10-20 positions, whose Cz lies 18 mm before the origin."""
@@ -26,13 +30,27 @@ def at_places(value_C: np.ndarray, positions_C2: np.ndarray) -> tuple[np.ndarray
 
 
 def panels(saved: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Maps (C,) by title: of each class where there are more than two, then seizure, normal, difference."""
-    classes = [str(c) for c in saved["classes"]]
+    """Maps (C,) by title: classes as the corpus calls them, all seizures, and those less background."""
+    background, *seizures = (str(c) for c in saved["classes"])
     maps_KC, difference_C = saved["class_map_KC"], saved["difference_C"]
-    normal_C = maps_KC[0]
-    each = dict(zip(classes, maps_KC, strict=True)) if len(classes) > 2 else {}
-    every = {"seizure": normal_C + difference_C, "normal": normal_C, "seizure − normal": difference_C}
-    return {title: map_C for title, map_C in (each | every).items() if np.isfinite(map_C).all()}
+    together = seizures[0] if len(seizures) == 1 else f"all but {background}"
+    shown = {together: maps_KC[0] + difference_C, background: maps_KC[0]}
+    each = dict(zip(seizures, maps_KC[1:], strict=True)) if len(seizures) > 1 else {}
+    shown |= each | {f"{together} − {background}": difference_C}
+    return {title: map_C for title, map_C in shown.items() if np.isfinite(map_C).all()}
+
+
+def name_electrodes(axis: Axes, ch_names: Iterable[str]) -> None:
+    """Names of the electrodes that the channels are made of, where they lie on the drawn head."""
+    places, named = electrodes(), set()
+    for channel in ch_names:
+        own = [name for name in channel.upper().split("-") if name in places]
+        named |= set(own or split_reference(channel)[0].split("-"))  # the corpus's spelling where it is one
+    for name in sorted(named & set(places)):
+        x, y = places[name] - CENTRE_M
+        axis.text(
+            x, y, name, ha="center", va="center", path_effects=[withStroke(linewidth=1.5, foreground="w")]
+        )
 
 
 @styled
@@ -66,18 +84,20 @@ def scalp_maps(saved: Mapping[str, np.ndarray], name: str, protocol: str) -> Pic
             image_interp="linear",  # a cubic one overshoots between near middles
         )
         axis.set_title(title)
+        name_electrodes(axis, [str(c) for c in saved["ch_names"]])
     for axis in axes.flat[len(placed) :]:
         axis.set_axis_off()
     figure.colorbar(image, ax=axes, label="mean relevance (1: the\nwindow's strongest channel)", shrink=0.85)
     left_out = [str(c) for c, there in zip(saved["ch_names"], known, strict=True) if not there]
-    top = {t: str(saved["ch_names"][np.argmax(m)]) for t, m in shown.items() if t != "seizure − normal"}
+    top = {t: str(saved["ch_names"][np.argmax(m)]) for t, m in shown.items() if " − " not in t}
     n = int((saved["label_N"] == saved["predicted_N"]).sum())
     return picture(
         figure,
         name,
         "Channel activation maps (Fig. 9)",
-        f"Method {saved['method']}, {n:,} windows answered right, one scale for all. A derivation stands "
-        "at the middle of its two electrodes, and those with the same middle are averaged. "
+        f"Test windows of each class as the corpus calls it. Method {saved['method']}, {n:,} answered "
+        "right, one scale for all. A derivation stands at the middle of its two electrodes, which are named, "
+        "and those with the same middle are averaged. "
         + (f"Without a known place, not drawn: {sentence(left_out)}. " if left_out else "")
         + f"Where the model looks is not where a seizure begins. {protocol}.",
         f"Scalp maps; strongest channel: {sentence([f'{t} {c}' for t, c in top.items()])}.",
