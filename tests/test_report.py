@@ -315,8 +315,8 @@ def test_the_model_card_says_who_how_well_and_what_not(tmp_path):
     assert "subject 100 %" in text and "no estimate for new patients" in text
     assert (
         "30 steps in fold 0; seed 0; name adam, lr 0.001, text_lr 0.001, weight_decay 0.0001, grad_clip 1.0, "
-        "warmup_steps 20, ema 0.95, epochs 3, batch_size 32, precision fp32, judge macro_f1, log_every 20, log_with tensorboard, "
-        "compile off."
+        "warmup_steps 20, ema 0.95, epochs 3, batch_size 32, precision fp32, judge macro_f1, log_every 20, "
+        "log_with tensorboard, compile off."
     ) in text
     assert run.path.name in text and "code abc1234" in text and "Guttag" in text
     assert str(tmp_path) not in text

@@ -24,7 +24,7 @@ from distilclip_eeg.training.trail import Trail, check_tracker
 CLASSES = ("bckg", "seiz")
 
 
-def fit(folder, kind="tensorboard", **trainer):
+def fit(folder, kind="tensorboard", val=VAL, **trainer):
     """The fold of ``test_engine``, four steps an epoch, followed."""
     folder.mkdir(parents=True, exist_ok=True)
     told = {"epochs": 3, "batch_size": 6, "log_every": 3} | trainer
@@ -37,7 +37,7 @@ def fit(folder, kind="tensorboard", **trainer):
             kind, folder, {"model.name": "conformer", "optim.lr": 1e-2, "fold": 0, "x": None}, CLASSES
         ),
     )
-    return Fit(ClassifyTask(conformer()), Windows(), TRAIN, VAL, folder, loop)
+    return Fit(ClassifyTask(conformer()), Windows(), TRAIN, val, folder, loop)
 
 
 def read(folder) -> EventAccumulator:
@@ -85,6 +85,12 @@ def test_the_confusion_is_that_of_the_weights_that_are_kept(tmp_path):
     _, _, logits = result(training)
     answer = np.frombuffer(logits, dtype=np.float32).reshape(len(VAL), 2).argmax(1)
     assert training.best["confusion"] == confusion(Windows().label[VAL], answer, 2).tolist()
+
+
+def test_without_validation_windows_there_is_no_figure(tmp_path):
+    fit(tmp_path / "fold0", val=VAL[:0], epochs=1).run()  # as the final model of an export is trained
+    tags = read(tmp_path / "fold0").Tags()
+    assert tags["images"] == [] and "train/loss" in tags["scalars"] and "val/loss" not in tags["scalars"]
 
 
 @pytest.mark.parametrize("step", [2, 4, 6, 7, 11])

@@ -36,7 +36,7 @@ def metric_tables(dataset: str, entries: Sequence[Entry], preset: str) -> list[G
         heads = {c: head_of(c, preset, n_classes(group[0].run)) for c in PRESETS[preset]}
         rows = [{"model": e.label, "folds": e.folds, **scored(e, heads, None, reading)} for e in group]
         always = scored(group[0], heads, always_seizure, reading)
-        rows.append({"model": ALWAYS, "folds": rows[0]["folds"]} | always)
+        rows.append({"model": ALWAYS, "folds": rows[0]["folds"], **always})
         notes = (setting_of(group) + ".", SPREAD, STANDARD if preset == "standard" else AVERAGES)
         title, words = f"{dataset}, split={split}, {preset} preset", ("model", "folds")
         grids.append(Grid(title, notes, words, heads, rows, audit=audit_of(group)))

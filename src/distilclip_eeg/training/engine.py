@@ -155,7 +155,7 @@ class Fit:
                         self.finish_step(terms, batch)
                         self.tell()
                 self.close_epoch()
-            if self.trail and "confusion" in self.best:
+            if self.trail and self.best.get("confusion"):  # not where nothing is validated
                 self.trail.confusion(np.array(self.best["confusion"]), self.step)
         put_state(self.plain, self.best["state"])
         return self.plain.eval()
@@ -225,7 +225,8 @@ class Fit:
         due = self.step % self.trainer.log_every == 0
         if due:
             self.read()
-            self.note({"step/loss": self.seen.loss, "optim/lr": self.optimizer.param_groups[0]["lr"]})
+            rate = self.optimizer.param_groups[0]["lr"]
+            self.note({"step/loss": cast(float, self.seen.loss), "optim/lr": rate})
         loss = "" if self.seen.loss is None else f", loss {self.seen.loss:.3f}"
         self.loop.tick(1, f"epoch {self.epoch + 1}/{self.trainer.epochs}{loss}")
         if due or not processes.several():
