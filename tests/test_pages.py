@@ -189,6 +189,7 @@ def extra_words(line: str, data: list[str], net: list[str], text: list[str]) -> 
     if verb == "distill":  # data and text encoder are the teacher's
         return net
     extra = [*data, "n_jobs=1"] if kind == "floor" else [*data, *net, *text]
+    extra += ["split.n_folds=2"]
     return [o for o in extra if o.partition("=")[0].lstrip("+") not in {s.lstrip("+") for s in said}]
 
 

@@ -35,7 +35,7 @@ def test_two_processes_leave_one_run_and_after_a_kill_of_either_the_same(tiny, t
     words = [
         *tiny,
         "fold=0",
-        "trainer.epochs=12",
+        "trainer.epochs=5",
         "trainer.batch_size=8",
         "run.name=r",
         "trainer.log_every=5",
