@@ -209,6 +209,7 @@ SHOWN = {
     "distill": [*TABLE, "teacher=runs", "student", "recordings used"],
     "evaluate": [*TABLE, "each class against the rest", "written: runs"],
     "parameters": ["article", "teacher"],
+    "doctor": ["Libraries", "torch", "ready: "],
     "describe": ["recordings with seizures", "sampling rate:", "montage:"],
     "prepare": ["recordings used", "store: ", "every recording: "],
     "check": ['"outcome": "tolerate"', '"outcome": "warn"', '"reasons": ["discontinuous"]'],
