@@ -39,7 +39,7 @@ def test_jobs_of_a_queue_leave_the_bytes_of_one_fold_after_another(tiny, here, c
     whole = digests(here / "whole", RUN_FILES)
     assert len(whole) == 11 and digests(here / "parts", RUN_FILES) == whole
     assert [said.count(f"fold {k}: test accuracy") for k in (0, 1)] == [1, 1]
-    assert said.count("always seizure") == 1  # one table, when all folds are there
+    assert said.count("mean ± SD over folds") == 1  # one table, when all folds are there
     run = only_run(here / "parts")
     assert "fold 1: test accuracy" in (run.path / "logs" / "fold1.log").read_text()
     assert not list((run.path / "logs").glob("*.progress"))
@@ -100,9 +100,11 @@ def test_counts_of_several_processes_are_one_bar(tmp_path, monkeypatch, capsys):
             time.sleep(0.02)
             ticker.advance(4)
             ticker.expect(2)  # patience: it will end at 6 of 10
-        time.sleep(0.1)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("2 folds")]
-    assert lines and lines[-1].startswith("2 folds: 4/26, ")  # 6 of the first and 20 of the second
+        said, until = "", time.monotonic() + 10
+        while "2 folds: 4/26, " not in said and time.monotonic() < until:  # 6 and 20
+            time.sleep(0.02)
+            said += capsys.readouterr().out
+    assert "2 folds: 4/26, " in said
     assert not list(tmp_path.iterdir())
 
 
