@@ -18,6 +18,7 @@ STAGES = ["write and prepare the synthetic corpus"] + [
 ]
 STAGES += ["subject: where the teacher looks", "subject: where the student looks"]
 STAGES += ["subject: whole recordings of the student", "report"]
+SHARING = "test windows sharing with training"
 MOST_BYTES, HIGHEST = 3_000_000, 8000
 """Of the page of a demo, and pixels of it at a width of 1,280."""
 
@@ -50,8 +51,11 @@ def test_the_demo_shows_both_protocols_every_model_and_the_time_of_each_stage(
         for model in ("logreg_bandpower", "teacher_tiny", "student_tiny", ALWAYS):
             row = re.search(rf"(?m)^{split} +{model} +5 +\S.*$", table)
             assert row and re.search(r"\d+\.\d ± \d+\.\d", row[0]), f"{split} {model}\n{table}"
-        assert re.search(rf"(?m)^{split}: .*test windows sharing with training: samples \d+ %", table), table
-    assert re.search(r"(?m)^subject: .*samples 0 %, event 0 %, recording 0 %, subject 0 %$", table), table
+        assert re.search(rf"(?m)^{split}: .*\n  test windows sharing with training: samples \d+ %", table), (
+            table
+        )
+    nothing = "samples 0 %, event 0 %, recording 0 %, subject 0 %"
+    assert re.search(rf"(?m)^subject: .*\n  test windows sharing with training: {nothing}$", table), table
     assert "not an estimate for new patients" in table
 
     times = said.partition("time by stage:\n")[2].splitlines()

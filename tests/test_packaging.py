@@ -71,7 +71,8 @@ def test_the_wheel_holds_every_module_every_config_and_the_licence(unpacked):
     assert {"distilclip_eeg/configs/train.yaml", "distilclip_eeg/configs/model/teacher.yaml"} <= configs
     assert package | configs <= inside, sorted((package | configs) - inside)
     others = {name for name in inside - package - configs if ".dist-info/" not in name}
-    assets = {f"distilclip_eeg/report/assets/review.{ending}" for ending in ("html", "css", "js")}
+    parts = ("blocks.html", "report.css", "report.html", "review.css", "review.html", "review.js")
+    assets = {f"distilclip_eeg/report/assets/{part}" for part in parts}
     starter = {p.relative_to(REPO / "src").as_posix() for p in FOLDER.iterdir()}
     assert others == {"distilclip_eeg/py.typed", *assets, *starter} and len(starter) == 6
     (licence,) = unpacked.glob("*.dist-info/licenses/LICENSE")

@@ -43,7 +43,7 @@ class _State:
 
     def __init__(self) -> None:
         self.heard: int | None = None
-        self.depth, self.listening = 0, False
+        self.depth, self.listening, self.silent = 0, False, False
         self.children: Callable[[], Iterable[Any]] = list
         """Processes that are told too."""
 
@@ -73,7 +73,8 @@ def _hear(signum: int, frame: FrameType | None) -> None:
             os.kill(child.pid, signum)
     if again or not _state.depth:
         if _importing(frame):
-            os.write(2, b"stopped; the same command continues where this one ended\n")
+            if not _state.silent:
+                os.write(2, b"stopped; the same command continues where this one ended\n")
             os._exit(128 + signum)
         raise Stop(signum)
 
@@ -112,12 +113,16 @@ def telling(children: Callable[[], Iterable[Any]]) -> Iterator[None]:
 
 
 @contextmanager
-def listening(also: Iterable[int] = ()) -> Iterator[None]:
-    """Hear SIGTERM, SIGINT and ``also`` as :class:`Stop`; what was there before is put back on leaving."""
+def listening(also: Iterable[int] = (), *, silent: bool = False) -> Iterator[None]:
+    """Hear SIGTERM, SIGINT and ``also`` as :class:`Stop`; what was there before is put back on leaving.
+
+    Args:
+        silent: a worker says nothing; who started it is stopped too and says it.
+    """
     if _state.listening or threading.current_thread() is not threading.main_thread():
         yield
         return
-    _state.listening, _state.heard = True, None
+    _state.listening, _state.heard, _state.silent = True, None, silent
     before = {number: signal.signal(number, _hear) for number in (*SIGNALS, *also)}
     try:
         yield

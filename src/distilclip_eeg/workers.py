@@ -248,7 +248,7 @@ def _listening(work: Callable[..., Any], item: tuple[Any, ...], log: Path | None
     if _Stopped.over:
         return _Stopped()
     try:
-        with endings.listening():
+        with endings.listening(silent=True):
             take_gpu()
             return attempted(work, item, log)
     except KeyboardInterrupt:
