@@ -126,3 +126,20 @@ def no_network(request):
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [guards, os.environ.get("PYTHONPATH", "")])))
         patch.setenv("TORTURE_BLOCK_SOCKETS", "1")
         yield
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Every figure that would be saved, as matplotlib's object, saved as one pixel; nothing is rendered."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    seen, pixel = [], io.BytesIO()
+    Image.new("RGB", (1, 1)).save(pixel, "png")
+
+    def keep(figure, target, **_):
+        seen.append(figure)
+        target.write(pixel.getvalue())
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return seen

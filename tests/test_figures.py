@@ -6,7 +6,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 from report_runs import CHANNELS, COST, PLACES, WHAT, add_explanation, make_run
@@ -34,20 +33,6 @@ def world(tmp_path_factory):
     make_run(root, "logreg_bandpower", "floor")
     saved = explained.Explained(add_explanation(teacher))
     return choose(find_runs(root)), saved
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """Every figure that would be saved, as matplotlib's object; nothing is rendered."""
-    seen, pixel = [], io.BytesIO()
-    Image.new("RGB", (1, 1)).save(pixel, "png")
-
-    def keep(figure, target, **_):
-        seen.append(figure)
-        target.write(pixel.getvalue())
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return seen
 
 
 def window():

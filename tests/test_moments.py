@@ -1,30 +1,12 @@
 """The figure of a search: what each panel is called, and what of it is shaded."""
 
-import io
-
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from PIL import Image
 
 from distilclip_eeg.report import moments
 from distilclip_eeg.report.moments import Moment, moments_png, short_names
 
 SFREQ, LONG = 64.0, "sub-the-one-with-a-very-long-code_ses-01_task-szMonitoring_run-01_eeg"
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that were made, kept, saved as one pixel."""
-    seen, pixel = [], io.BytesIO()
-    Image.new("RGB", (1, 1)).save(pixel, "png")
-
-    def keep(figure, target, **_):
-        seen.append(figure)
-        target.write(pixel.getvalue())
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return seen
 
 
 def found(*recordings):
