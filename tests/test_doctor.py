@@ -4,12 +4,13 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib.metadata import version
 
 import pytest
 from packaging.requirements import Requirement
 from test_packaging import HIDDEN
+from tools import served
 
 from distilclip_eeg.models import hub
 from distilclip_eeg.studies import doctor
@@ -52,13 +53,8 @@ def server(status, asked, hang=None):
         def log_message(self, *_):
             pass
 
-    here = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=here.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{here.server_port}"
-    finally:
-        here.shutdown()
-        here.server_close()
+    with served(Answer) as address:
+        yield address
 
 
 def test_every_section_is_told_within_100_columns_and_training_is_possible(as_script, tmp_path, no_bert):

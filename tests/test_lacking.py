@@ -1,14 +1,13 @@
 """What a run lacks of this machine is told all at once, and BERT-base is fetched once where it can be."""
 
 import json
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import huggingface_hub
 import pytest
 import torch
-from tools import one_run
+from tools import one_run, served
 from transformers import BertConfig, BertModel
 
 from distilclip_eeg.commands import cli
@@ -150,13 +149,8 @@ def hub_of(files, asked):
         def log_message(self, *_):
             pass
 
-    here = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=here.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{here.server_port}"
-    finally:
-        here.shutdown()
-        here.server_close()
+    with served(Answer) as address:
+        yield address
 
 
 @pytest.fixture

@@ -2,6 +2,10 @@
 
 import importlib.util
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -43,3 +47,15 @@ def bad_module():
     module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("bad_inputs", path))
     module.__spec__.loader.exec_module(module)
     return module
+
+
+@contextmanager
+def served(answer: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Address of a server on this machine that answers so."""
+    here = ThreadingHTTPServer(("127.0.0.1", 0), answer)
+    threading.Thread(target=here.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{here.server_port}"
+    finally:
+        here.shutdown()
+        here.server_close()
