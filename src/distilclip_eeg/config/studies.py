@@ -6,6 +6,7 @@ A study is told in the words of ``train``, beside a few of its own. ``words`` re
 
 import re
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from distilclip_eeg.config.data import SplitName
@@ -100,12 +101,15 @@ class ProtocolGrid(GridSettings):
 class ModelGrid(ProtocolGrid):
     """Of a grid of models under several protocols."""
 
-    lists: ClassVar[tuple[str, ...]] = ("seed", "models")
+    lists: ClassVar[tuple[str, ...]] = ("seed", "models", "rates")
 
     models: tuple[str, ...] = (ALL,)
     """Presets of configs/model, one or several; a teacher brings its student."""
     ours: Literal["tiny", "small", "lean"] = "tiny"
     """Size of our teacher and student where models=all."""
+    rates: tuple[Annotated[float, Range(above=0, most=1e3)], ...] = ()
+    """Multiples of each network's own learning rate: the first of the folds is trained with each, and the one
+    that does best on its validation windows is taken for all folds. None: its own."""
 
     @classmethod
     def words(cls, said: list[str]) -> list[str]:
@@ -121,9 +125,17 @@ class ModelGrid(ProtocolGrid):
 class Table1Settings(ModelGrid):
     """Table I: all models under the same folds, ours beside the published figures."""
 
+    scores: Text | None = None
+    """Other detectors' scores, as evaluate.py reads them: a parquet file, or several with commas between.
+    Each has its rows in the table of persons, on the windows that the networks are tested on."""
     page: Literal["article", "evidence"] = "article"
     """article: beside the published figures; evidence: floors, teacher and student under each protocol, with
     the figures of all folds pooled."""
+
+    @property
+    def score_files(self) -> tuple[Path, ...]:
+        """``scores``, one by one."""
+        return tuple(Path(name.strip()) for name in (self.scores or "").split(",") if name.strip())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,15 +29,18 @@ class Floor:
     Args:
         kind: ``logreg`` (standardised, C = 0.05) or ``forest`` (300 trees, leaves of 2 or more).
         units: ``microvolt`` or ``normalized``, the signal that the features are taken from.
+        relative: features less their median over the windows of the recording.
+        span_s: features are the mean of those of the windows within half of it, in the same piece; None: of
+            the window alone.
 
     Raises:
-        ConfigError: either is unknown.
+        ConfigError: kind or units are unknown.
     """
 
-    def __init__(self, *, kind: str, units: str):
+    def __init__(self, *, kind: str, units: str, relative: bool = False, span_s: float | None = None):
         check_choice("model.net.kind", kind, ("logreg", "forest"))
         check_choice("model.net.units", units, ("microvolt", "normalized"))
-        self.kind, self.units = kind, units
+        self.kind, self.units, self.relative, self.span_s = kind, units, relative, span_s
 
     def estimator(self, seed: int) -> ClassifierMixin:
         """An unfitted classifier, balanced by class weights."""

@@ -1,22 +1,31 @@
 """Table I of the article as markdown: every network, ours beside the published figures."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 
 from distilclip_eeg.report.published import COLUMNS, TABLE_1, table_1
-from distilclip_eeg.report.tables import ALWAYS, cell
+from distilclip_eeg.report.tables import ALWAYS, HEADS, cell
 
 BASELINES = tuple(name for name in TABLE_1 if name not in ("teacher", "student"))
 """The article's sixteen, in its order."""
-EXTRA = ("zhu_transformer", "eeg_conformer")
-"""Beside them: the transformer that its EEGNet row cites, and Song's conformer."""
-FLOORS = ("logreg_bandpower", "random_forest")
+EXTRA = ("zhu_transformer", "eeg_conformer", "filterbank")
+"""Beside them: the transformer that its EEGNet row cites, Song's conformer, log power in learned bands."""
+FLOORS = (
+    *("logreg_bandpower", "random_forest", "logreg_relative", "forest_relative"),
+    *("logreg_relative_5s", "forest_relative_5s"),
+)
 COMPARABLE = ("window",)
 """Protocols whose figures may stand beside the article's; the others are there to show the difference."""
+FIGURES = (*COLUMNS, "balanced_accuracy", "auroc", "average_precision")
 HEAD = (
-    "| model | Acc % | Pre % | Rec % | F1 % | AUROC % | article, full corpus: Acc / Pre / Rec / F1 "
-    "| min | parameters | ms a step | windows/s |"
+    f"| model | folds | {' | '.join(HEADS[name] for name in FIGURES)} | article, full corpus: "
+    "Acc / Pre / Rec / F1 | rate | steps | best | min | parameters | ms a step | windows/s |"
 )
-OF_A_CELL = ("split=", "models=", "ours=", "dataset=")
+"""``steps`` and ``best``: steps done, and those of the weights that were kept, means over folds."""
+STEPS, SPEED = ("steps_per_fold", "best_step"), ("parameters", "step_ms", "windows_per_s")
+OF_A_CELL = ("split=", "models=", "ours=", "dataset=", "fold=", "seed=", "rates=", "name=")
 PLACES = ("dataset.root=", "store.root=", "run.root=", "device=", "n_jobs=")
 """Words of a command that change where and how fast, never a figure."""
 
@@ -35,13 +44,12 @@ def in_order(names: set[str]) -> list[str]:
     return [*BASELINES, *EXTRA, *others, *ours, *FLOORS]
 
 
-def comparison(rows: pd.DataFrame, asked: list[tuple[str, str, str, str]], rates: dict[str, float]) -> str:
+def comparison(rows: pd.DataFrame, asked: list[tuple[str, str, str, str]]) -> str:
     """Accuracy, precision, recall and F1 of each model as the article prints them, a section a protocol.
 
     Args:
         rows: ``results/table1_*.csv`` with the columns ``parameters``, ``step_ms`` and ``windows_per_s``.
         asked: dataset, split, settings and model of cells that may have no row yet: they read "not run".
-        rates: learning rate by model.
     """
     found = list(
         zip(rows["dataset"], rows["split"], rows["command"].map(settings_of), rows["model"], strict=True)
@@ -53,33 +61,27 @@ def comparison(rows: pd.DataFrame, asked: list[tuple[str, str, str, str]], rates
     for section, names in sections.items():
         mine = rows[[place[:3] == section for place in found]]
         parts += [
-            *heading(*section, mine, {name: rates[name] for name in in_order(names) if name in rates}),
+            *heading(*section, mine),
             *(line_of(mine[mine["model"] == name], name, *section[:2]) for name in in_order(names)),
         ]
         if len(mine):
-            always = " | ".join(f"{100 * mine.iloc[-1][f'always_{c}']:.1f}" for c in COLUMNS)
-            parts.append(f"| {ALWAYS} | {always} | 50.0 | – | – | – | – | – |")
+            last = mine.iloc[-1]
+            always = [last[f"always_{c}"] for c in COLUMNS] + [0.5, 0.5, last["prevalence"]]
+            parts.append(row_of(ALWAYS, "–", [cell(value, np.nan) for value in always]))
         parts.append("")
     return "\n".join(parts)
 
 
-def heading(
-    dataset: str, split: str, settings: str, rows: pd.DataFrame, rates: dict[str, float]
-) -> list[str]:
-    """Protocol, settings and learning rates of a section, and the table's head."""
+def heading(dataset: str, split: str, settings: str, rows: pd.DataFrame) -> list[str]:
+    """Protocol and settings of a section, and the table's head."""
     about = f"**{dataset}, split={split}**" + (f", {settings}" if settings else "")
     if len(rows):
         first = rows.iloc[0]
-        steps = sorted({int(n) for n in pd.to_numeric(rows["steps_per_fold"]).dropna()})
         about += (
-            f" ({int(first['folds'])} folds, mean ± SD over folds; seed {first['seed']}; test windows: "
-            f"{'balanced' if first['balanced_test'] else 'natural prevalence'}; steps a fit: "
-            f"{' or '.join(f'{n:,}' for n in steps) or '–'}). {first['leak_note']}"
+            " (mean ± SD over folds; test windows: "
+            f"{'balanced' if first['balanced_test'] else 'natural prevalence'}). {first['leak_note']}"
         )
-    usual = max(set(rates.values()), key=list(rates.values()).count)
-    own = [f"{name} {rate:g}" for name, rate in rates.items() if rate != usual]
-    about += f". Learning rate {usual:g}" + (f"; of its own: {', '.join(own)}" if own else "")
-    return [f"{about}.\n", HEAD, "|" + "---|" * 11]
+    return [f"{about}.\n", HEAD, "|" + "---|" * HEAD.count(" | ") + "---|"]
 
 
 def line_of(found: pd.DataFrame, name: str, dataset: str, split: str) -> str:
@@ -87,10 +89,21 @@ def line_of(found: pd.DataFrame, name: str, dataset: str, split: str) -> str:
     said = table_1(name, dataset)
     article = " / ".join(f"{said[c]:.2f}" for c in COLUMNS) if said and split in COMPARABLE else "–"
     if found.empty:
-        return f"| {name} | " + " | ".join(["not run"] * 5) + f" | {article} | – | – | – | – |"
+        return row_of(name, "–", ["not run"] * len(FIGURES), article)
     row = found.iloc[-1]
-    ours = " | ".join(cell(row[c], row[f"{c}_sd"]) for c in (*COLUMNS, "auroc"))
-    speed = "– | – | –"
-    if not pd.isna(row["parameters"]):
-        speed = f"{row['parameters']:,.0f} | {row['step_ms']:.0f} | {row['windows_per_s']:,.0f}"
-    return f"| {name} | {ours} | {article} | {row['minutes']:.1f} | {speed} |"
+    figures = [cell(row[c], row[f"{c}_sd"]) for c in FIGURES]
+    rest = [shown(row.get("learning_rate"), "g"), *(shown(row.get(c), ",.0f") for c in STEPS)]
+    rest += [shown(row["minutes"], ".1f"), *(shown(row[c], ",.0f") for c in SPEED)]
+    return row_of(name, f"{row['folds']}", figures, article, rest)
+
+
+def row_of(
+    name: str, folds: str, figures: Sequence[str], article: str = "–", rest: Sequence[str] = ("–",) * 7
+) -> str:
+    """A line of the table."""
+    return f"| {name} | {' | '.join([folds, *figures, article, *rest])} |"
+
+
+def shown(value: float | None, form: str) -> str:
+    """A number, or a dash where there is none; older rows lack some."""
+    return "–" if value is None or pd.isna(value) or value == "" else format(float(value), form)

@@ -52,7 +52,7 @@ def join_peers(table: pd.DataFrame, files: tuple[str, ...]) -> Peers:
                 f"{path}: another row has the name {path.stem}. Give the file another.", reason="twice"
             )
         theirs = _read(path)
-        both = joined.merge(theirs, on=KEY, how="inner", suffixes=("", "_theirs"))
+        both = joined.merge(theirs.drop(columns="decision"), on=KEY, how="inner", suffixes=("", "_theirs"))
         differ = both[both["label"] != both["label_theirs"]]
         if len(differ):
             first = differ.iloc[0]
@@ -75,9 +75,58 @@ def join_peers(table: pd.DataFrame, files: tuple[str, ...]) -> Peers:
     return Peers(joined, tuple(names), tuple(said))
 
 
+def on_windows(windows: pd.DataFrame, length_s: float, file: Path) -> pd.DataFrame:
+    """Windows with a file's score and answer: the mean of its seconds in each, as far as they reach into it.
+
+    Args:
+        windows: recording and start_s, a row a window, any further columns.
+        length_s: of a window.
+
+    Returns:
+        Those of which the file holds half or more; ``probability`` is the score, ``answer`` is 1 where half
+        or more of the window is under the detector's alarm, and left out where the file has no decisions.
+
+    Raises:
+        DataError: as :func:`join_peers`.
+    """
+    theirs = _read(file)
+    parts = []
+    for recording, group in windows.groupby("recording", sort=False):
+        mine = theirs[theirs["recording"] == recording].sort_values("second")
+        start_N = group["start_s"].to_numpy(float)
+        second_M = mine["second"].to_numpy(float)
+        held_N = _inside(second_M, np.ones(len(mine)), start_N, length_s)
+        kept = held_N >= length_s / 2
+        said = {
+            new: _inside(second_M, mine[old].to_numpy(float), start_N, length_s)[kept] / held_N[kept]
+            for new, old in (("probability", "score"), ("answer", "decision"))
+        }
+        parts.append(group[kept].assign(**said))
+    found = pd.concat(parts, ignore_index=True)
+    if not len(found):
+        raise DataError(f"{file}: shares no window with the run. {AGAIN}", reason="no_second")
+    if found["answer"].isna().any():
+        return found.drop(columns="answer")
+    return found.assign(answer=(found["answer"] >= 0.5).astype(int))
+
+
+def _inside(second_M: np.ndarray, value_M: np.ndarray, start_N: np.ndarray, length_s: float) -> np.ndarray:
+    """Sum of a value a second over what of those seconds lies in each window, (N,).
+
+    Args:
+        second_M: when each begins, ascending.
+    """
+    if not len(second_M):
+        return np.zeros(len(start_N))
+    edge_s = np.column_stack([second_M, second_M + 1]).ravel()  # between seconds it stays as it is
+    sum_at_edge = np.column_stack([np.cumsum(value_M) - value_M, np.cumsum(value_M)]).ravel()
+    until_end, until_start = (np.interp(at, edge_s, sum_at_edge) for at in (start_N + length_s, start_N))
+    return until_end - until_start
+
+
 def _read(path: Path) -> pd.DataFrame:
-    """Recording, second, label and score of a file."""
-    theirs = read_parquet(path, *COLUMNS, again=AGAIN)[[*KEY, "label", "score"]]
+    """Recording, second, label, score and decision of a file."""
+    theirs = read_parquet(path, *COLUMNS, again=AGAIN)[[*KEY, "label", "score", "decision"]]
     theirs = theirs.assign(second=theirs["second"].astype(float).round(3))
     theirs["recording"] = theirs["recording"].astype(str)
     if theirs.duplicated(KEY).any():

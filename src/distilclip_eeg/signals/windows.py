@@ -116,6 +116,15 @@ def cut(
     return table
 
 
+def piece_of(first_N: np.ndarray, pieces: pd.DataFrame) -> np.ndarray:
+    """Number of the piece that each window lies in, counted by where pieces begin in the store, (N,).
+
+    Args:
+        first_N: where each window begins, as a row of the store.
+    """
+    return np.searchsorted(np.sort(pieces["first"].to_numpy()), first_N, side="right") - 1
+
+
 def around(
     first_N: np.ndarray, length: int, context: int, pieces: pd.DataFrame
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -134,8 +143,7 @@ def around(
     """
     if context < length:
         raise ValueError(f"a context of {context} samples is shorter than a window of {length}")
-    pieces = pieces.sort_values("first")
-    piece_N = np.searchsorted(pieces["first"], first_N, side="right") - 1
+    pieces, piece_N = pieces.sort_values("first"), piece_of(first_N, pieces)
     begin_N, n_N = pieces["first"].to_numpy()[piece_N], pieces["n_samples"].to_numpy()[piece_N]
     length_N = np.minimum(context, n_N)
     start_N = np.clip(first_N - (context - length) // 2, begin_N, begin_N + n_N - length_N)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.compose import load
@@ -28,6 +29,8 @@ from distilclip_eeg.studies.speed import hardware
 from distilclip_eeg.training.distillation import distillation, with_teacher_data
 from distilclip_eeg.training.pipeline import training
 from distilclip_eeg.workers import Failed, spread
+
+S = TypeVar("S", bound=RunSettings)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Cell:
     """Words of distil, where a student follows."""
     study: str = ""
     """What the study calls it, for its rows: a variant, a preset, a layout."""
+    rates: tuple[float, ...] = ()
+    """Multiples of each network's learning rate, of which the best on validation windows is taken."""
 
     def __str__(self) -> str:
         return self.label
@@ -85,6 +90,13 @@ class Grid:
     """The column of ``Cell.key``."""
     prepare: Callable[[Cell], object] | None = None
     """A function of a module, called before a cell's training."""
+    persons: Rows | None = None
+    """A function of a module: rows of a second table, of each person that a finished cell has tested."""
+
+    @property
+    def persons_path(self) -> Path:
+        """The CSV of that second table."""
+        return persons_path(self.path)
 
     @property
     def logs(self) -> Path:
@@ -131,6 +143,11 @@ def seeded(settings: GridSettings, words: Iterable[str]) -> list[list[str]]:
     return [[*words, *([f"seed={seed}"] if seed or several else [])] for seed in settings.seeds]
 
 
+def persons_path(path: Path) -> Path:
+    """Where the persons' rows of a table stand, beside it."""
+    return path.with_name(f"persons_{path.name}")
+
+
 def csv_path(settings: GridSettings, study: str, cells: Sequence[Cell]) -> Path:
     """``results/<name>.csv``, by default of the study's and the dataset's name."""
     name = settings.name or f"{study}_{cells[0].settings.dataset.name}"
@@ -167,15 +184,19 @@ def run_all(grid: Grid, todo: list[Cell], how: GridSettings) -> list[Failed]:
     """Run ``todo`` and append their rows; those that could not be run."""
     announce(todo, grid.expected(todo), how.jobs)
     failed: list[Failed] = []
-    items = [(one, grid.rows, grid.prepare, grid.logs / f"{one.label.replace(' ', '-')}.log") for one in todo]
+    tables = grid.rows, grid.persons
+    items = [(one, tables, grid.prepare, grid.logs / f"{one.label.replace(' ', '-')}.log") for one in todo]
     queue = partial(spread, jobs=how.jobs, cluster=how.cluster, slurm=how.slurm)
     done = queue(rows_of, items, name=grid.name, logs=grid.logs, log_of=log_of)
-    for rows in track(done, len(todo), "cells"):
-        if isinstance(rows, Failed):
-            failed.append(rows)
-        else:
-            append(grid.path, pd.DataFrame(rows))
-            grid.draw()
+    for made in track(done, len(todo), "cells"):
+        if isinstance(made, Failed):
+            failed.append(made)
+            continue
+        rows, persons = made
+        if persons:  # first: a cell counts as done by its row in the other table
+            append(grid.persons_path, pd.DataFrame(persons))
+        append(grid.path, pd.DataFrame(rows))
+        grid.draw()
     return failed
 
 
@@ -198,25 +219,69 @@ def append(path: Path, rows: pd.DataFrame) -> None:
 
 
 def rows_of(
-    one: Cell, rows: Rows, prepare: Callable[[Cell], object] | None, log: Path
-) -> list[dict[str, Any]]:
-    """A cell's rows, once it is run."""
+    one: Cell, tables: tuple[Rows, Rows | None], prepare: Callable[[Cell], object] | None, log: Path
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A cell's rows of both tables, once it is run."""
     if prepare:
         prepare(one)
-    return rows(one, run_cell(one))
+    runs = run_cell(one)
+    rows, persons = tables
+    return rows(one, runs), persons(one, runs) if persons else []
 
 
-def log_of(one: Cell, rows: Rows, prepare: Callable[[Cell], object] | None, log: Path) -> Path:
+def log_of(
+    one: Cell, tables: tuple[Rows, Rows | None], prepare: Callable[[Cell], object] | None, log: Path
+) -> Path:
     """Where what a cell prints goes."""
     return log
 
 
 def run_cell(one: Cell) -> list[Run]:
     """Train a cell, or find it finished: the run of its training, and that of its distillation."""
-    runs = [training(one.settings, report=False).train()]
-    if one.student:
-        runs.append(distillation(with_teacher_data(one.student, runs[0]), runs[0]).train())
-    return runs
+
+    def trained(settings: RunSettings) -> Run:
+        return training(settings, report=False).train()
+
+    teacher = trained(best_rate(one.settings, one.rates, trained))
+    if one.student is None:
+        return [teacher]
+
+    def distilled(settings: RunSettings) -> Run:
+        return distillation(settings, teacher).train()
+
+    student = best_rate(with_teacher_data(one.student, teacher), one.rates, distilled)
+    return [teacher, distilled(student)]
+
+
+def best_rate(settings: S, rates: Sequence[float], train: Callable[[S], Run]) -> S:
+    """The same with the learning rate that does best on the first fold's validation windows.
+
+    A rate is judged by what an epoch is judged by (``trainer.judge``). Test windows are not looked at.
+
+    Args:
+        rates: multiples of the settings' own rate; none, or the multiple 1 alone: it stays.
+    """
+    own, judge = settings.optim.lr, settings.trainer.judge
+    tried = [replace(settings, optim=replace(settings.optim, lr=own * rate)) for rate in rates]
+    if len(tried) < 2:
+        return tried[0] if tried else settings
+    first = chosen_folds(settings)[0]
+    scores = [best_score(train(replace(one, fold=first)), first, judge) for one in tried]
+    for one, score in zip(tried, scores, strict=True):
+        print(f"optim.lr={one.optim.lr:g}: {judge} {score:.4f} on validation windows of fold {first}")
+    return tried[int(np.argmax(scores)) if judge != "loss" else int(np.argmin(scores))]
+
+
+def chosen_folds(settings: RunSettings) -> list[int]:
+    """The folds that the settings name; the first one where they name none."""
+    fold = settings.fold
+    return list(fold) if isinstance(fold, list | tuple) else [fold or 0]
+
+
+def best_score(run: Run, fold: int, judge: str) -> float:
+    """Of a fold's epochs the best, by what they are judged by."""
+    column = read_csv(run.fold(fold) / "history.csv", f"val_{judge}")[f"val_{judge}"]
+    return float(column.min() if judge == "loss" else column.max())
 
 
 def made(one: Cell, run: Run, key: str = "digest", per: int = 1) -> dict[str, Any]:

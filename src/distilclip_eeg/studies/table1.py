@@ -6,12 +6,12 @@ A cell is one model under one protocol with one seed (teacher and student share 
 its teacher). Rows stand in ``results/<name>.csv``; what runs the cells is ``cells``.
 """
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.compose import CONFIG_DIR
@@ -27,7 +27,7 @@ from distilclip_eeg.schema import ConfigError, check_choice
 from distilclip_eeg.scoring.answers import Reading
 from distilclip_eeg.scoring.metrics import PAPER_COLUMNS
 from distilclip_eeg.studies import cells as runner
-from distilclip_eeg.studies import evidence
+from distilclip_eeg.studies import evidence, persons
 from distilclip_eeg.studies.cells import Cell, Grid, composed, digest_key, made, seeded
 from distilclip_eeg.studies.expected import expect, nets_of, preset_of
 from distilclip_eeg.studies.speed import SPEED, with_speed
@@ -56,15 +56,19 @@ def cells_of(settings: ModelGrid, words: Sequence[str]) -> list[Cell]:
     for name in chosen:
         check_choice("models", name, known)
     return [
-        cell_of(split, name, told)
+        cell_of(split, name, told, settings.rates)
         for split in settings.protocols
         for name in chosen
         for told in seeded(settings, words)
     ]
 
 
-def cell_of(split: str, model: str, words: Iterable[str]) -> Cell:
-    """One model, a teacher with its student, under one protocol."""
+def cell_of(split: str, model: str, words: Iterable[str], rates: tuple[float, ...] = ()) -> Cell:
+    """One model, a teacher with its student, under one protocol.
+
+    Args:
+        rates: multiples of a network's learning rate that it may choose from; a floor has none.
+    """
     words = list(words)
     train = words_of(split, model, words)
     kind = composed(train).model.kind
@@ -76,8 +80,11 @@ def cell_of(split: str, model: str, words: Iterable[str]) -> Cell:
         distill = words_of(split, student_of(train), words)
         ours = [f"ours={model.partition('_')[2]}"] if "_" in model else []
     seed = f" seed {composed(train).seed}" if composed(train).seed else ""
-    command = public_command(SCRIPT, (f"split={split}", f"models={model}", *ours, *words))
-    return Cell(f"{split} {model}{seed}", train, digest_key(train), command, distill, study=split)
+    told = [f"rates={','.join(f'{rate:g}' for rate in rates)}"] if rates else []
+    command = public_command(SCRIPT, (f"split={split}", f"models={model}", *ours, *words, *told))
+    key = "-".join([digest_key(train), *told])
+    rates = () if kind == "floor" else rates
+    return Cell(f"{split} {model}{seed}", train, key, command, distill, study=split, rates=rates)
 
 
 def words_of(split: str, model: str, words: Iterable[str]) -> tuple[str, ...]:
@@ -117,13 +124,27 @@ def row_of(run: Run, net: str) -> dict[str, Any]:
     table = summary_rows([run])
     row = table[table["model"] != ALWAYS].iloc[0].to_dict()
     always = table[table["model"] == ALWAYS].iloc[0]
-    steps = run.metrics(run.folds_done()[0]).get("steps")
-    row |= {f"always_{c}": always[c] for c in COLUMNS} | sizes_of(run)
+    row |= {f"always_{c}": always[c] for c in COLUMNS} | sizes_of(run) | trained(run)
     row |= {f"shares_{name}": share for name, share in run.data["audit"].items()}
     paper = summary_rows([run], Reading("paper")).iloc[0]
     row |= {f"paper_{c}{kind}": paper[f"{c}{kind}"] for c in PAPER_COLUMNS for kind in ("", "_sd")}
-    about = {"steps_per_fold": "" if steps is None else steps, "leak_note": run.data["leak_note"], "net": net}
-    return row | about
+    return row | {"leak_note": run.data["leak_note"], "net": net}
+
+
+def trained(run: Run) -> dict[str, Any]:
+    """Steps of a fold, and those of the weights that were kept, each a mean over folds; empty of a floor."""
+    folds = run.folds_done()
+    if "steps" not in run.metrics(folds[0]):
+        return {"steps_per_fold": "", "best_step": "", "learning_rate": ""}
+    steps = [run.metrics(k)["steps"] for k in folds]
+    best = [
+        read_csv(run.fold(k) / "history.csv", "epoch", "step")
+        .set_index("epoch")["step"]
+        .get(run.metrics(k)["best_epoch"], 0)
+        for k in folds
+    ]
+    rate = run.settings.optim.lr
+    return {"steps_per_fold": np.mean(steps), "best_step": np.mean(best), "learning_rate": rate}
 
 
 def sizes_of(run: Run) -> dict[str, int]:
@@ -144,25 +165,17 @@ def page(cells: Sequence[Cell], path: Path) -> str:
         rows = read_csv(path)
     else:
         rows = pd.DataFrame(columns=["dataset", "split", "model", "command"])
-    text = comparison(with_speed(rows, path.parent / SPEED), asked, rates())
+    text = comparison(with_speed(rows, path.parent / SPEED), asked)
     if len(rows):
         write_atomic(path.with_suffix(".md"), text.encode())
     return text
 
 
-def rates() -> dict[str, float]:
-    """The learning rate of every network's config that needs no word more."""
-    found = {}
-    for path in sorted((CONFIG_DIR / "model").glob("*.yaml")):
-        with contextlib.suppress(ConfigError):  # a network of another package is not named yet
-            found[path.stem] = composed((f"model={path.stem}",)).optim.lr
-    return {name: rate for name, rate in found.items() if name not in FLOORS}
-
-
 def grid_of(cells: Sequence[Cell], path: Path, name: str = "table1") -> Grid:
     """The cells of Table I as the runner needs them."""
     expected = partial(expect, cells=cells, results=path.parent)
-    return Grid(name, path, cells, rows_of, partial(page, cells, path), expected)
+    draw = partial(page, cells, path)
+    return Grid(name, path, cells, rows_of, draw, expected, persons=persons.rows_of)
 
 
 def table1(settings: Table1Settings, words: Sequence[str]) -> None:
@@ -176,5 +189,10 @@ def table1(settings: Table1Settings, words: Sequence[str]) -> None:
         return
     cells = cells_of(settings, words)
     path = runner.csv_path(settings, "table1", cells)
-    runner.fill(grid_of(cells, path), settings)
+    grid = grid_of(cells, path)
+    runner.fill(grid, settings)
+    if settings.fill:
+        persons.add_scores(cells, settings.score_files, grid.persons_path)
     print(page(cells, path))
+    if grid.persons_path.exists():
+        print(persons.page(grid.persons_path))

@@ -26,7 +26,6 @@ from distilclip_eeg.files.digests import DIGESTS, changed, sign
 from distilclip_eeg.files.folders import make_folder, remove_left
 from distilclip_eeg.files.locks import Lock
 from distilclip_eeg.files.writing import write_json
-from distilclip_eeg.models.floors import band_features
 from distilclip_eeg.progress import Ticker
 from distilclip_eeg.runs import Run, write_predictions
 from distilclip_eeg.schema import DataError
@@ -34,7 +33,8 @@ from distilclip_eeg.scoring.metrics import window_metrics
 from distilclip_eeg.training import processes
 from distilclip_eeg.training.augment import hide_context
 from distilclip_eeg.training.checkpoints import previous
-from distilclip_eeg.training.data import CHUNK, Data, learned_rows, test_rows, train_rows
+from distilclip_eeg.training.classic import floor_logits
+from distilclip_eeg.training.data import Data, learned_rows, test_rows, train_rows
 from distilclip_eeg.training.devices import make_accelerator
 from distilclip_eeg.training.engine import Fit, Loop, Timed
 from distilclip_eeg.training.loaders import WindowSource
@@ -223,22 +223,6 @@ def floor_fold(net: Component, data: Data, run: Run, fold: int) -> None:
         "test": floor_logits(net, data, np.sort(np.concatenate([train, val])), rows["test"]),
     }
     finish_fold(data, run, fold, rows, logits)
-
-
-def floor_logits(net: Component, data: Data, fit: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Log probabilities (N, K) of ``rows`` by a classifier fitted on the rows ``fit``."""
-    floor = net.build("network")
-    source = data.source(fit)
-
-    def features(rows: np.ndarray) -> np.ndarray:
-        chunks = np.array_split(rows, -(-len(rows) // CHUNK))
-        get = source.microvolts if floor.units == "microvolt" else lambda r: source.batch(r).eeg_BCT.numpy()
-        return np.concatenate([band_features(get(c), data.store.sfreq) for c in chunks])
-
-    label = data.windows["label"].to_numpy()
-    return floor.fit_predict(
-        features(fit), label[fit], features(rows), len(data.store.classes), small_seed(data.seed)
-    )
 
 
 def close_fold(data: Data, run: Run, fold: int, fit: Fit, task: Task, saver: Saver) -> None:

@@ -22,7 +22,8 @@ from torch import nn
 from distilclip_eeg.config.learning import Learning
 from distilclip_eeg.models.clip import DistilCLIP
 from distilclip_eeg.training.averaging import kept_state
-from distilclip_eeg.training.crossval import Saver, floor_logits, open_fit
+from distilclip_eeg.training.classic import floor_logits
+from distilclip_eeg.training.crossval import Saver, open_fit
 from distilclip_eeg.training.data import Data, train_rows
 from distilclip_eeg.training.descriptions import MEASURED
 from distilclip_eeg.training.devices import make_accelerator
@@ -248,7 +249,9 @@ def costs(plan: Planned, fold: int) -> Costs:
 
 def floor_costs(plan: Planned, fold: int) -> Costs:
     """What a window costs a classic classifier, fitted on some of them."""
-    net, train = plan.settings.model.net, train_rows(plan.data, fold)
+    # Without its view of whole recordings, which would be read for a few windows of each.
+    net = plan.settings.model.net.with_arguments(relative=False, span_s=None)
+    train = train_rows(plan.data, fold)
     rows = np.sort(np.random.default_rng(0).permutation(train)[:FLOOR_ROWS])
     seconds = _seconds(lambda: floor_logits(net, plan.data, rows, rows)) / (2 * len(rows))
     return Costs(0, 0, 0, 0, 0, seconds, 0, 0, peak_memory(torch.device("cpu")))

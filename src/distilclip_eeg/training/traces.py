@@ -28,7 +28,7 @@ from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.calibration import ictal_score
 from distilclip_eeg.scoring.event_scores import EVENTS, GRID, RECORDED, TRACES
 from distilclip_eeg.signals.windows import cut, without
-from distilclip_eeg.training.crossval import floor_logits
+from distilclip_eeg.training.classic import floor_logits
 from distilclip_eeg.training.data import Data, reopen, train_rows
 from distilclip_eeg.training.devices import make_accelerator
 from distilclip_eeg.training.predicting import predict
