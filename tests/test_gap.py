@@ -1,6 +1,7 @@
 """The optimism gap: one model under every protocol in one table; and the placebo, which shows what leaks."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -170,3 +171,27 @@ def test_a_coin_falls_once_a_person_half_of_them_heads_and_the_table_says_so(pla
     )
     assert again.windows["label"].equals(data.windows["label"])
     assert not other.windows["label"].equals(data.windows["label"])
+
+
+# -------------------------------------------------------------------------------------- person by person
+
+
+def test_the_inflation_of_each_person_is_told_with_its_test(tmp_path):
+    """Six persons whose AUROC by window is higher by 1 to 6 points, of another model by nothing."""
+    rows = [
+        {"dataset": "d", "split": split, "model": model, "seed": 0, "subject": f"p{i}", "prevalence": 0.5}
+        | {"balanced_accuracy": 0.5, "auroc": 0.8 + (model == "leaky") * (split == "window") * i / 100}
+        for split in ("window", "subject")
+        for model in ("leaky", "fair")
+        for i in range(1, 7)
+    ]
+    text = gap.of_persons(pd.DataFrame(rows))
+    leaky, fair = text.splitlines()[-2:]
+    # All six of one sign: p = 2 / 2**6 = 0.031. The other model has no difference, so no p, and one test is left.
+    assert re.search(r"\| leaky \| 6 \|.*\| \+3\.5 \[\+1\.\d, \+5\.\d\], 0\.03, \+1\.00 \|$", leaky)
+    assert fair.endswith("+0.0 [+0.0, +0.0], –, +0.00 |")
+
+
+def test_a_protocol_alone_gives_no_inflation():
+    rows = pd.DataFrame({"split": ["subject"], "model": ["a"], "subject": ["p"]})
+    assert gap.of_persons(rows) == ""

@@ -21,13 +21,16 @@ from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.tables import ALWAYS, HEADS, cell
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, UserError
 from distilclip_eeg.scoring.metrics import PAPER_COLUMNS
+from distilclip_eeg.scoring.persons import Paired, holm
 from distilclip_eeg.signals.audit import SHARED
 from distilclip_eeg.studies import cells as runner
+from distilclip_eeg.studies import persons
 from distilclip_eeg.studies.cells import Cell, Grid
 from distilclip_eeg.studies.table1 import cells_of, grid_of
 from distilclip_eeg.training.data import load_data
 
 SHOWN = ("accuracy", "f1", "balanced_accuracy", "auroc")
+BY_PERSON = ("balanced_accuracy", "auroc")
 HONEST = "subject"
 """The protocol whose figures are subtracted from those of the article's."""
 
@@ -99,20 +102,65 @@ def said(found: pd.DataFrame, split: str, column: str) -> str:
     return "–" if column.startswith("paper_") and np.isnan(value) else cell(value, sd)
 
 
+def of_persons(rows: pd.DataFrame) -> str:
+    """What the article's protocol adds to the figures of each person, as markdown; empty where none is known.
+
+    Args:
+        rows: as ``persons.newest`` gives them, of one corpus and one setting.
+    """
+    ends = (PROTOCOLS[0], HONEST)
+    if not set(ends) <= set(rows["split"]):
+        return ""
+    tables = {split: rows[rows["split"] == split] for split in ends}
+    models = [name for name in tables[HONEST]["model"].unique() if name in set(tables[ends[0]]["model"])]
+    lines = [
+        f"**By person, {ends[0]} − {ends[1]}**: mean over the persons tested under both, in points [95 % "
+        "interval from resampled persons]; p of Wilcoxon's signed ranks, corrected by Holm over the models; "
+        "rank-biserial correlation: 1 where every person's figure is inflated, -1 where none is.\n",
+        "| model | persons | " + " | ".join(f"{HEADS[c]}, p, rank-biserial" for c in BY_PERSON) + " |",
+        "|" + "---|" * (2 + len(BY_PERSON)),
+    ]
+    found = {column: inflation(tables, models, column) for column in BY_PERSON}
+    corrected = {column: holm([one.p for one in paired]) for column, paired in found.items()}
+    for i, model in enumerate(models):
+        texts = [
+            f"{persons.less(found[c][i], corrected[c][i])}, {found[c][i].rank_biserial:+.2f}"
+            for c in BY_PERSON
+        ]
+        lines.append(f"| {model} | {found[BY_PERSON[0]][i].n} | {' | '.join(texts)} |")
+    return "\n".join(lines)
+
+
+def inflation(tables: dict[str, pd.DataFrame], models: Sequence[str], column: str) -> list[Paired]:
+    """Of each model a figure under the first protocol less that under the second, person by person."""
+    first, second = (persons.Figures.of(rows, column).by_model for rows in tables.values())
+    known = first.columns.intersection(second.columns)
+    return [Paired.of(first.loc[name, known], second.loc[name, known]) for name in models]
+
+
 def borrow(grid: Grid) -> None:
     """Take the rows of cells that stand in a Table I beside the grid's: the same cell is not run twice."""
     wanted = {one.key for one in grid.todo()}
-    tables = [read_csv(table) for table in sorted(grid.path.parent.glob("table1_*.csv"))]
-    found = [table[table["digest"].isin(wanted)] for table in tables]
-    if any(len(table) for table in found):
-        rows = pd.concat([table for table in found if len(table)]).drop_duplicates(["digest", "model"])
-        runner.append(grid.path, rows)
+    # Persons first: a cell counts as done by its row in the other table.
+    for path, key in ((grid.persons_path, ["digest", "model", "subject"]), (grid.path, ["digest", "model"])):
+        beside = path.name.replace(grid.path.name, "table1_*.csv")
+        tables = [read_csv(table) for table in sorted(path.parent.glob(beside))]
+        found = [table[table["digest"].isin(wanted)] for table in tables]
+        if any(len(table) for table in found):
+            rows = pd.concat([table for table in found if len(table)]).drop_duplicates(key)
+            runner.append(path, rows)
 
 
 def draw(cells: Sequence[Cell], path: Path) -> str:
     """The page of the cells' rows, written beside ``path`` as markdown."""
+    asked = [one.key for one in cells]
     rows = read_csv(path)
-    text = page(rows[rows["digest"].isin([one.key for one in cells])])
+    parts = [page(rows[rows["digest"].isin(asked)])]
+    by_person = runner.persons_path(path)
+    if by_person.exists():
+        rows = persons.newest(by_person)
+        parts.append(of_persons(rows[rows["digest"].isin(asked)]))
+    text = "\n\n".join(part for part in parts if part)
     write_atomic(path.with_suffix(".md"), f"{text}\n".encode())
     return text
 

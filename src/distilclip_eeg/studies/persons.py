@@ -154,7 +154,7 @@ def said(interval: Interval) -> str:
 
 
 def less(paired: Paired, p: float) -> str:
-    """A difference with its interval in points, and its probability."""
+    """A difference with its interval in points, and its probability; a dash where no person differs."""
     one = paired.difference
     span = "" if one.refused else f" [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
-    return f"{100 * one.value:+.1f}{span}, {p:.2f}"
+    return f"{100 * one.value:+.1f}{span}, {'–' if np.isnan(p) else format(p, '.2f')}"
