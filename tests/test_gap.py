@@ -187,7 +187,7 @@ def test_the_inflation_of_each_person_is_told_with_its_test(tmp_path):
     ]
     text = gap.of_persons(pd.DataFrame(rows))
     leaky, fair = text.splitlines()[-2:]
-    # All six of one sign: p = 2 / 2**6 = 0.031. The other model has no difference, so no p, and one test is left.
+    # All six of one sign: p = 2 / 2**6 = 0.031. The other model has no difference, so one test is left.
     assert re.search(r"\| leaky \| 6 \|.*\| \+3\.5 \[\+1\.\d, \+5\.\d\], 0\.03, \+1\.00 \|$", leaky)
     assert fair.endswith("+0.0 [+0.0, +0.0], –, +0.00 |")
 

@@ -92,6 +92,7 @@ def test_the_printed_table_has_protocol_figures_speed_and_empty_cells(made, firs
     assert re.search(rf"\| eegnet \| 1 \| \d+\.\d .* \| {trained} \| 1,730 \| \d+ \| [\d,]+ \|", page)
     assert page.count("| always seizure | – |") == 2 and page.count("| ggn | – | not run |") == 2
     assert (root / "t.md").read_text() in page and (root / "persons_t.md").read_text() in page
+    assert (root / "persons_t.png").stat().st_size > 5000 and (root / "curves_t.png").stat().st_size > 5000
     assert re.search(r"\| always seizure \| 5 \| 50\.0 \| 50\.0 \| \d+\.\d \| [+-]\d+\.\d, \d\.\d\d", page)
 
 

@@ -53,8 +53,8 @@ class RunSettings(DataSettings, Learning):
     device: Device = "auto"
     """auto takes a CUDA GPU where there is one."""
     augment: str = "none"
-    """Training windows varied at random: none, standard (shift, gain, channel drop and noise), or a
-    registered augmentation."""
+    """Training windows varied at random: none, standard (shift, gain, channel drop and noise), gain, drop,
+    shift, band_noise, several of these with + between, or a registered augmentation."""
     init_from: Text | None = None
     """An exported model (export) that the network starts from, to fine-tune it."""
     ablation_reading: Literal["placement", "unimodal"] = "placement"

@@ -17,11 +17,18 @@ from distilclip_eeg.models.contract import EncoderWithHead
 from distilclip_eeg.models.prompts import make_prompts
 from distilclip_eeg.schema import ConfigError
 
+KERNEL_S, POOL_S, STRIDE_S = 25 / 256, 75 / 256, 15 / 256
+"""The authors' kernel, pool and stride at 256 Hz."""
+POWER_FLOOR = 1e-4
+"""Added to powers before their logarithm, where the variance is about 1."""
+
 
 class Stem(nn.Module):
     """Temporal convolution, spatial convolution over all electrodes, BN, ELU, mean pool, 1x1 projection.
 
-    Lengths are seconds, so 256 and 500 Hz give the same tokens and the same size downstream.
+    Lengths are seconds, so 256 and 500 Hz give the same tokens and the same size downstream. With
+    ``log_power`` the pool gives the log power of each filter beside the mean, as networks do that look for
+    rhythms (Schirrmeister et al., Human Brain Mapping 2017); the article's stem has the mean alone.
     """
 
     def __init__(
@@ -31,20 +38,20 @@ class Stem(nn.Module):
         sfreq: float,
         dim: int,
         filters: int = 40,
-        kernel_s: float = 25 / 256,
-        pool_s: float = 75 / 256,
-        stride_s: float = 15 / 256,
+        kernel_s: float = KERNEL_S,
         dropout: float = 0.3,
+        log_power: bool = False,
     ):
         super().__init__()
+        self.log_power = log_power
         self.kernel, self.window, self.stride = (
-            max(1, round(s * sfreq)) for s in (kernel_s, pool_s, stride_s)
+            max(1, round(s * sfreq)) for s in (kernel_s, POOL_S, STRIDE_S)
         )
         self.time = nn.Conv2d(1, filters, (1, self.kernel))
         self.space = nn.Conv2d(filters, filters, (n_chans, 1))
         self.norm = nn.BatchNorm1d(filters)
         self.dropout = nn.Dropout(dropout)
-        self.project = nn.Linear(filters, dim)
+        self.project = nn.Linear(filters * (2 if log_power else 1), dim)
 
     def n_tokens(self, n_times: int) -> int:
         """Tokens made of ``n_times`` samples."""
@@ -64,9 +71,16 @@ class Stem(nn.Module):
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
         """Tokens of windows, (B, N, D)."""
-        x = F.conv1d(eeg_BCT, *self.merged())  # (B, F, T - K + 1)
-        x = F.avg_pool1d(F.elu(self.norm(x)), self.window, self.stride)
+        x = self.pooled(self.norm(F.conv1d(eeg_BCT, *self.merged())))
         return self.project(self.dropout(x).transpose(1, 2))  # (B, N, D)
+
+    def pooled(self, x_BFT: Tensor) -> Tensor:
+        """What a token knows of normalised filters: their mean, and their log power where asked for."""
+        mean_BFN = F.avg_pool1d(F.elu(x_BFT), self.window, self.stride)
+        if not self.log_power:
+            return mean_BFN
+        power_BFN = F.avg_pool1d(x_BFT.square(), self.window, self.stride)
+        return torch.cat([mean_BFN, (power_BFN + POWER_FLOOR).log()], dim=1)
 
 
 class Block(nn.Module):
@@ -165,11 +179,21 @@ class Conformer(EncoderWithHead):
         prompt_dropout: float = 0.0,
         embed: int = 768,
         filters: int = 40,
+        kernel_s: float = KERNEL_S,
+        log_power: bool = False,
     ):
         super().__init__()
         if dim % heads:
             raise ConfigError(f"model.net.dim={dim} is not a multiple of model.net.heads={heads}.")
-        self.stem = Stem(n_chans=n_chans, sfreq=sfreq, dim=dim, filters=filters, dropout=dropout)
+        self.stem = Stem(
+            n_chans=n_chans,
+            sfreq=sfreq,
+            dim=dim,
+            filters=filters,
+            kernel_s=kernel_s,
+            dropout=dropout,
+            log_power=log_power,
+        )
         self.n_tokens = self.stem.n_tokens(n_times)
         if self.n_tokens < 1:
             raise ConfigError(

@@ -40,7 +40,7 @@ class FrozenStem(nn.Module):
 
     def __init__(self, stem: Stem):
         super().__init__()
-        self.window, self.stride, self.project = stem.window, stem.stride, stem.project
+        self.pooled, self.project = stem.pooled, stem.project
         weight_FCK, bias_F = stem.merged()
         norm = stem.norm
         mean_F, var_F = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
@@ -50,8 +50,8 @@ class FrozenStem(nn.Module):
 
     def forward(self, eeg_BCT: Tensor) -> Tensor:
         """Tokens of windows, (B, N, D)."""
-        x = F.elu(F.conv1d(eeg_BCT, self.weight_FCK, self.bias_F))
-        return self.project(F.avg_pool1d(x, self.window, self.stride).transpose(1, 2))
+        x = self.pooled(F.conv1d(eeg_BCT, self.weight_FCK, self.bias_F))
+        return self.project(x.transpose(1, 2))
 
 
 class FrozenBlock(nn.Module):

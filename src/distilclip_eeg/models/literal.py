@@ -8,7 +8,6 @@ then dropped. The article's FLOPs (Fig. 7) are those of this form.
 from typing import cast
 
 from torch import Tensor, cat, nn
-from torch.nn import functional as F
 
 from distilclip_eeg.models.conformer import Block, Conformer, Stem
 from distilclip_eeg.schema import ConfigError
@@ -25,8 +24,7 @@ class LiteralStem(nn.Module):
         """Tokens (B, N, D), equal to those of ``Stem`` up to rounding."""
         stem = self.stem
         x = stem.space(stem.time(eeg_BCT[:, None]))[:, :, 0]
-        x = F.avg_pool1d(F.elu(stem.norm(x)), stem.window, stem.stride)
-        return stem.project(stem.dropout(x).transpose(1, 2))
+        return stem.project(stem.dropout(stem.pooled(stem.norm(x))).transpose(1, 2))
 
 
 class LiteralBlock(nn.Module):

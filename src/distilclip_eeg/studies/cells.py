@@ -7,8 +7,8 @@ drawn; here they are run, in processes or on SLURM, and their rows appended to t
 """
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,13 +90,8 @@ class Grid:
     """The column of ``Cell.key``."""
     prepare: Callable[[Cell], object] | None = None
     """A function of a module, called before a cell's training."""
-    persons: Rows | None = None
-    """A function of a module: rows of a second table, of each person that a finished cell has tested."""
-
-    @property
-    def persons_path(self) -> Path:
-        """The CSV of that second table."""
-        return persons_path(self.path)
+    beside: Mapping[str, Rows] = field(default_factory=dict)
+    """Functions of a module: rows that a finished cell adds to further tables, by what these are called."""
 
     @property
     def logs(self) -> Path:
@@ -143,9 +138,9 @@ def seeded(settings: GridSettings, words: Iterable[str]) -> list[list[str]]:
     return [[*words, *([f"seed={seed}"] if seed or several else [])] for seed in settings.seeds]
 
 
-def persons_path(path: Path) -> Path:
-    """Where the persons' rows of a table stand, beside it."""
-    return path.with_name(f"persons_{path.name}")
+def beside(path: Path, name: str) -> Path:
+    """Where a further table of the same cells stands: ``results/<name>_<table>.csv``."""
+    return path.with_name(f"{name}_{path.name}")
 
 
 def csv_path(settings: GridSettings, study: str, cells: Sequence[Cell]) -> Path:
@@ -184,7 +179,8 @@ def run_all(grid: Grid, todo: list[Cell], how: GridSettings) -> list[Failed]:
     """Run ``todo`` and append their rows; those that could not be run."""
     announce(todo, grid.expected(todo), how.jobs)
     failed: list[Failed] = []
-    tables = grid.rows, grid.persons
+    # The table itself last: a cell counts as done by its row in it.
+    tables = {**{beside(grid.path, name): rows for name, rows in grid.beside.items()}, grid.path: grid.rows}
     items = [(one, tables, grid.prepare, grid.logs / f"{one.label.replace(' ', '-')}.log") for one in todo]
     queue = partial(spread, jobs=how.jobs, cluster=how.cluster, slurm=how.slurm)
     done = queue(rows_of, items, name=grid.name, logs=grid.logs, log_of=log_of)
@@ -192,10 +188,9 @@ def run_all(grid: Grid, todo: list[Cell], how: GridSettings) -> list[Failed]:
         if isinstance(made, Failed):
             failed.append(made)
             continue
-        rows, persons = made
-        if persons:  # first: a cell counts as done by its row in the other table
-            append(grid.persons_path, pd.DataFrame(persons))
-        append(grid.path, pd.DataFrame(rows))
+        for path, rows in made.items():
+            if rows:
+                append(path, pd.DataFrame(rows))
         grid.draw()
     return failed
 
@@ -219,18 +214,17 @@ def append(path: Path, rows: pd.DataFrame) -> None:
 
 
 def rows_of(
-    one: Cell, tables: tuple[Rows, Rows | None], prepare: Callable[[Cell], object] | None, log: Path
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """A cell's rows of both tables, once it is run."""
+    one: Cell, tables: Mapping[Path, Rows], prepare: Callable[[Cell], object] | None, log: Path
+) -> dict[Path, list[dict[str, Any]]]:
+    """A cell's rows of every table, once it is run."""
     if prepare:
         prepare(one)
     runs = run_cell(one)
-    rows, persons = tables
-    return rows(one, runs), persons(one, runs) if persons else []
+    return {path: rows(one, runs) for path, rows in tables.items()}
 
 
 def log_of(
-    one: Cell, tables: tuple[Rows, Rows | None], prepare: Callable[[Cell], object] | None, log: Path
+    one: Cell, tables: Mapping[Path, Rows], prepare: Callable[[Cell], object] | None, log: Path
 ) -> Path:
     """Where what a cell prints goes."""
     return log

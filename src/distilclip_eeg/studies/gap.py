@@ -18,6 +18,7 @@ import pandas as pd
 from distilclip_eeg.config.studies import GapSettings
 from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv
+from distilclip_eeg.report.by_person import Figures, less
 from distilclip_eeg.report.tables import ALWAYS, HEADS, cell
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, UserError
 from distilclip_eeg.scoring.metrics import PAPER_COLUMNS
@@ -123,17 +124,14 @@ def of_persons(rows: pd.DataFrame) -> str:
     found = {column: inflation(tables, models, column) for column in BY_PERSON}
     corrected = {column: holm([one.p for one in paired]) for column, paired in found.items()}
     for i, model in enumerate(models):
-        texts = [
-            f"{persons.less(found[c][i], corrected[c][i])}, {found[c][i].rank_biserial:+.2f}"
-            for c in BY_PERSON
-        ]
+        texts = [f"{less(found[c][i], corrected[c][i])}, {found[c][i].rank_biserial:+.2f}" for c in BY_PERSON]
         lines.append(f"| {model} | {found[BY_PERSON[0]][i].n} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
 
 def inflation(tables: dict[str, pd.DataFrame], models: Sequence[str], column: str) -> list[Paired]:
     """Of each model a figure under the first protocol less that under the second, person by person."""
-    first, second = (persons.Figures.of(rows, column).by_model for rows in tables.values())
+    first, second = (Figures.of(rows, column).by_model for rows in tables.values())
     known = first.columns.intersection(second.columns)
     return [Paired.of(first.loc[name, known], second.loc[name, known]) for name in models]
 
@@ -142,9 +140,10 @@ def borrow(grid: Grid) -> None:
     """Take the rows of cells that stand in a Table I beside the grid's: the same cell is not run twice."""
     wanted = {one.key for one in grid.todo()}
     # Persons first: a cell counts as done by its row in the other table.
-    for path, key in ((grid.persons_path, ["digest", "model", "subject"]), (grid.path, ["digest", "model"])):
-        beside = path.name.replace(grid.path.name, "table1_*.csv")
-        tables = [read_csv(table) for table in sorted(path.parent.glob(beside))]
+    by_person = runner.beside(grid.path, "persons")
+    for path, key in ((by_person, ["digest", "model", "subject"]), (grid.path, ["digest", "model"])):
+        others = path.name.replace(grid.path.name, "table1_*.csv")
+        tables = [read_csv(table) for table in sorted(path.parent.glob(others))]
         found = [table[table["digest"].isin(wanted)] for table in tables]
         if any(len(table) for table in found):
             rows = pd.concat([table for table in found if len(table)]).drop_duplicates(key)
@@ -156,9 +155,9 @@ def draw(cells: Sequence[Cell], path: Path) -> str:
     asked = [one.key for one in cells]
     rows = read_csv(path)
     parts = [page(rows[rows["digest"].isin(asked)])]
-    by_person = runner.persons_path(path)
+    by_person = runner.beside(path, "persons")
     if by_person.exists():
-        rows = persons.newest(by_person)
+        rows = persons.newest(by_person, "subject")
         parts.append(of_persons(rows[rows["digest"].isin(asked)]))
     text = "\n\n".join(part for part in parts if part)
     write_atomic(path.with_suffix(".md"), f"{text}\n".encode())

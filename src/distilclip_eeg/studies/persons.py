@@ -5,7 +5,6 @@ same windows. The page gives means over persons, and the paired difference from 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,19 @@ import pandas as pd
 
 from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv
+from distilclip_eeg.report.by_person import Figures, curves_figure, less, networks_figure, said
 from distilclip_eeg.report.comparison import settings_of
-from distilclip_eeg.report.tables import ALWAYS, HEADS
+from distilclip_eeg.report.tables import HEADS
 from distilclip_eeg.runs import Run, commit
 from distilclip_eeg.scoring.peers import on_windows
-from distilclip_eeg.scoring.persons import Paired, holm, person_rows, test_windows
-from distilclip_eeg.scoring.uncertainty import Interval, bootstrap_subjects, mean_of_subjects
+from distilclip_eeg.scoring.persons import holm, person_rows, test_windows
 from distilclip_eeg.studies.cells import Cell, append, chosen_folds, made
 from distilclip_eeg.training.data import load_data, test_rows
 
 SHOWN = ("balanced_accuracy", "auroc", "average_precision")
 SECTION = ["dataset", "split"]
+CURVES = ("epoch", "step", "train_loss", "val_loss")
+"""Of each epoch, beside what it was judged by."""
 OURS = ("teacher", "student")
 """What the names of our own networks begin with."""
 
@@ -42,6 +43,23 @@ def rows_of(one: Cell, runs: list[Run]) -> list[dict[str, Any]]:
         found = person_rows(test_windows(run))
         rows += [about | row | made(one, run, per=len(found)) for row in found.to_dict("records")]
     return rows
+
+
+def curves_of(one: Cell, runs: list[Run]) -> list[dict[str, Any]]:
+    """A row an epoch of each fold of the cell's networks."""
+    rows = []
+    for run in runs:
+        settings, judge = run.settings, run.settings.trainer.judge
+        about = {
+            **{"dataset": settings.dataset.name, "split": settings.split.name},
+            **{"model": settings.model.name, "seed": settings.seed, "judge": judge},
+        }
+        for fold in (k for k in run.folds_done() if (run.fold(k) / "history.csv").exists()):
+            history = read_csv(run.fold(fold) / "history.csv", *CURVES, f"val_{judge}")
+            history = history[[*CURVES]].assign(val_judged=history[f"val_{judge}"])
+            rows += [about | {"fold": fold} | row for row in history.to_dict("records")]
+    how = {"minutes": 0.0, **made(one, runs[0])} if rows else {}
+    return [row | how for row in rows]
 
 
 def add_scores(cells: Sequence[Cell], files: Sequence[Path], path: Path) -> None:
@@ -76,47 +94,34 @@ def add_scores(cells: Sequence[Cell], files: Sequence[Path], path: Path) -> None
             append(path, pd.DataFrame([about | row | how for row in found.to_dict("records")]))
 
 
-@dataclass(frozen=True)
-class Figures:
-    """One figure of all models of a protocol by person: mean over seeds, NaN where it is not known."""
+def newest(path: Path, *of_a_row: str) -> pd.DataFrame:
+    """A table's rows as they stand, with the settings of their command; of rows made twice the later.
 
-    by_model: pd.DataFrame
-    """A row a model, a column a person."""
-
-    @classmethod
-    def of(cls, rows: pd.DataFrame, figure: str) -> "Figures":
-        """Of the persons' rows of one corpus and protocol, with the row that always answers seizure."""
-        table = rows.pivot_table(index="model", columns="subject", values=figure, aggfunc="mean", sort=False)
-        always = rows.groupby("subject")["prevalence"].first()[table.columns]
-        trivial = always if figure in ("average_precision", "accuracy") else always * 0 + 0.5
-        return cls(pd.concat([table, pd.DataFrame([trivial], index=[ALWAYS])]))
-
-    def mean(self, model: str) -> Interval:
-        """Over the model's persons."""
-        value_U = self.by_model.loc[model].dropna().to_numpy()
-        return bootstrap_subjects(value_U, mean_of_subjects)
-
-    def less(self, ours: str, other: str) -> Paired:
-        """Ours less another, over the persons that both have."""
-        return Paired.of(self.by_model.loc[ours].to_numpy(), self.by_model.loc[other].to_numpy())
-
-
-def newest(path: Path) -> pd.DataFrame:
-    """The persons' rows as they stand, with the settings of their command; of rows made twice the later."""
-    rows = read_csv(path, "command", "subject")
+    Args:
+        of_a_row: what tells the rows of a run apart.
+    """
+    rows = read_csv(path, "command", *of_a_row)
     rows = rows.assign(settings=rows["command"].fillna("").map(settings_of))
-    return rows.drop_duplicates([*SECTION, "settings", "model", "seed", "subject"], keep="last")
+    return rows.drop_duplicates([*SECTION, "settings", "model", "seed", *of_a_row], keep="last")
 
 
-def page(path: Path) -> str:
-    """The table of persons as markdown, a section a protocol, written beside its CSV."""
+def page(path: Path, curves: Path) -> str:
+    """The table of persons as markdown, a section a protocol, written with its pictures beside its CSV.
+
+    Args:
+        curves: the CSV of ``curves_of``.
+    """
     parts = []
-    for (dataset, split), group in newest(path).groupby(SECTION, sort=False):
+    for (dataset, split), group in newest(path, "subject").groupby(SECTION, sort=False):
         others = group[group["command"].isna()]  # detectors of others, which belong to all settings
         for settings, mine in group.dropna(subset="command").groupby("settings", sort=False):
             parts.append(section(pd.concat([mine, others]), dataset, split, settings))
     text = "\n".join(parts)
     write_atomic(path.with_suffix(".md"), text.encode())
+    for dataset, rows in newest(path, "subject").groupby("dataset"):
+        write_atomic(path.with_suffix(".png"), networks_figure(rows, str(dataset)).png)
+    for dataset, rows in newest(curves, "fold", "step").groupby("dataset") if curves.exists() else ():
+        write_atomic(curves.with_suffix(".png"), curves_figure(rows, str(dataset)).png)
     return text
 
 
@@ -145,16 +150,3 @@ def section(rows: pd.DataFrame, dataset: str, split: str, settings: str) -> str:
         cells += ["" if name == mine else less(against[mine][name], p[mine][name]) for mine in ours]
         lines.append(f"| {name} | {table.loc[name].notna().sum()} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
-
-
-def said(interval: Interval) -> str:
-    """A mean with its interval in per cent."""
-    value = f"{100 * interval.value:.1f}"
-    return value if interval.refused else f"{value} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-
-
-def less(paired: Paired, p: float) -> str:
-    """A difference with its interval in points, and its probability; a dash where no person differs."""
-    one = paired.difference
-    span = "" if one.refused else f" [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
-    return f"{100 * one.value:+.1f}{span}, {'–' if np.isnan(p) else format(p, '.2f')}"

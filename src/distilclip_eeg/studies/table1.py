@@ -77,7 +77,8 @@ def cell_of(split: str, model: str, words: Iterable[str], rates: tuple[float, ..
     ours: list[str] = []
     distill = None
     if kind == "teacher":
-        distill = words_of(split, student_of(train), words)
+        kept = [word for word in words if key_of(word) != "augment"]  # distil takes windows as they are
+        distill = words_of(split, student_of(train), kept)
         ours = [f"ours={model.partition('_')[2]}"] if "_" in model else []
     seed = f" seed {composed(train).seed}" if composed(train).seed else ""
     told = [f"rates={','.join(f'{rate:g}' for rate in rates)}"] if rates else []
@@ -175,7 +176,8 @@ def grid_of(cells: Sequence[Cell], path: Path, name: str = "table1") -> Grid:
     """The cells of Table I as the runner needs them."""
     expected = partial(expect, cells=cells, results=path.parent)
     draw = partial(page, cells, path)
-    return Grid(name, path, cells, rows_of, draw, expected, persons=persons.rows_of)
+    beside = {"persons": persons.rows_of, "curves": persons.curves_of}
+    return Grid(name, path, cells, rows_of, draw, expected, beside=beside)
 
 
 def table1(settings: Table1Settings, words: Sequence[str]) -> None:
@@ -191,8 +193,9 @@ def table1(settings: Table1Settings, words: Sequence[str]) -> None:
     path = runner.csv_path(settings, "table1", cells)
     grid = grid_of(cells, path)
     runner.fill(grid, settings)
+    by_person, curves = (runner.beside(path, name) for name in grid.beside)
     if settings.fill:
-        persons.add_scores(cells, settings.score_files, grid.persons_path)
+        persons.add_scores(cells, settings.score_files, by_person)
     print(page(cells, path))
-    if grid.persons_path.exists():
-        print(persons.page(grid.persons_path))
+    if by_person.exists():
+        print(persons.page(by_person, curves))

@@ -42,7 +42,8 @@ def check(data: DataSettings, learning: Learning) -> None:
             "transfer: evaluate dataset=OTHER makes these runs; choose another model and split."
         )
     if learning.augment != "none":
-        registry.find(learning.augment, "augmentation")
+        for part in learning.augment.split("+"):
+            registry.find(part, "augmentation")
     check_targets(learning.loss.targets)
     check_classification(learning.loss.classification)
     check_head(learning)

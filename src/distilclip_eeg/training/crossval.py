@@ -262,17 +262,22 @@ def open_fit(
 
 
 def augmentation(name: str, sfreq: float, view: View) -> Callable | None:
-    """The registered augmentation at the data's rate, and what hides context; None where there is neither.
+    """The registered augmentations at the data's rate, and what hides context; None where there is neither.
+
+    Args:
+        name: one, or several with ``+`` between, in their order.
 
     Raises:
-        ConfigError: none is registered by this name.
+        ConfigError: one is registered by no such name.
     """
-    vary = None if name == "none" else partial(registry.find(name, "augmentation"), sfreq=sfreq)
-    if view.total == view.length:
-        return vary
+    parts = [] if name == "none" else [registry.find(part, "augmentation") for part in name.split("+")]
+    steps = [partial(part, sfreq=sfreq) for part in parts]
+    if view.total > view.length:
+        steps.append(partial(hide_context, view=view))
 
-    def both(eeg_BCT: Tensor, row_B: Sequence[int], *, seed: int, epoch: int) -> Tensor:
-        eeg_BCT = vary(eeg_BCT, row_B, seed=seed, epoch=epoch) if vary else eeg_BCT
-        return hide_context(eeg_BCT, row_B, seed=seed, epoch=epoch, view=view)
+    def vary(eeg_BCT: Tensor, row_B: Sequence[int], *, seed: int, epoch: int) -> Tensor:
+        for step in steps:
+            eeg_BCT = step(eeg_BCT, row_B, seed=seed, epoch=epoch)
+        return eeg_BCT
 
-    return both
+    return vary if steps else None
