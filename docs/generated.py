@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import results_index
+
 from distilclip_eeg.commands import COMMANDS
 from distilclip_eeg.commands.command import EXITS
 from distilclip_eeg.config.compose import CONFIG_DIR
@@ -25,10 +27,11 @@ def write(folder: Path) -> None:
 
 
 def pages() -> dict[str, str]:
-    """Markdown by name: ``settings-VERB``, ``settings-parts`` and ``api-ROOM``."""
+    """Markdown by name: ``settings-VERB``, ``settings-parts``, ``api-ROOM`` and ``results-index``."""
     made = {f"settings-{verb}": verb_page(verb) for verb in COMMANDS}
     made["settings-parts"] = parts_page()
     made |= {f"api-{room.stem}": api_page(room) for room in rooms()}
+    made["results-index"] = results_index.page()
     return made
 
 

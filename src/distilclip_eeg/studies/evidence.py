@@ -16,6 +16,7 @@ import pandas as pd
 
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.studies import ALL, Table1Settings
+from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.comparison import FLOORS
 from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
@@ -95,7 +96,7 @@ def rows_of(one: Cell, runs: list[Run]) -> list[dict[str, Any]]:
 
 
 def page(path: Path) -> str:
-    """Markdown: protocols and models in a fixed order, 'not run' where a cell is empty."""
+    """Markdown, written beside the table: protocols and models in order, 'not run' where a cell is empty."""
     rows = read_csv(path) if path.exists() else pd.DataFrame(columns=["split", "model"])
     lines = [HEAD, "|" + "---|" * 11]
     named = [*MODELS[:2], *(m + a for a in ("", AUGMENTED) for m in MODELS[2:])]
@@ -106,7 +107,10 @@ def page(path: Path) -> str:
             row = of_split.iloc[0]
             always = " | ".join(cell(row[f"always_{c}"], float("nan")) for c in SHOWN)
             lines.append(f"| {split} | {ALWAYS} | {always} | – | – |")
-    return "\n".join(lines)
+    text = "\n".join(lines)
+    if len(rows):
+        write_atomic(path.with_suffix(".md"), f"{text}\n".encode())
+    return text
 
 
 def line_of(rows: pd.DataFrame, split: str, model: str) -> list[str]:
