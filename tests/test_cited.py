@@ -69,4 +69,4 @@ def test_the_index_says_of_every_file_of_results_what_it_is():
     page = results_index.page()
     for name in results_index.stems():
         line = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
-        assert re.search(r"\| (`python scripts/\S+|see its first lines)", line), line
+        assert re.search(r"\| (`python \S+|see its first lines)", line), line
