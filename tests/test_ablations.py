@@ -188,3 +188,28 @@ def test_the_table_is_filled_once_and_names_what_it_could_not_run(tiny, tmp_path
         "not run: subject head.inference=prompt seed 0: head.inference=prompt needs"
         in capsys.readouterr().out
     )
+
+
+def test_variants_are_compared_with_their_base_person_by_person(tmp_path):
+    """Seven persons, two seeds: a variant that gains 1 to 7 points on average, and a student that loses 2."""
+    rows = [
+        {"split": "subject", "model": model, "variant": variant, "seed": seed, "reading": "placement"}
+        | {"subject": f"p{i}", "auroc": 0.7 + gain(i) / 100 + (seed - 0.5) / 50}
+        for model, variant, gain in (
+            ("teacher_tiny", "base_lp", lambda i: 0),
+            ("teacher_tiny", "text_lp", lambda i: i),
+            ("student_tiny", "student distilled", lambda i: -2),
+            ("student_tiny", "student alone", lambda i: 0),
+        )
+        for seed in (0, 1)
+        for i in range(1, 8)
+    ]
+    assert ablations.by_person(tmp_path / "none.csv") == ""
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    lines = ablations.by_person(tmp_path / "t.csv").splitlines()
+    gains = next(line for line in lines if " text_lp " in line).split()
+    # All seven of one sign: p = 2 / 2**7 = 0.016.
+    assert gains[:5] == ["subject", "teacher_tiny", "text_lp", "2", "7"]
+    assert gains[5] == "+4.0" and gains[-2:] == ["0.02", "+1.00"]
+    losses = next(line for line in lines if " student distilled " in line)
+    assert "-2.0 [-2.0, -2.0], 0.02" in losses and losses.endswith("-1.00")

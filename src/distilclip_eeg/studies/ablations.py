@@ -16,13 +16,16 @@ import pandas as pd
 from distilclip_eeg.config.studies import ALL, AblationsSettings, key_of, last_of
 from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv
+from distilclip_eeg.report.by_person import less
 from distilclip_eeg.report.columns import aligned
 from distilclip_eeg.report.tables import cell
 from distilclip_eeg.runs import Run, public_command
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.answers import fold_metrics
 from distilclip_eeg.scoring.metrics import COLUMNS
+from distilclip_eeg.scoring.persons import Paired, holm
 from distilclip_eeg.studies import cells as runner
+from distilclip_eeg.studies import persons
 from distilclip_eeg.studies.cells import Cell, Grid, composed, digest_key, made
 from distilclip_eeg.studies.expected import expect
 
@@ -44,6 +47,7 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
         "text.detail=full": ("text.detail=full",),
         "text.source=metadata": ("text.source=metadata",),
         "text.source=class_template": ("text.source=class_template",),
+        "text_encoder=minilm": ("text_encoder=minilm",),
         "head.input=fused": ("head.input=fused",),
         "head.inference=prompt": ("head.inference=prompt",),
     },
@@ -100,6 +104,17 @@ def rows_of(one: Cell, runs: list[Run]) -> list[dict[str, Any]]:
     return [about | row[["fold", "n", *COLUMNS]].to_dict() | how for _, row in fold_metrics(run).iterrows()]
 
 
+def persons_of(one: Cell, runs: list[Run]) -> list[dict[str, Any]]:
+    """A row a person that the cell's last run has tested."""
+    about = {"variant": one.study, "reading": runs[-1].settings.ablation_reading}
+    return [about | row for row in persons.rows_of(one, runs[-1:])]
+
+
+def base_of(variant: str) -> str:
+    """What a variant is compared with."""
+    return ALONE if variant == DISTILLED else FULL
+
+
 def pooled(rows: pd.DataFrame) -> pd.DataFrame:
     """One row a protocol, model and variant: mean and SD over seeds and folds, and what it gains.
 
@@ -115,8 +130,8 @@ def pooled(rows: pd.DataFrame) -> pd.DataFrame:
         row = about | {"seeds": group["seed"].nunique(), "folds": group["fold"].nunique()}
         for column in SHOWN:
             row[column], row[f"{column}_sd"] = group[column].mean(), group[column].std(ddof=1)
-        base = ALONE if variant == DISTILLED else FULL
-        against = rows[(rows["split"] == split) & (rows["reading"] == reading) & (rows["variant"] == base)]
+        against = rows[(rows["split"] == split) & (rows["reading"] == reading)]
+        against = against[against["variant"] == base_of(variant)]
         pairs = group.merge(against, on=["seed", "fold"], suffixes=("", "_base"))
         pairs = pairs[pairs["model"] == pairs["model_base"]]
         gain = pairs["auroc"] - pairs["auroc_base"]
@@ -154,9 +169,35 @@ def table(path: Path) -> str:
     return "\n".join([*parts, note])
 
 
+def by_person(path: Path) -> str:
+    """Each variant's AUROC less that of its base, paired over persons, as text; empty where none is known.
+
+    A person's figure is the mean over seeds. Holm's correction is over the variants of a protocol and model.
+    """
+    rows = read_csv(path) if path.exists() else pd.DataFrame(columns=[*KEY, "model", "subject"])
+    rows = rows.drop_duplicates([*KEY, "model", "subject"], keep="last")
+    body = []
+    for (split, model), group in rows.groupby(["split", "model"], sort=False):
+        auroc = group.pivot_table(index="variant", columns="subject", values="auroc", sort=False)
+        names = [name for name in auroc.index if base_of(name) in auroc.index and base_of(name) != name]
+        found = [Paired.of(auroc.loc[name], auroc.loc[base_of(name)]) for name in names]
+        for name, paired, p in zip(names, found, holm([one.p for one in found]), strict=True):
+            seeds = group.loc[group["variant"] == name, "seed"].nunique()
+            words = [str(split), str(model), name, str(seeds), str(paired.n)]
+            body.append([*words, less(paired, p), f"{paired.rank_biserial:+.2f}"])
+    if not body:
+        return ""
+    head = ["protocol", "model", "variant", "seeds", "persons", "AUROC less base, p", "rank-biserial"]
+    note = (
+        f"AUROC of each person less that of {FULL} (of '{DISTILLED}': of '{ALONE}'), in points, mean over\n"
+        "persons [95 % interval from resampled persons], p by Wilcoxon's signed ranks with Holm's correction."
+    )
+    return f"\n{aligned(head, body, 3, width=PAGE)}\n{note}"
+
+
 def draw(path: Path) -> str:
-    """The table, written beside ``path`` as text."""
-    page = table(path)
+    """The tables, written beside ``path`` as text."""
+    page = table(path) + by_person(runner.beside(path, "persons"))
     write_atomic(path.with_suffix(".txt"), f"{page}\n".encode())
     return page
 
@@ -173,7 +214,9 @@ def ablations(settings: AblationsSettings, words: Sequence[str]) -> None:
     cells = cells_of(settings, words)
     path = runner.csv_path(settings, "ablations", cells)
     expected = partial(expect, cells=cells, results=path.parent)
-    runner.fill(Grid("ablations", path, cells, rows_of, partial(draw, path), expected, key="key"), settings)
+    more = {"persons": persons_of}
+    grid = Grid("ablations", path, cells, rows_of, partial(draw, path), expected, key="key", beside=more)
+    runner.fill(grid, settings)
     if not path.exists():
         raise ConfigError(f"{path}: no cell could be run; see the lines above.")
     print(draw(path))
