@@ -1,9 +1,11 @@
 """Table I: which cells are run, which are not run again, and what the printed table says."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
@@ -19,6 +21,7 @@ from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.studies import cells
 from distilclip_eeg.studies.speed import SPEED, with_speed
 from distilclip_eeg.studies.table1 import all_models, cell_of, cells_of, table1, words_of
+from distilclip_eeg.training.data import load_data
 
 RESULTS = Path(__file__).parents[1] / "results"
 HISTORY = RESULTS / "history"
@@ -278,7 +281,7 @@ def test_rows_of_other_settings_stand_in_a_section_of_their_own():
     }
     few, many = "fold=[0,1] trainer.max_steps=7 device=cpu", "dataset.root=x trainer.max_steps=9 fold=[0,1]"
     rows = pd.DataFrame(
-        row | {"model": name, "command": made.format(name, words)}
+        row | {"model": name, "command": made.format(name, words), "digest": "x"}
         for name, words in (("rnn", few), ("ggn", few), ("rnn", many))
     )
     page = comparison(rows, [("tusz", "window", settings_of(many), "ggn")])
@@ -288,6 +291,26 @@ def test_rows_of_other_settings_stand_in_a_section_of_their_own():
     line = f"| rnn | 2 |{' 50.0 ± 10.0 |' * 7} 89.35 / 90.48 /"
     assert line in first and line in second
     assert "| ggn | 2 | 50.0" in first and "| ggn | – | not run |" in second
+
+
+def test_other_detectors_stand_in_every_section_of_their_protocol():
+    row = dict.fromkeys(("accuracy", "precision", "recall", "f1", "balanced_accuracy"), float("nan"))
+    row |= {"auroc": 0.75, "average_precision": 0.5, "auroc_sd": 0.1, "average_precision_sd": 0.1}
+    row |= {f"{c}_sd": float("nan") for c in ("accuracy", "precision", "recall", "f1", "balanced_accuracy")}
+    row |= {f"always_{c}": 0.5 for c in ("accuracy", "precision", "recall", "f1")}
+    row |= {"dataset": "tusz", "folds": 3, "balanced_test": False, "leak_note": "", "minutes": 1.0}
+    row |= {"prevalence": 0.5, "parameters": 1.0, "step_ms": 1.0, "windows_per_s": 1.0}
+    rows = pd.DataFrame(
+        row | {"split": split, "model": name, "command": f"split={split} {words}", "digest": digest}
+        for split, name, words, digest in (
+            *(("window", "rnn", f"trainer.max_steps={n}", "x") for n in (7, 9)),
+            ("subject", "rnn", "trainer.max_steps=7", "y"),
+            ("window", "peer", "scores=peer.parquet", "scores-peer-window"),
+        )
+    )
+    page = comparison(rows, [])
+    assert page.count("**tusz") == 3 and page.count("| peer | 3 | undefined |") == 2
+    assert "| peer |" not in page.partition("split=subject")[2] and "75.0 ± 10.0" in page
 
 
 # ------------------------------------------------------------------------------- the article's figures
@@ -348,3 +371,30 @@ def test_each_tested_person_has_a_row_that_scikit_learn_agrees_with(made, first)
         assert row["auroc"] == pytest.approx(roc_auc_score(label, probability_NK[:, 1]))
         answer = probability_NK.argmax(1)
         assert row["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(label, answer))
+
+
+@pytest.mark.slow
+def test_other_detectors_are_scored_on_the_windows_that_the_networks_are_tested_on(made, first, tmp_path):
+    root, words = made
+    shutil.copytree(root, tmp_path / "r")
+    windows = load_data(cells_told(*words)[0].settings.data).windows
+    rows = pd.DataFrame({"recording": windows["recording_name"], "subject": windows["subject"], "piece": 0})
+    rows = rows.assign(second=np.floor(windows["start_s"]), label=(windows["label"] != 0).astype(int))
+    after = rows.assign(second=rows["second"] + 1)  # a window may reach into the next one
+    rows = pd.concat([rows, after]).groupby(["recording", "second"], as_index=False).max()
+    rows.assign(score=rows["label"], decision=rows["label"]).to_parquet(tmp_path / "knows.parquet")
+    rows.assign(score=0.5, decision=np.nan).to_parquet(tmp_path / "knows_nothing.parquet")
+    files = f"scores={tmp_path / 'knows.parquet'},{tmp_path / 'knows_nothing.parquet'}"
+    for _ in range(2):  # a second time adds nothing
+        reproduce([*words, files], tmp_path / "r")
+    table = pd.read_csv(tmp_path / "r" / "t.csv")
+    networks = table[table["model"] == "eegnet"].set_index("split")
+    for split in ("window", "recording"):
+        found = table[table["split"] == split].set_index("model")
+        knows, nothing = found.loc["knows"], found.loc["knows_nothing"]
+        assert knows["windows"] == networks.loc[split, "windows"] and knows["folds"] == 1
+        assert knows["auroc"] > 0.9 and knows["balanced_accuracy"] > 0.8
+        assert nothing["auroc"] == 0.5 and np.isnan(nothing["balanced_accuracy"])
+    persons = pd.read_csv(tmp_path / "r" / "persons_t.csv")
+    assert (persons.groupby("model")["subject"].nunique() == 5).all()
+    assert "| knows |" in (tmp_path / "r" / "persons_t.md").read_text()

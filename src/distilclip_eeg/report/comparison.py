@@ -26,8 +26,15 @@ HEAD = (
 """``steps`` and ``best``: steps done, and those of the weights that were kept, means over folds."""
 STEPS, SPEED = ("steps_per_fold", "best_step"), ("parameters", "step_ms", "windows_per_s")
 OF_A_CELL = ("split=", "models=", "ours=", "dataset=", "fold=", "seed=", "rates=", "name=")
+OTHERS = "scores-"
+"""What the digests of other detectors' rows begin with."""
 PLACES = ("dataset.root=", "store.root=", "run.root=", "device=", "n_jobs=")
 """Words of a command that change where and how fast, never a figure."""
+
+
+def of_others(rows: pd.DataFrame) -> pd.Series:
+    """Which rows are of other detectors, whose scores were made elsewhere."""
+    return rows["digest"].astype(str).str.startswith(OTHERS)
 
 
 def settings_of(command: str) -> str:
@@ -51,6 +58,7 @@ def comparison(rows: pd.DataFrame, asked: list[tuple[str, str, str, str]]) -> st
         rows: ``results/table1_*.csv`` with the columns ``parameters``, ``step_ms`` and ``windows_per_s``.
         asked: dataset, split, settings and model of cells that may have no row yet: they read "not run".
     """
+    rows, others = rows[~of_others(rows)], rows[of_others(rows)]
     found = list(
         zip(rows["dataset"], rows["split"], rows["command"].map(settings_of), rows["model"], strict=True)
     )
@@ -60,12 +68,14 @@ def comparison(rows: pd.DataFrame, asked: list[tuple[str, str, str, str]]) -> st
     parts = []
     for section, names in sections.items():
         mine = rows[[place[:3] == section for place in found]]
+        theirs = others[(others["dataset"] == section[0]) & (others["split"] == section[1])]
         parts += [
             *heading(*section, mine),
             *(line_of(mine[mine["model"] == name], name, *section[:2]) for name in in_order(names)),
+            *(line_of(theirs[theirs["model"] == name], name) for name in theirs["model"].unique()),
         ]
         if len(mine):
-            last = mine.iloc[-1]
+            last = mine.sort_values("folds", kind="stable").iloc[-1]
             always = [last[f"always_{c}"] for c in COLUMNS] + [0.5, 0.5, last["prevalence"]]
             parts.append(row_of(ALWAYS, "–", [cell(value, np.nan) for value in always]))
         parts.append("")
@@ -84,7 +94,7 @@ def heading(dataset: str, split: str, settings: str, rows: pd.DataFrame) -> list
     return [f"{about}.\n", HEAD, "|" + "---|" * HEAD.count(" | ") + "---|"]
 
 
-def line_of(found: pd.DataFrame, name: str, dataset: str, split: str) -> str:
+def line_of(found: pd.DataFrame, name: str, dataset: str = "", split: str = "") -> str:
     """One model's line, of its newest row; 'not run' where there is none."""
     said = table_1(name, dataset)
     article = " / ".join(f"{said[c]:.2f}" for c in COLUMNS) if said and split in COMPARABLE else "–"

@@ -1,26 +1,23 @@
 """The table of persons beside Table I: every model's figures by person, ours against each of the others.
 
-A cell leaves a row for each person that it has tested; other detectors' files of scores leave theirs, on the
-same windows. The page gives means over persons, and the paired difference from our teacher and our student.
+A cell leaves a row for each person that it has tested; other detectors have theirs from ``others``. The page
+gives means over persons, and the paired difference from our teacher and our student.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.by_person import Figures, curves_figure, less, networks_figure, said
-from distilclip_eeg.report.comparison import settings_of
+from distilclip_eeg.report.comparison import of_others, settings_of
 from distilclip_eeg.report.tables import HEADS
-from distilclip_eeg.runs import Run, commit
-from distilclip_eeg.scoring.peers import on_windows
+from distilclip_eeg.runs import Run
 from distilclip_eeg.scoring.persons import holm, person_rows, test_windows
-from distilclip_eeg.studies.cells import Cell, append, chosen_folds, made
-from distilclip_eeg.training.data import load_data, test_rows
+from distilclip_eeg.studies.cells import Cell, made
 
 SHOWN = ("balanced_accuracy", "auroc", "average_precision")
 SECTION = ["dataset", "split"]
@@ -58,40 +55,7 @@ def curves_of(one: Cell, runs: list[Run]) -> list[dict[str, Any]]:
             history = read_csv(run.fold(fold) / "history.csv", *CURVES, f"val_{judge}")
             history = history[[*CURVES]].assign(val_judged=history[f"val_{judge}"])
             rows += [about | {"fold": fold} | row for row in history.to_dict("records")]
-    how = {"minutes": 0.0, **made(one, runs[0])} if rows else {}
-    return [row | how for row in rows]
-
-
-def add_scores(cells: Sequence[Cell], files: Sequence[Path], path: Path) -> None:
-    """Append the rows of other detectors, once a protocol, on the windows that the protocol's cells test.
-
-    Args:
-        path: of the table of persons.
-
-    Raises:
-        DataError: the data or a file cannot be read, or they share no window.
-    """
-    known = set(read_csv(path)["digest"]) if path.exists() else set()
-    for split in dict.fromkeys(one.study for one in cells):
-        settings = next(one for one in cells if one.study == split).settings
-        folds = chosen_folds(settings)
-        keys = {file: f"scores-{file.stem}-{split}-{settings.dataset.name}-{folds}" for file in files}
-        if known.issuperset(keys.values()):
-            continue
-        data = load_data(settings.data)
-        rows = np.unique(np.concatenate([test_rows(data, fold) for fold in folds]))
-        windows = data.windows.iloc[rows]
-        windows = windows[["subject", "start_s"]].assign(
-            recording=windows["recording_name"], label=(windows["label"] != 0).astype(int)
-        )
-        for file, key in keys.items():
-            if key in known:
-                continue
-            about = {"dataset": settings.dataset.name, "split": split, "model": file.stem, "seed": 0}
-            about |= {"folds": " ".join(map(str, folds))}
-            found = person_rows(on_windows(windows, settings.windows.length_s, file))
-            how = {"minutes": 0.0, "hardware": "", "commit": commit(), "command": "", "digest": key}
-            append(path, pd.DataFrame([about | row | how for row in found.to_dict("records")]))
+    return [row | made(one, runs[0], per=len(rows)) for row in rows]
 
 
 def newest(path: Path, *of_a_row: str) -> pd.DataFrame:
@@ -105,23 +69,34 @@ def newest(path: Path, *of_a_row: str) -> pd.DataFrame:
     return rows.drop_duplicates([*SECTION, "settings", "model", "seed", *of_a_row], keep="last")
 
 
+def sections(path: Path) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Dataset, protocol, settings and the newest rows of each section of the table of persons.
+
+    Other detectors have no settings, so they stand in all sections of their windows.
+    """
+    for (dataset, split), group in newest(path, "subject").groupby(SECTION, sort=False):
+        theirs = of_others(group)
+        for settings, mine in group[~theirs].groupby("settings", sort=False):
+            yield dataset, split, settings, pd.concat([mine, group[theirs]])
+
+
 def page(path: Path, curves: Path) -> str:
     """The table of persons as markdown, a section a protocol, written with its pictures beside its CSV.
+
+    The pictures are of the newest settings of each protocol.
 
     Args:
         curves: the CSV of ``curves_of``.
     """
-    parts = []
-    for (dataset, split), group in newest(path, "subject").groupby(SECTION, sort=False):
-        others = group[group["command"].isna()]  # detectors of others, which belong to all settings
-        for settings, mine in group.dropna(subset="command").groupby("settings", sort=False):
-            parts.append(section(pd.concat([mine, others]), dataset, split, settings))
-    text = "\n".join(parts)
+    found = list(sections(path))
+    text = "\n".join(section(rows, dataset, split, settings) for dataset, split, settings, rows in found)
     write_atomic(path.with_suffix(".md"), text.encode())
-    for dataset, rows in newest(path, "subject").groupby("dataset"):
-        write_atomic(path.with_suffix(".png"), networks_figure(rows, str(dataset)).png)
-    for dataset, rows in newest(curves, "fold", "step").groupby("dataset") if curves.exists() else ():
-        write_atomic(curves.with_suffix(".png"), curves_figure(rows, str(dataset)).png)
+    shown = {(dataset, split): rows for dataset, split, _, rows in found}
+    picture = networks_figure(pd.concat(shown.values()), path.stem)
+    write_atomic(path.with_suffix(".png"), picture.png)
+    if curves.exists():
+        rows = newest(curves, "fold", "step")
+        write_atomic(curves.with_suffix(".png"), curves_figure(rows, curves.stem).png)
     return text
 
 

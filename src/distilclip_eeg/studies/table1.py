@@ -27,7 +27,7 @@ from distilclip_eeg.schema import ConfigError, check_choice
 from distilclip_eeg.scoring.answers import Reading
 from distilclip_eeg.scoring.metrics import PAPER_COLUMNS
 from distilclip_eeg.studies import cells as runner
-from distilclip_eeg.studies import evidence, persons
+from distilclip_eeg.studies import evidence, others, persons
 from distilclip_eeg.studies.cells import Cell, Grid, composed, digest_key, made, seeded
 from distilclip_eeg.studies.expected import expect, nets_of, preset_of
 from distilclip_eeg.studies.speed import SPEED, with_speed
@@ -165,7 +165,7 @@ def page(cells: Sequence[Cell], path: Path) -> str:
     if path.exists():
         rows = read_csv(path)
     else:
-        rows = pd.DataFrame(columns=["dataset", "split", "model", "command"])
+        rows = pd.DataFrame(columns=["dataset", "split", "model", "command", "digest"])
     text = comparison(with_speed(rows, path.parent / SPEED), asked)
     if len(rows):
         write_atomic(path.with_suffix(".md"), text.encode())
@@ -195,7 +195,7 @@ def table1(settings: Table1Settings, words: Sequence[str]) -> None:
     runner.fill(grid, settings)
     by_person, curves = (runner.beside(path, name) for name in grid.beside)
     if settings.fill:
-        persons.add_scores(cells, settings.score_files, by_person)
+        others.add(cells, settings.score_files, path, SCRIPT)
     print(page(cells, path))
     if by_person.exists():
         print(persons.page(by_person, curves))
