@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from distilclip_eeg.report.by_person import best_so_far
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.peers import on_windows
 from distilclip_eeg.scoring.persons import Paired, holm, person_rows
@@ -79,3 +80,13 @@ def test_a_detector_without_decisions_has_scores_alone(scored):
     pd.read_parquet(scored).assign(decision=np.nan).to_parquet(scored)
     windows = pd.DataFrame({"recording": "r", "start_s": [0.0, 10.0]})
     assert "answer" not in on_windows(windows, 1.0, scored)
+
+
+def test_a_fold_that_ended_early_keeps_its_best_in_the_learning_curve():
+    rows = pd.DataFrame(
+        [(0, 0, 1, 0.5), (0, 0, 2, 0.9), (1, 0, 1, 0.6), (1, 0, 2, 0.4), (1, 0, 3, 0.7)],
+        columns=["fold", "seed", "step", "val_judged"],
+    )
+    found = best_so_far(rows.assign(judge="auroc"))
+    assert found.mean(axis=1).tolist() == pytest.approx([0.55, 0.75, 0.8])
+    assert best_so_far(rows.assign(judge="loss")).mean(axis=1).tolist() == pytest.approx([0.55, 0.45, 0.45])

@@ -26,6 +26,7 @@ from distilclip_eeg.scoring.uncertainty import Interval, bootstrap_subjects, mea
 
 DRAWN = ("accuracy", "auroc")
 """A panel each."""
+JUDGES = {"auroc": "AUROC", "macro_f1": "macro F1"}
 OFF = 0.17
 """Of the room of a row, by which two protocols stand apart."""
 
@@ -101,21 +102,33 @@ def networks_figure(rows: pd.DataFrame, dataset: str) -> Picture:
     )
 
 
+def best_so_far(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of one network, by step, the best of each fold and seed until then; a row a step.
+
+    A fold that ended early keeps its best: a mean over those still trained would jump where one ends.
+    """
+    table = rows.pivot_table(index="step", columns=["fold", "seed"], values="val_judged")
+    return (table.cummin() if (rows["judge"] == "loss").all() else table.cummax()).ffill()
+
+
 @styled
 def curves_figure(rows: pd.DataFrame, dataset: str) -> Picture:
-    """What epochs are judged by on validation windows, mean over folds and seeds; a panel a protocol."""
+    """The best of the epochs so far on validation windows, mean over folds and seeds; a panel a protocol."""
     splits = [split for split in PROTOCOLS if split in set(rows["split"])]
-    models, judge = list(rows["model"].unique()), " or ".join(rows["judge"].unique())
+    models, judge = (
+        list(rows["model"].unique()),
+        " or ".join(JUDGES.get(name, name) for name in rows["judge"].unique()),
+    )
     figure = new_figure(PAGE, 3.4)
     axes = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
     for axis, split in zip(axes, splits, strict=True):
         for i, name in enumerate(models):
             found = rows[(rows["split"] == split) & (rows["model"] == name)]
             if len(found):
-                mean = found.groupby("step")["val_judged"].mean()
+                mean = best_so_far(found).mean(axis=1)
                 dash = ("-", "--", ":")[i // len(OKABE_ITO) % 3]
                 axis.plot(mean.index, mean, dash, color=OKABE_ITO[i % len(OKABE_ITO)], label=name)
-        axis.set(title=f"split={split}", xlabel="steps", ylabel=f"{judge} on validation windows")
+        axis.set(title=f"split={split}", xlabel="steps", ylabel=f"best {judge} on validation windows")
         axis.label_outer()
         axis.grid(color="#dddddd", lw=0.6)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
@@ -123,6 +136,7 @@ def curves_figure(rows: pd.DataFrame, dataset: str) -> Picture:
         figure,
         file_name("learning", dataset),
         "Learning curves",
-        f"{judge} on validation windows after every epoch, mean over the folds that were still trained.",
+        f"The best {judge} on validation windows until each epoch, mean over folds and seeds; a fold that ended "
+        "early keeps its best.",
         f"Curves of {', '.join(models)}.",
     )
