@@ -136,7 +136,7 @@ def curves_figure(rows: pd.DataFrame, dataset: str) -> Picture:
         figure,
         file_name("learning", dataset),
         "Learning curves",
-        f"The best {judge} on validation windows until each epoch, mean over folds and seeds; a fold that ended "
-        "early keeps its best.",
+        f"The best {judge} on validation windows until each epoch, mean over folds and seeds; a fold that "
+        "ended early keeps its best.",
         f"Curves of {', '.join(models)}.",
     )
