@@ -115,10 +115,8 @@ def best_so_far(rows: pd.DataFrame) -> pd.DataFrame:
 def curves_figure(rows: pd.DataFrame, dataset: str) -> Picture:
     """The best of the epochs so far on validation windows, mean over folds and seeds; a panel a protocol."""
     splits = [split for split in PROTOCOLS if split in set(rows["split"])]
-    models, judge = (
-        list(rows["model"].unique()),
-        " or ".join(JUDGES.get(name, name) for name in rows["judge"].unique()),
-    )
+    models = list(rows["model"].unique())
+    judge = " or ".join(JUDGES.get(name, name) for name in rows["judge"].unique())
     figure = new_figure(PAGE, 3.4)
     axes = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
     for axis, split in zip(axes, splits, strict=True):
