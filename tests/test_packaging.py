@@ -45,20 +45,32 @@ def constraints() -> dict[str, Requirement]:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """Built as pip builds it from a checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), str(REPO)]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    (built,) = folder.glob("*.whl")
-    return built
+def built(tmp_path_factory) -> tuple[Path, Path]:
+    """The sdist and the wheel that is built from it, as a release is made; one environment builds both."""
+    pytest.importorskip("build", reason="build comes with the extra dev")
+    from build import ProjectBuilder
+    from build.env import DefaultIsolatedEnv
+    from pyproject_hooks import quiet_subprocess_runner
+
+    folder = tmp_path_factory.mktemp("built")
+    with pytest.MonkeyPatch.context() as patch, DefaultIsolatedEnv() as backend:
+        patch.setenv("PIP_RETRIES", "0")  # an index that no socket reaches is not asked five times a name
+        builder = ProjectBuilder.from_isolated_env(backend, REPO, quiet_subprocess_runner)
+        backend.install(builder.build_system_requires)
+        for kind in ("sdist", "wheel"):
+            backend.install(builder.get_requires_for_build(kind))
+        sdist = Path(builder.build("sdist", folder))
+        with tarfile.open(sdist) as archive:
+            archive.extractall(folder, filter="data")
+        source = folder / sdist.name.removesuffix(".tar.gz")
+        builder = ProjectBuilder.from_isolated_env(backend, source, quiet_subprocess_runner)
+        return sdist, Path(builder.build("wheel", folder))
 
 
 @pytest.fixture(scope="module")
-def unpacked(wheel, tmp_path_factory) -> Path:
+def unpacked(built, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("unpacked")
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(built[1]) as archive:
         archive.extractall(folder)
     return folder
 
@@ -118,21 +130,9 @@ def test_the_unpacked_wheel_composes_its_own_configs(unpacked, tmp_path):
 # ------------------------------------------------------------------------- the sdist, and what is installed
 
 
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory) -> Path:
-    """Built as a release is."""
-    pytest.importorskip("build", reason="build comes with the extra dev")
-    folder = tmp_path_factory.mktemp("sdist")
-    argv = [sys.executable, "-m", "build", "--sdist", "--outdir", str(folder), str(REPO)]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = folder.glob("*.tar.gz")
-    return built
-
-
 @pytest.mark.slow
-def test_the_sdist_holds_what_a_wheel_and_the_tests_are_made_of(sdist):
-    with tarfile.open(sdist) as archive:
+def test_the_sdist_holds_what_a_wheel_and_the_tests_are_made_of(built):
+    with tarfile.open(built[0]) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     named = {
         "pyproject.toml",
@@ -152,12 +152,13 @@ def test_the_sdist_holds_what_a_wheel_and_the_tests_are_made_of(sdist):
 
 
 @pytest.fixture(scope="module")
-def installed(sdist, tmp_path_factory) -> Path:
-    """The interpreter of a fresh environment that holds the package alone, from its sdist."""
+def installed(built, tmp_path_factory) -> Path:
+    """The interpreter of a fresh environment that holds the package alone, from its sdist by its wheel."""
     folder = tmp_path_factory.mktemp("installed")
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     python = folder / "bin" / "python"
-    argv = [python, "-m", "pip", "install", "--quiet", "--no-deps", str(sdist)]
+    argv = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
+    argv += ["--no-compile", str(built[1])]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return python
