@@ -131,15 +131,6 @@ def no_network(request):
 @pytest.fixture
 def drawn(monkeypatch):
     """Every figure that would be saved, as matplotlib's object, saved as one pixel; nothing is rendered."""
-    from matplotlib.figure import Figure
-    from PIL import Image
+    from tools import unrendered
 
-    seen, pixel = [], io.BytesIO()
-    Image.new("RGB", (1, 1)).save(pixel, "png")
-
-    def keep(figure, target, **_):
-        seen.append(figure)
-        target.write(pixel.getvalue())
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return seen
+    return unrendered(monkeypatch)

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 from page_tools import REPO, blocks, commands, languages, pages
+from tools import unrendered
 
 from distilclip_eeg.commands import COMMANDS
 from distilclip_eeg.config.compose import CONFIG_DIR, load
+from distilclip_eeg.corpora.synthetic import Synthetic, write_person
 from distilclip_eeg.runs import find_runs
+from distilclip_eeg.studies import parameters, speed, table1
 
 PAGES = pages()
 SHARED = os.environ.get("DISTILCLIP_EEG_SHARED", "")
@@ -239,7 +242,18 @@ def check(line: str, done: subprocess.CompletedProcess) -> None:
 
 
 @pytest.fixture(scope="module")
-def synthetic(tmp_path_factory, tiny_data, sizes, as_script):
+def quick():
+    """Nothing is drawn, speeds are taken once, sizes counted for one corpus, one learning rate looked up."""
+    with pytest.MonkeyPatch.context() as patch:
+        unrendered(patch)
+        patch.setattr(speed, "ROUNDS", 1)
+        patch.setattr(table1, "rates", lambda: {"eegnet": 0.001})
+        patch.setattr(parameters, "SHAPES", parameters.SHAPES[1:2])
+        yield
+
+
+@pytest.fixture(scope="module")
+def synthetic(quick, tmp_path_factory, tiny_data, sizes, as_script):
     """The lines on synthetic data; the split is the page's."""
     here = tmp_path_factory.mktemp("pages")
     data = [o for o in tiny_data if not o.startswith("split=")]
@@ -259,6 +273,8 @@ PYTHON = [(page, block) for page, text in PAGES.items() for block in blocks(text
 @pytest.mark.parametrize("page, block", PYTHON, ids=[page for page, _ in PYTHON])
 def test_the_python_of_a_page_runs_after_its_commands(synthetic, page, block, monkeypatch):
     monkeypatch.chdir(synthetic[0])
+    for setting, least in (("recordings_per_subject", 1), ("recording_s", 40)):
+        monkeypatch.setitem(Synthetic.__init__.__kwdefaults__, setting, least)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         exec(compile(block, page, "exec"), {})
@@ -282,8 +298,8 @@ def test_the_comments_beside_the_commands_are_true(synthetic):
 
 @pytest.mark.slow
 def test_the_readme_shows_what_the_starter_says_of_a_recording_of_the_demo(as_script, tmp_path):
-    as_script("scripts/describe.py", "n_jobs=1", cwd=tmp_path)  # writes the corpus
-    (path,) = tmp_path.rglob("chb12_01.edf")
+    write_person(tmp_path, Synthetic(root=tmp_path).settings, number=11)
+    path = tmp_path / "chb12" / "chb12_01.edf"
     done = as_script("scripts/detect.py", f"input={path}", "engine=onnx", "review=false", cwd=tmp_path)
     assert blocks(PAGES["README.md"], "text")[1] in done.stdout, done.stdout
 
@@ -302,7 +318,7 @@ def test_the_table_of_a_folder_has_the_columns_that_are_read(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory, sizes, as_script):
+def real(quick, tmp_path_factory, sizes, as_script):
     """The lines on a folder of recordings; two steps a fold, all folds, so that distill finds its teacher."""
     here = tmp_path_factory.mktemp("real")
     return run_all(of("real"), here, as_script, [], [*sizes, "trainer.max_steps=2"], TEXT)

@@ -1,6 +1,7 @@
 """What tests of corpora and files share: codes of warnings, and material that is not always there."""
 
 import importlib.util
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -47,6 +48,35 @@ def bad_module():
     module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("bad_inputs", path))
     module.__spec__.loader.exec_module(module)
     return module
+
+
+def unrendered(patch: pytest.MonkeyPatch) -> list:
+    """Saves one pixel for every figure from now on; the figures themselves, as they come."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    seen, pixel = [], io.BytesIO()
+    Image.new("RGB", (1, 1)).save(pixel, "png")
+
+    def keep(figure, target, **_):
+        seen.append(figure)
+        target.write(pixel.getvalue())
+
+    patch.setattr(Figure, "savefig", keep)
+    return seen
+
+
+def without_pdf(patch: pytest.MonkeyPatch) -> None:
+    """Figures are saved as PNG alone from now on, as a page shows them."""
+    from matplotlib.figure import Figure
+
+    whole = Figure.savefig
+
+    def keep(figure, target, **how):
+        if how["format"] != "pdf":
+            whole(figure, target, **how)
+
+    patch.setattr(Figure, "savefig", keep)
 
 
 @contextmanager
