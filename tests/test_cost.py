@@ -1,9 +1,5 @@
 """Parameters and FLOPs by layer: the article's figures, the same by hand, and sums that add up."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
 import torch
@@ -17,7 +13,6 @@ from distilclip_eeg.models.text_backends import weightless
 from distilclip_eeg.schema import ConfigError
 
 SIZES = {"n_chans": 19, "n_times": 256, "sfreq": 256.0, "n_outputs": 8}
-REPO = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +149,8 @@ def test_the_counter_knows_a_linear_layer():
 
 
 @pytest.mark.slow
-def test_the_script_says_what_its_figures_depend_on(tmp_path):
-    argv = [sys.executable, str(REPO / "scripts" / "parameters.py"), "model=teacher", "csv=layers.csv"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+def test_the_script_says_what_its_figures_depend_on(as_script, tmp_path):
+    done = as_script("scripts/parameters.py", "model=teacher", "csv=layers.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     first = done.stdout.splitlines()[0]
     for word in ("19 channels", "8 classes", "batch 32", "text included: 32 texts of 64 tokens"):
