@@ -1,6 +1,7 @@
 """``torchrun --nproc_per_node 2 train.py …``: one fold by two processes, as a user types it."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from test_engine import outcome
-from warm import REPO, environment
+from warm import REPO, Started, environment
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
@@ -17,6 +18,19 @@ def start(words, cwd: Path) -> subprocess.Popen:
     command = [*TORCHRUN, str(REPO / "train.py"), *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=cwd, env=environment(), **pipes)
+
+
+def pair(words, cwd: Path) -> str:
+    """What the two processes say that torchrun would start, out of the warm server; each ends well."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    both = environment() | {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    both |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [both | {"RANK": number, "LOCAL_RANK": number} for number in "01"]
+    started = [Started(["train.py", *words], cwd, rank) for rank in ranks]
+    said = [one.communicate(timeout=600) for one in started]
+    assert [one.returncode for one in started] == [0, 0], said
+    return "".join(out for out, _ in said)
 
 
 def workers(process: subprocess.Popen) -> list[int]:
@@ -35,14 +49,12 @@ def test_two_processes_leave_one_run_and_after_a_kill_of_either_the_same(tiny, t
     words = [
         *tiny,
         "fold=0",
-        "trainer.epochs=5",
+        "trainer.epochs=4",
         "trainer.batch_size=8",
         "run.name=r",
         "trainer.log_every=5",
     ]
-    whole = start([*words, f"run.root={tmp_path / 'whole'}"], tmp_path)
-    out, err = whole.communicate(timeout=600)
-    assert whole.returncode == 0, err
+    out = pair([*words, f"run.root={tmp_path / 'whole'}"], tmp_path)
     assert (
         out.count("fold 0: test accuracy") == out.count("run folder: ") == out.count("split=subject: ") == 1
     )
