@@ -410,7 +410,8 @@ def test_with_focality_the_first_third_of_a_seizure_is_strongest_at_its_focus():
 def test_the_map_finds_the_focus_in_the_first_third_of_focal_seizures(tmp_path):
     """People who were never trained on; the wave itself, as strong as the network sees it, says how far a map
     can be right."""
-    words = [*FOCAL, "fold=0", "trainer.max_steps=400", "device=cpu"]
+    words = [*FOCAL, "+dataset.corpus.recordings_per_subject=1", "fold=0", "trainer.max_steps=250"]
+    words += ["device=cpu"]
     places = [f"dataset.root={tmp_path / 'd'}", f"store.root={tmp_path / 's'}", f"run.root={tmp_path / 'r'}"]
     run = pipeline.training(one_run([*words, *places]), report=False).train()
     table = pd.read_csv(explain(run, Ask(windows=20), Places(device="cpu")) / "focus.csv")
