@@ -3,6 +3,7 @@
 import pytest
 from browser_tools import browse, needs_browser, page_for_scripts
 from report_runs import small_world
+from tools import without_pdf
 
 from distilclip_eeg.report.build import write_report
 from distilclip_eeg.report.entries import choose
@@ -31,7 +32,9 @@ def page(tmp_path_factory):
     """The small world's page."""
     root = tmp_path_factory.mktemp("browser")
     entries = choose(find_runs(small_world(root)))
-    write_report(entries, root / "report", root / "results")
+    with pytest.MonkeyPatch.context() as patch:
+        without_pdf(patch)
+        write_report(entries, root / "report", root / "results")
     return page_for_scripts((root / "report" / "index.html").read_text(encoding="utf-8"))
 
 

@@ -99,6 +99,7 @@ def test_one_word_is_enough_for_six_layouts(tmp_path, write, monkeypatch, capsys
 def test_training_begins_with_it(tmp_path):
     words = ["dataset=synthetic", "experiment=detector", "init_from=starter", "fold=0", "trainer.max_steps=2"]
     words += ["dataset.corpus.n_subjects=6", "split.n_folds=3", "device=cpu", "n_jobs=1"]
+    words += ["+dataset.corpus.recordings_per_subject=1", "+dataset.corpus.recording_s=60"]
     done = warm.run(["train.py", *words], tmp_path)
     assert done.returncode == 0 and "filterbank" in done.stdout, done.stderr
 
