@@ -202,7 +202,7 @@ SMALL += ["fold0/model.json"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
-def test_a_damaged_run_is_passed_over_with_a_line_and_the_others_go_on(name, place, capsys):
+def test_a_damaged_run_is_passed_over_with_a_line_and_the_others_go_on(name, place, drawn, capsys):
     runs = place / "here" / "runs" / "synthetic"
     shutil.copytree(runs / "sent", runs / "whole")
     body = (runs / "sent" / name).read_bytes()
