@@ -1,5 +1,6 @@
 """The whole data route on the 56 real CHB-MIT recordings, where the shared folder is at hand."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 from tools import one_run
 
 from distilclip_eeg.config.experiment import RunSettings
+from distilclip_eeg.models.floors import band_features
 from distilclip_eeg.scoring.answers import pooled
 from distilclip_eeg.signals.audit import PROMISES, audit, fold_columns
-from distilclip_eeg.training import pipeline
+from distilclip_eeg.training import crossval, pipeline
 from distilclip_eeg.training.data import load_data
 
 pytestmark = [
@@ -95,7 +97,26 @@ def test_chb01_and_chb21_who_are_one_child_are_never_apart(root, split, seed):
         assert of_case[0] == of_case[1] and len(of_case[0]) == 1
 
 
+@pytest.fixture(scope="module")
+def features_once():
+    """Each window's features are computed once: five folds of three splits ask for them."""
+    known = {}
+
+    def features(eeg_NCT, sfreq):
+        keys = [hashlib.sha256(window.tobytes()).digest() for window in eeg_NCT]
+        fresh = [i for i, key in enumerate(keys) if key not in known]
+        if fresh:
+            found = band_features(eeg_NCT[fresh], sfreq)
+            known.update(zip((keys[i] for i in fresh), found, strict=True))
+        return np.stack([known[key] for key in keys])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crossval, "band_features", features)
+        yield
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("features_once")
 @pytest.mark.parametrize(
     "split, accuracy, area",
     [("window", 0.847, 0.922), ("recording", 0.814, 0.892), ("subject", 0.747, 0.804)],
