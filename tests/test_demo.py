@@ -4,6 +4,7 @@ import re
 
 import pytest
 from browser_tools import CHROME, HEIGHT, browse, page_for_scripts
+from tools import without_pdf
 
 from distilclip_eeg.commands import cli
 from distilclip_eeg.config import compose
@@ -42,6 +43,7 @@ def test_the_demo_shows_both_protocols_every_model_and_the_time_of_each_stage(
     small, tmp_path, tmp_path_factory, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
+    without_pdf(monkeypatch)
     cli.act("demo", ["steps=2", "explained=12"])
     said = capsys.readouterr().out
     assert said.startswith(NOTE)
