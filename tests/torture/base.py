@@ -213,7 +213,10 @@ def run(verb: str, words: list[str], cwd: Path, before: Callable[[], None] | Non
 
 
 def warm() -> None:
-    """Import what commands import, once, before the first fork."""
+    """Import what commands import, and compose once, before the first fork."""
+    import pyarrow.dataset  # noqa: F401
+    import torch.utils.tensorboard  # noqa: F401
+
     import distilclip_eeg.commands.cli
     import distilclip_eeg.deploy.export
     import distilclip_eeg.deploy.screen
@@ -221,7 +224,12 @@ def warm() -> None:
     import distilclip_eeg.report.tables
     import distilclip_eeg.studies.rehearsal
     import distilclip_eeg.studies.tuning.search
-    import distilclip_eeg.training.distillation  # noqa: F401
+    import distilclip_eeg.training.distillation
+    import distilclip_eeg.training.side_by_side  # noqa: F401
+    from distilclip_eeg.config.compose import load
+    from distilclip_eeg.config.experiment import TrainSettings
+
+    load(TrainSettings, [])  # hydra looks for its plug-ins once a process
 
 
 # ------------------------------------------------------------------------------------------------- folders

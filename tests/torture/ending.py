@@ -3,6 +3,7 @@
 import shutil
 import signal
 import time
+from functools import cache
 from pathlib import Path
 
 from torture.base import Command, Part, contents, copied, difference
@@ -22,11 +23,12 @@ def place(base: Path, where: Path, name: str) -> Path:
     return where
 
 
-def unbroken(part: Part, base: Path, name: str) -> tuple[dict[str, str], set[str], float]:
+@cache
+def unbroken(base: Path, name: str) -> tuple[dict[str, str], set[str], float]:
     """What a command leaves when nothing happens, files that differ between two such, and its seconds."""
     trees, seconds = [], 0.0
     for number in range(2):
-        where = place(base, part.folder / f"whole{number}", name)
+        where = place(base, base.parent / f"whole{number}", name)
         done = go(name, where)
         if done.code != 0:
             raise RuntimeError(f"{name}, unbroken: {done.err[-200:]}")
@@ -40,12 +42,9 @@ def unbroken(part: Part, base: Path, name: str) -> tuple[dict[str, str], set[str
 def broken(part: Part, number: int, *, most: int = 4) -> None:
     """End commands by a signal at a random moment until one gets through; compare what is left."""
     base = road(part.scratch)
-    known: dict[str, tuple[dict[str, str], set[str], float]] = {}
     for case in part.numbers():
         name = NAMES[case % len(NAMES)]
-        if name not in known:
-            known[name] = unbroken(part, base, name)
-        expected, noise, seconds = known[name]
+        expected, noise, seconds = unbroken(base, name)
         where = place(base, part.folder / "broken", name)
         fault, verb = "", VERBS[name]
         for _ in range(int(part.rng.integers(1, most + 1))):

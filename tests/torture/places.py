@@ -24,12 +24,10 @@ FAST = (
 
 def hosts(part: Part) -> None:
     """Two processes that say they are of two hosts build, or train, the same thing on one disk."""
-    base, known = road(part.scratch), {}
+    base = road(part.scratch)
     for case in part.numbers():
         name = ("prepare", "train")[case % 2]
-        if name not in known:
-            known[name] = unbroken(part, base, name)
-        expected, noise, seconds = known[name]
+        expected, noise, seconds = unbroken(base, name)
         where = place(base, part.folder / "shared", name)
         first = Command(*VERBS[name], where, lambda: guards.rename("alpha"))
         time.sleep(float(part.rng.uniform(0.1, 0.8) * seconds))
@@ -57,12 +55,10 @@ def small_files(size: int) -> None:
 
 def full(part: Part) -> None:
     """A write fails at a random size: told in one line, and afterwards the same command ends as ever."""
-    base, known = road(part.scratch), {}
+    base = road(part.scratch)
     for case in part.numbers():
         name = (*NAMES[:4],)[case % 4]
-        if name not in known:
-            known[name] = unbroken(part, base, name)
-        expected, noise, _ = known[name]
+        expected, noise, _ = unbroken(base, name)
         where = place(base, part.folder / "disk", name)
         size = int(10 ** part.rng.uniform(1.5, 6.2))
         done = Command(*VERBS[name], where, lambda size=size: small_files(size)).done()
