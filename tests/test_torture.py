@@ -64,7 +64,7 @@ KIND = {kind.name: kind for kind in KINDS}
         (killed, 3),
         (terminated, 3),
         (interrupted, 3),
-        (hostile, 12),
+        (hostile, 8),
         (hosts, 2),
         (full, 4),
         (sockets, 4),
@@ -80,17 +80,17 @@ def test_a_part_of_the_trial(run, most, scratch):
 @pytest.mark.parametrize(
     "name, most",
     [
-        ("store", 8),
-        ("run", 8),
-        ("weights", 8),
-        ("checkpoint", 6),
-        ("artefact", 8),
-        ("index", 8),
+        ("store", 5),
+        ("run", 5),
+        ("weights", 5),
+        ("checkpoint", 4),
+        ("artefact", 5),
+        ("index", 5),
     ],
 )
 def test_damage_is_told_or_harmless(name, most, scratch):
     part = of(f"damage-{name}", scratch, most)
-    damage(part, (KIND[name],), flips=most - 3, cuts=3)
+    damage(part, (KIND[name],), flips=most - 2, cuts=2)
     right(part)
 
 
