@@ -106,12 +106,14 @@ def test_describe_is_a_page_without_traceback(trees, layout, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_each_layout_trains_distils_and_evaluates(trees, layout, tmp_path, capsys):
+def test_each_layout_trains_distils_and_evaluates(trees, layout, sizes, tmp_path, capsys):
     root, _ = trees(layout)
+    tiny = [*sizes, "trainer.max_steps=5"]
+    text = ["text_encoder.dim=8", "text_encoder.depth=1", "text_encoder.n_prompts=1"]
     places = [f"run.root={tmp_path / 'runs'}", f"store.root={tmp_path / 'store'}"]
-    data = [f"dataset={layout}", f"dataset.root={root}", "split.n_folds=3"]
-    run("train", [*data, "model=teacher_tiny", *FEW_STEPS, *places])
-    run("distill", [f"dataset.root={root}", *FEW_STEPS, *places])
+    data = [f"dataset={layout}", f"dataset.root={root}", "split.n_folds=2"]
+    run("train", [*data, "model=teacher_tiny", *tiny, *text, *places])
+    run("distill", [f"dataset.root={root}", *tiny, *places])
     run("evaluate", [f"root={tmp_path / 'runs'}"])
     page = capsys.readouterr().out
     classes = pd.read_csv(tmp_path / "runs" / "evaluation" / f"{layout}_classes.csv")
