@@ -216,7 +216,7 @@ def test_explore_corpus_runs_and_shows_what_it_promises(tiny_data, tmp_path, mon
 def test_compare_runs_runs_and_shows_what_it_promises(tiny_data, tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed").use("Agg")
     monkeypatch.chdir(tmp_path)
-    overrides = [*(o for o in tiny_data if not o.startswith("split=")), "n_jobs=1"]
+    overrides = [*(o for o in tiny_data if not o.startswith("split=")), "n_jobs=1", "split.n_folds=2"]
     names = run_cells(json.loads((FOLDER / "compare_runs.ipynb").read_text(encoding="utf-8")), overrides)
     said = capsys.readouterr().out
     assert set(names["runs"]) == {(s, m) for s in ("window", "subject") for m in names["models"]}
