@@ -157,7 +157,9 @@ def extra_words(line: str, data: list[str], net: list[str], text: list[str]) -> 
     said = {w.partition("=")[0] for w in words}
     verb = verb_of(line)
     if verb == "synthesize":
-        return ["n_subjects=16" if "layout=tusz" in words else "n_subjects=8"]
+        if "layout=tusz" in words:
+            return ["n_subjects=16", "recordings_per_subject=2", "recording_s=35"]
+        return ["n_subjects=6", "recordings_per_subject=1", "recording_s=60"]
     if verb in ("table1", "gap"):
         return [*data, "trainer.max_steps=2", "fold=0", "device=cpu", "n_jobs=1"]
     if verb in ("ablations", "tune"):
@@ -188,7 +190,8 @@ def extra_words(line: str, data: list[str], net: list[str], text: list[str]) -> 
     if kind in ("baseline", "student"):
         text = []
     if "dataset=tusz" in words or "dataset=folder" in words:  # written by the line before
-        return [*net, *text, "trainer.max_steps=5"]
+        folds = [] if "split=official" in words else ["split.n_folds=2"]
+        return [*net, *text, "trainer.max_steps=5", *folds]
     if verb == "distill":  # data and text encoder are the teacher's
         return net
     extra = [*data, "n_jobs=1"] if kind == "floor" else [*data, *net, *text]
