@@ -250,7 +250,7 @@ def test_a_trial_behind_the_median_is_pruned_once_the_startup_is_over(tmp_path):
 # ------------------------------------------------------------------------------------- a real search
 
 
-TRIALS = 12
+TRIALS = 8
 
 
 def words(tiny, root, *more):
@@ -261,7 +261,7 @@ def words(tiny, root, *more):
 
 @pytest.fixture(scope="module")
 def searched(tiny, tmp_path_factory):
-    """A search of twelve trials in this process: the rows batched in each fold, and what was printed."""
+    """A search of a few trials in this process: the rows batched in each fold, and what was printed."""
     root, rows, said = tmp_path_factory.mktemp("search"), {}, []
     batch, rows_of, open_fit = WindowSource.batch, Data.rows, trials_of.open_fit
 
@@ -343,7 +343,7 @@ def test_a_second_start_runs_nothing_and_more_trials_join_the_same_search(search
     root, before = searched["folder"].parents[1], (searched["folder"] / "trials.csv").read_bytes()
     tune(words(tiny, root))
     assert (searched["folder"] / "trials.csv").read_bytes() == before
-    assert "trial 12" not in capsys.readouterr().out
+    assert f"trial {TRIALS}" not in capsys.readouterr().out
 
 
 def test_another_space_fold_or_length_of_training_is_another_search(tiny, tmp_path):
@@ -420,7 +420,7 @@ def test_a_wrong_word_is_refused_before_anything_is_written(word, message, tmp_p
 
 
 @pytest.mark.slow
-def test_a_killed_search_ends_with_its_twelve_trials_none_lost_and_none_repeated(
+def test_a_killed_search_ends_with_all_its_trials_none_lost_and_none_repeated(
     tiny, searched, tmp_path, child, launch
 ):
     argv = words(tiny, tmp_path / "runs")
@@ -442,10 +442,10 @@ def test_a_killed_search_ends_with_its_twelve_trials_none_lost_and_none_repeated
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [["jobs=2"], ["jobs=2", "cluster=debug"]], ids=["processes", "submitit"])
 def test_several_workers_share_one_search(tiny, tmp_path, how):
-    tune([*words(tiny, tmp_path), "trials=5", *how])
+    tune([*words(tiny, tmp_path), "trials=3", "fold=0", *how])
     (path,) = tmp_path.glob("synthetic/tune-*/trials.csv")
     table = pd.read_csv(path)
-    assert len(table) == 5 and table["optim.lr"].nunique() == 5
+    assert len(table) == 3 and table["optim.lr"].nunique() == 3
 
 
 @pytest.mark.slow
