@@ -1,6 +1,7 @@
 """Commands that are stopped by SIGTERM, SIGINT or a kill at any moment, started again, end the same."""
 
 import hashlib
+import json
 import random
 import shutil
 import signal
@@ -84,12 +85,13 @@ def test_train(tmp_path, tiny):
         "train.py",
         *tiny,
         "split.n_folds=2",
-        "trainer.epochs=8",
+        "trainer.epochs=5",
         "trainer.batch_size=4",
         "optim.ema=0.9",
     ]
     once([*words, "run.root=whole"], tmp_path)
-    span = once([*words, "run.root=timed"], tmp_path)  # the corpus is there now
+    (timing,) = tmp_path.rglob("timing.json")
+    span = sum(json.loads(timing.read_text()).values())  # of the folds alone: the corpus is there now
     assert battered([*words, "run.root=broken"], tmp_path, span, 1) > 0
     whole = digests(tmp_path / "whole", RUN_FILES)
     assert len(whole) == 11 and digests(tmp_path / "broken", RUN_FILES) == whole
@@ -99,7 +101,7 @@ def test_train(tmp_path, tiny):
 @pytest.mark.slow
 def test_distill_and_export(tmp_path, tiny, sizes):
     once(["train.py", *tiny, "split.n_folds=2"], tmp_path)
-    words = ["distill.py", *sizes, "trainer.epochs=8", "trainer.batch_size=4", "distill.cosine=0.5"]
+    words = ["distill.py", *sizes, "trainer.epochs=5", "trainer.batch_size=4", "distill.cosine=0.5"]
     shutil.copytree(tmp_path / "runs", tmp_path / "broken")
     span = once(words, tmp_path)
     battered([*words, "run.root=broken"], tmp_path, span, 0)
@@ -130,10 +132,16 @@ def test_prepare(tmp_path):
 
 @pytest.mark.slow
 def test_tune(tmp_path, tiny_data):
-    words = ["scripts/tune.py", *tiny_data, "split.n_folds=2", "model=eegnet", "trainer.epochs=8"]
+    words = ["scripts/tune.py", *tiny_data, "split.n_folds=2", "model=eegnet", "trainer.epochs=5"]
     words += ["trials=3", "pruner=none", "fold=0", "space=training", "device=cpu", "n_jobs=1"]
     span = once([*words, "run.root=whole"], tmp_path)
-    battered([*words, "run.root=broken", "jobs=2"], tmp_path, span, 0)
+    pair = Started([*words, "run.root=broken", "jobs=2"], tmp_path)
+    while not list((tmp_path / "broken").rglob("checkpoint.pt")):
+        assert pair.poll() is None, pair.communicate()
+        time.sleep(0.05)
+    pair.kill()
+    pair.wait(timeout=120)
+    battered([*words, "run.root=broken"], tmp_path, span, 0, times=2)
     tables = [pd.read_csv(next((tmp_path / name).rglob("trials.csv"))) for name in ("whole", "broken")]
     whole, broken = (table.set_index("folder")["val_macro_f1"].to_dict() for table in tables)
     assert whole == broken and len(whole) == 3
