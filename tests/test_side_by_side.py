@@ -186,7 +186,7 @@ def slurm(tmp_path):
 
 @pytest.mark.slow
 def test_slurm_gets_an_array_and_a_preempted_fold_goes_on(tiny, slurm, tmp_path, monkeypatch):
-    words = ["train.py", *tiny, "split.n_folds=2", "trainer.epochs=5", "trainer.batch_size=4"]
+    words = ["train.py", *tiny, "split.n_folds=2", "trainer.epochs=4", "trainer.batch_size=4"]
     once([*words, "run.root=whole"], tmp_path)
     words += ["run.root=parts", "cluster=slurm", "jobs=2", "slurm.partition=gpu", "slurm.gpus_per_node=1"]
     monkeypatch.setenv("PATH", str(slurm), prepend=":")
@@ -209,9 +209,9 @@ def test_slurm_gets_an_array_and_a_preempted_fold_goes_on(tiny, slurm, tmp_path,
 def test_two_seeds_in_two_processes_are_stopped_and_go_on_to_the_same_bytes(tiny, tmp_path):
     words = ["train.py", *tiny, "split.n_folds=2", "seed=[0,1]", "trainer.epochs=4", "trainer.batch_size=4"]
     once([*words, "run.root=whole"], tmp_path)
-    words += ["run.root=parts", "jobs=2"]
-    process = Started(words, tmp_path)
-    while not list(tmp_path.glob("parts/*/*/fold*/checkpoint.pt")):
+    words += ["run.root=parts"]
+    process = Started([*words, "jobs=2"], tmp_path)
+    while not list(tmp_path.glob("parts/*/*/fold1/checkpoint.pt")):  # both are at work
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
