@@ -20,17 +20,14 @@ def start(words, cwd: Path) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=cwd, env=environment(), **pipes)
 
 
-def pair(words, cwd: Path) -> str:
-    """What the two processes say that torchrun would start, out of the warm server; each ends well."""
+def pair(words, cwd: Path) -> list[Started]:
+    """The two processes that torchrun would start, out of the warm server."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     both = environment() | {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     both |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     ranks = [both | {"RANK": number, "LOCAL_RANK": number} for number in "01"]
-    started = [Started(["train.py", *words], cwd, rank) for rank in ranks]
-    said = [one.communicate(timeout=600) for one in started]
-    assert [one.returncode for one in started] == [0, 0], said
-    return "".join(out for out, _ in said)
+    return [Started(["train.py", *words], cwd, rank) for rank in ranks]
 
 
 def workers(process: subprocess.Popen) -> list[int]:
@@ -54,7 +51,9 @@ def test_two_processes_leave_one_run_and_after_a_kill_of_either_the_same(tiny, t
         "run.name=r",
         "trainer.log_every=5",
     ]
-    out = pair([*words, f"run.root={tmp_path / 'whole'}"], tmp_path)
+    first, second = pair([*words, f"run.root={tmp_path / 'whole'}"], tmp_path)
+    out = first.communicate(timeout=600)[0] + second.communicate(timeout=600)[0]
+    assert (first.returncode, second.returncode) == (0, 0), out
     assert (
         out.count("fold 0: test accuracy") == out.count("run folder: ") == out.count("split=subject: ") == 1
     )
@@ -63,19 +62,29 @@ def test_two_processes_leave_one_run_and_after_a_kill_of_either_the_same(tiny, t
     assert len(expected) == 5
 
     root = tmp_path / "killed"
-    checkpoint, killed = root / "synthetic" / "r" / "fold0" / "checkpoint.pt", 0
-    for victim in (1, 0, None):
+    words.append(f"run.root={root}")
+    checkpoint = root / "synthetic" / "r" / "fold0" / "checkpoint.pt"
+
+    def saved_again(process):
         was = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        process = start([*words, f"run.root={root}"], tmp_path)
-        while victim is not None and process.poll() is None:
-            if checkpoint.exists() and checkpoint.stat().st_mtime_ns != was:
-                os.kill(workers(process)[victim], 9)
-                killed += 1
-                break
+        while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == was:
+            assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.005)
-        out, err = process.communicate(timeout=600)
-        assert (process.returncode == 0) == (victim is None), err
-        assert "error:" not in err or "another process of this job ended" in err
-    assert killed == 2 and out.count("fold 0: test accuracy") == 1
+
+    process = start(words, tmp_path)
+    saved_again(process)
+    os.kill(workers(process)[1], 9)
+    _, err = process.communicate(timeout=600)
+    assert process.returncode != 0 and ("error:" not in err or "another process of this job ended" in err), (
+        err
+    )
+    first, second = pair(words, tmp_path)
+    saved_again(first)
+    first.kill()
+    _, err = second.communicate(timeout=600)
+    assert (second.returncode, err) == (4, "")  # it ends by itself; what there is to say the first one says
+    process = start(words, tmp_path)
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0 and out.count("fold 0: test accuracy") == 1, err
     assert outcome(root) == expected
     assert not list(root.rglob(".lock"))
