@@ -13,8 +13,10 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from build import ProjectBuilder
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from pyproject_hooks import quiet_subprocess_runner
 
 from distilclip_eeg.config.starter import FOLDER
 
@@ -46,25 +48,13 @@ def constraints() -> dict[str, Requirement]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> tuple[Path, Path]:
-    """The sdist and the wheel that is built from it, as a release is made; one environment builds both."""
-    pytest.importorskip("build", reason="build comes with the extra dev")
-    from build import ProjectBuilder
-    from build.env import DefaultIsolatedEnv
-    from pyproject_hooks import quiet_subprocess_runner
-
+    """The sdist and the wheel that is built from it, by the backend that the extra dev brings."""
     folder = tmp_path_factory.mktemp("built")
-    with pytest.MonkeyPatch.context() as patch, DefaultIsolatedEnv() as backend:
-        patch.setenv("PIP_RETRIES", "0")  # an index that no socket reaches is not asked five times a name
-        builder = ProjectBuilder.from_isolated_env(backend, REPO, quiet_subprocess_runner)
-        backend.install(builder.build_system_requires)
-        for kind in ("sdist", "wheel"):
-            backend.install(builder.get_requires_for_build(kind))
-        sdist = Path(builder.build("sdist", folder))
-        with tarfile.open(sdist) as archive:
-            archive.extractall(folder, filter="data")
-        source = folder / sdist.name.removesuffix(".tar.gz")
-        builder = ProjectBuilder.from_isolated_env(backend, source, quiet_subprocess_runner)
-        return sdist, Path(builder.build("wheel", folder))
+    sdist = Path(ProjectBuilder(REPO, runner=quiet_subprocess_runner).build("sdist", folder))
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    source = folder / sdist.name.removesuffix(".tar.gz")
+    return sdist, Path(ProjectBuilder(source, runner=quiet_subprocess_runner).build("wheel", folder))
 
 
 @pytest.fixture(scope="module")
