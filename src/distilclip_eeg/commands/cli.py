@@ -19,7 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from distilclip_eeg.commands import COMMANDS, GROUPS
 from distilclip_eeg.commands.command import EXITS
-from distilclip_eeg.config.compose import CONFIG_DIR, as_typed, is_plain, load, prepared, primary, register
+from distilclip_eeg.config.compose import CONFIG_DIR, as_typed, is_plain, load, prepared, primary, registered
 from distilclip_eeg.config.describe import Key, describe, groups_of
 from distilclip_eeg.config.words import in_quotes
 from distilclip_eeg.endings import Stop, asked, listening, memory_used_up, peer_gone
@@ -234,7 +234,6 @@ def searched(argv: list[str]) -> list[str]:
 
 def hydra_main(verb: str, flags: list[str], words: list[str]) -> None:
     """Hand over to Hydra; each job of a sweep composes its own settings, as a single run does."""
-    register()
     path = [word for word in words if word.startswith("hydra.searchpath=")]
 
     folder = None if is_plain(verb) else str(CONFIG_DIR)
@@ -252,7 +251,10 @@ def hydra_main(verb: str, flags: list[str], words: list[str]) -> None:
         finally:
             outer.hydra = held
 
-    with tempfile.TemporaryDirectory() as scratch:  # for Hydra's multirun.yaml, which holds machine paths
+    with (
+        registered(verb),
+        tempfile.TemporaryDirectory() as scratch,
+    ):  # for Hydra's multirun.yaml, which holds machine paths
         quiet = [
             "hydra.output_subdir=null",
             "hydra.run.dir=.",

@@ -7,13 +7,13 @@ room say what there is, with type, range, meaning and default.
 import functools
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 from hydra import compose, initialize, initialize_config_dir
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -81,11 +81,29 @@ S = TypeVar("S", bound=Settings)
 
 
 @functools.cache
-def register() -> None:
-    """Give Hydra the settings classes, as ``<command>_settings`` of the defaults lists."""
-    store = ConfigStore.instance()
-    for command, cls in SETTINGS.items():
-        store.store(name=f"{command}_settings", node=schema(cls))
+def node_of(command: str) -> ConfigNode:
+    """A command's settings class as Hydra keeps it."""
+    name = f"{command}_settings.yaml"
+    return ConfigNode(name, OmegaConf.structured(schema(SETTINGS[command])), None, None, None)
+
+
+@contextmanager
+def registered(command: str) -> Iterator[None]:
+    """Give Hydra the command's settings class meanwhile, as ``<command>_settings`` of the defaults lists.
+
+    That of no other command: Hydra copies all that it was given for each composition.
+    """
+    given = ConfigStore.instance().repo
+    others = {
+        name: given.pop(name) for name in [f"{other}_settings.yaml" for other in SETTINGS] if name in given
+    }
+    mine = node_of(command)
+    given[mine.name] = mine
+    try:
+        yield
+    finally:
+        del given[mine.name]
+        given.update(others)
 
 
 def load(cls: type[S], words: list[str]) -> S:
@@ -104,9 +122,8 @@ def load(cls: type[S], words: list[str]) -> S:
 
 def composed(command: str, words: list[str]) -> dict[str, Any]:
     """The same as plain values, not checked beyond what OmegaConf does."""
-    register()
     try:
-        with opened_folder(command):
+        with registered(command), opened_folder(command):
             node = compose(primary(command), overrides=prepared(command, words))
             values = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
             at_home(values, path_keys(command))
@@ -138,8 +155,7 @@ def is_plain(command: str) -> bool:
 
 def defaults(command: str, words: tuple[str, ...] = ()) -> dict[str, Any]:
     """Every setting with its default; ``???`` where one must be given."""
-    register()
-    with opened_folder(command):
+    with registered(command), opened_folder(command):
         node = compose(primary(command), overrides=list(words))
         assert isinstance(node, DictConfig)
         OmegaConf.set_struct(node, False)
