@@ -99,9 +99,15 @@ def field_strings(cls: type) -> dict[str, str]:
 
 
 @functools.cache
+def parsed(source: str) -> ast.Module:
+    """A module, whose many classes are each asked for."""
+    return ast.parse(source)
+
+
+@functools.cache
 def _field_strings(cls: Any) -> dict[str, str]:
     try:
-        tree = ast.parse(inspect.getsource(inspect.getmodule(cls)))  # type: ignore[arg-type]
+        tree = parsed(inspect.getsource(inspect.getmodule(cls)))  # type: ignore[arg-type]
     except (OSError, TypeError):
         return {}
     body = next((n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == cls.__name__), [])
@@ -154,7 +160,7 @@ def source_of(target: str) -> ast.ClassDef | ast.FunctionDef | None:
     path = ROOT.joinpath(*inside.split(".")[:-1]).with_suffix(".py")
     if package != ROOT.name or not path.is_file():
         return None
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in parsed(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == target.rpartition(".")[2]:
             return node
     return None
