@@ -94,8 +94,8 @@ def test_the_table_has_all_six_rows_and_all_readings_of_the_targets():
 
 
 def test_cells_of_the_committed_table_are_known():
-    cells = told_cells("what=table2,student", "trainer.max_steps=200", "fold=0", "seed=0,1,2")
-    assert len(cells) == 2 * 3 * 8
+    cells = told_cells("what=table2,student", "trainer.max_steps=200", "fold=0", "seed=0,2")
+    assert len(cells) == 2 * 2 * 8
     assert {one.key for one in cells} <= set(pd.read_csv(RESULTS / "ablations_synthetic.csv")["key"])
 
 

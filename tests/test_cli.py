@@ -104,13 +104,14 @@ def refused(tmp_path, monkeypatch, capsys):
 def road(tmp_path_factory, launch, as_script, tiny, sizes):
     """train, train again, distill and evaluate, away from the checkout; what is new as processes."""
     here = tmp_path_factory.mktemp("elsewhere with ä space")
-    done = {"here": here, "train": launch("train", *tiny, cwd=here)}
+    tracked = "trainer.log_with=tensorboard"  # the default
+    done = {"here": here, "train": launch("train", *tiny, tracked, cwd=here)}
     assert done["train"].returncode == 0, done["train"].stderr
     done["teacher"] = find_runs(here / "runs")[0]
     done["before"] = sha256(done["teacher"].path)
-    done["again"] = as_script("train.py", *tiny, cwd=here)
+    done["again"] = as_script("train.py", *tiny, tracked, cwd=here)
     done["files"] = sha256(done["teacher"].path)
-    done["distill"] = launch("distill", *sizes, cwd=here)
+    done["distill"] = launch("distill", *sizes, tracked, cwd=here)
     assert done["distill"].returncode == 0, done["distill"].stderr
     done["student"] = next(r for r in find_runs(here / "runs") if r.path.name.startswith("student"))
     done["after"] = sha256(done["teacher"].path)
@@ -260,11 +261,11 @@ def test_without_arguments_the_console_script_prints_its_usage_and_what_it_is_no
 
 
 @pytest.mark.parametrize("verb", ["train", "distill", "evaluate"])
-def test_help_and_the_config_are_printed_and_nothing_is_done(verb, launch, as_script, tmp_path):
+def test_help_and_the_config_are_printed_and_nothing_is_done(verb, as_script, tmp_path):
     shown = as_script(f"{verb}.py", "--help", cwd=tmp_path)
     assert shown.returncode == 0 and "not a medical device" in shown.stdout and "root" in shown.stdout
     key = {"train": "seed=7", "distill": "seed=7", "evaluate": "root=r7"}[verb]
-    config = launch(verb, key, "--cfg", "job", cwd=tmp_path)
+    config = as_script(f"{verb}.py", key, "--cfg", "job", cwd=tmp_path)
     assert config.returncode == 0 and key.replace("=", ": ") in config.stdout, config.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -358,9 +359,9 @@ def test_an_unfinished_run_is_not_evaluated(refused, tmp_path):
     assert "no fold is finished yet" in refused("evaluate", "run=half")
 
 
-def test_a_wrong_setting_ends_a_real_process_in_one_line_too(launch, tmp_path):
+def test_a_wrong_setting_ends_a_real_process_in_one_line_too(command, tmp_path):
     for argv in (["traner.epochs=3"], ["-m", "seed=0,1", "traner.epochs=3"], ["-m", "traner.epochs=3,4"]):
-        done = launch("train", *argv, cwd=tmp_path)
+        done = subprocess.run(command("train", *argv), cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
         assert done.stderr.startswith("error: traner.epochs") and done.stdout == ""
     assert list(tmp_path.iterdir()) == []

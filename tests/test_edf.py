@@ -446,7 +446,7 @@ def test_ages_fall_into_bands_that_begin_at_their_lower_end(years, band):
 # ------------------------------------------------------------------------------------------------- damage
 
 
-def test_two_thousand_mutated_files_are_read_or_refused_in_our_own_words(tmp_path):
+def test_a_thousand_mutated_files_are_read_or_refused_in_our_own_words(tmp_path):
     rng = random.Random(7)
     path = tmp_path / "f.edf"
     notes = {2: b"+2.5\x151\x14x\x14\0"}
@@ -455,7 +455,7 @@ def test_two_thousand_mutated_files_are_read_or_refused_in_our_own_words(tmp_pat
         files.append(write(path, [*pair(), tals(onsets, notes)], reserved=reserved).read_bytes())
     pool = b"-1|0|1e308|nan|\0|\xff|99999999|1,5|   |\x14|EDF+D|1e-300|\x15|+".split(b"|")
     outcomes = {"read": 0, "refused": 0}
-    for _ in range(2000):
+    for _ in range(1000):
         raw = bytearray(rng.choice(files))
         for _ in range(rng.randint(1, 4)):
             place = rng.choice([rng.randrange(168, 256), rng.randrange(1024), rng.randrange(len(raw))])

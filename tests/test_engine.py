@@ -1,6 +1,7 @@
 """The training loop: exact resume, damage and full disks, precision, and the choice of the epoch."""
 
 import errno
+import functools
 import hashlib
 import os
 import signal
@@ -80,6 +81,17 @@ def result(training):
     return weights, (training.folder / "history.csv").read_bytes(), logits.tobytes()
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """``unbroken(ema=0.0)``: the result of a training that nothing disturbs; each is trained once."""
+
+    @functools.cache
+    def trained(**settings):
+        return result(fit(tmp_path_factory.mktemp("whole"), **settings))
+
+    return trained
+
+
 def assert_same(a, b):
     assert a[0].keys() == b[0].keys()
     for name in a[0]:
@@ -128,9 +140,9 @@ def test_the_running_mean_of_a_short_training_forgets_its_first_weights():
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.parametrize("step", [0, 3, 5, 8, 11])
-def test_a_broken_training_ends_like_an_unbroken_one(tmp_path, ema, step):
+def test_a_broken_training_ends_like_an_unbroken_one(tmp_path, ema, step, unbroken):
     """Four steps an epoch; dropout is on; the break is at any place of any epoch."""
-    whole = result(fit(tmp_path / "whole", ema=ema))
+    whole = unbroken(ema=ema)
     stop_at(fit(tmp_path / "broken", ema=ema), step)
     torch.manual_seed(12345)  # what another process would have instead
     task = ClassifyTask(conformer())
@@ -142,15 +154,15 @@ def test_a_broken_training_ends_like_an_unbroken_one(tmp_path, ema, step):
     assert_same(result(again), whole)
 
 
-def test_several_breaks_in_a_row_change_nothing(tmp_path):
-    whole = result(fit(tmp_path / "whole"))
+def test_several_breaks_in_a_row_change_nothing(tmp_path, unbroken):
+    whole = unbroken()
     for step in (2, 4, 7, 9):
         stop_at(fit(tmp_path / "broken"), step)
     assert_same(result(fit(tmp_path / "broken")), whole)
 
 
-def test_going_on_for_more_epochs_equals_having_asked_for_them(tmp_path):
-    whole = result(fit(tmp_path / "whole", epochs=4))
+def test_going_on_for_more_epochs_equals_having_asked_for_them(tmp_path, unbroken):
+    whole = unbroken(epochs=4)
     fit(tmp_path / "longer", epochs=2).run()
     assert_same(result(fit(tmp_path / "longer", epochs=4)), whole)
 
@@ -265,8 +277,8 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
 
 
 @pytest.mark.parametrize("damage", [b"", b"cut", None])
-def test_the_checkpoint_before_takes_the_place_of_a_damaged_one(tmp_path, capsys, damage):
-    whole = result(fit(tmp_path / "whole"))
+def test_the_checkpoint_before_takes_the_place_of_a_damaged_one(tmp_path, capsys, damage, unbroken):
+    whole = unbroken()
     training = fit(tmp_path / "damaged")
     stop_at(training, 10)  # two epochs of four steps are saved
     path, before = training.checkpoint, tmp_path / "damaged" / "checkpoint.prev.pt"
@@ -291,10 +303,12 @@ def test_a_checkpoint_that_cannot_be_read_back_leaves_the_one_before(tmp_path, m
     assert training.checkpoint.read_bytes() == before and not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("step", [0, 1, 3, 4, 6, 11])
-def test_a_signal_saves_the_step_and_the_end_is_the_same(tmp_path, number, step):
-    whole = result(fit(tmp_path / "whole"))
+@pytest.mark.parametrize(
+    "number, step",
+    [*((signal.SIGTERM, step) for step in (0, 1, 3, 4, 6, 11)), (signal.SIGINT, 0), (signal.SIGINT, 6)],
+)
+def test_a_signal_saves_the_step_and_the_end_is_the_same(tmp_path, number, step, unbroken):
+    whole = unbroken()
     training = fit(tmp_path / "stopped")
     original = training.finish_step
 
@@ -311,8 +325,8 @@ def test_a_signal_saves_the_step_and_the_end_is_the_same(tmp_path, number, step)
     assert_same(result(again), whole)
 
 
-def test_a_signal_while_an_epoch_is_judged_loses_no_step(tmp_path, monkeypatch):
-    whole = result(fit(tmp_path / "whole"))
+def test_a_signal_while_an_epoch_is_judged_loses_no_step(tmp_path, monkeypatch, unbroken):
+    whole = unbroken()
     for epoch in (0, 2):  # the first, and the last one, whose steps are all done
         training, judge = fit(tmp_path / "stopped"), Fit.validate
 
@@ -344,8 +358,8 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, whe
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
 
 
-def test_a_disk_that_fills_up_in_training_leaves_the_last_epochs_checkpoint(tmp_path, monkeypatch):
-    whole = result(fit(tmp_path / "whole"))
+def test_a_disk_that_fills_up_in_training_leaves_the_last_epochs_checkpoint(tmp_path, monkeypatch, unbroken):
+    whole = unbroken()
     training = fit(tmp_path / "full")
     stop_at(training, training.steps_per_epoch)
     before = training.checkpoint.read_bytes()
@@ -558,9 +572,9 @@ def test_every_window_comes_once_a_pass_wherever_epochs_end(tmp_path, steps):
 
 
 @pytest.mark.parametrize("step", [2, 3, 5])
-def test_a_broken_training_in_pieces_ends_like_an_unbroken_one(tmp_path, step):
+def test_a_broken_training_in_pieces_ends_like_an_unbroken_one(tmp_path, step, unbroken):
     settings = {"steps_per_epoch": 3, "epochs": 2}
-    whole = result(fit(tmp_path / "whole", **settings))
+    whole = unbroken(**settings)
     stop_at(fit(tmp_path / "broken", **settings), step)
     assert_same(result(fit(tmp_path / "broken", **settings)), whole)
 

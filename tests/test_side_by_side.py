@@ -1,6 +1,7 @@
 """Folds and seeds side by side end with the files of one after another, however they are stopped."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -26,17 +27,23 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory) -> Path:
+    """A folder of runs: one training, one fold after another."""
+    runs = tmp_path_factory.mktemp("trained") / "runs"
+    cli.act("train", [*tiny, *TWO, f"run.root={runs}"])
+    return runs
+
+
 def only_run(root: Path) -> Run:
     (path,) = (root / "synthetic").iterdir()
     return Run(path)
 
 
-def test_jobs_of_a_queue_leave_the_bytes_of_one_fold_after_another(tiny, here, capsys):
-    cli.act("train", [*tiny, *TWO, "run.root=whole"])
-    capsys.readouterr()
+def test_jobs_of_a_queue_leave_the_bytes_of_one_fold_after_another(tiny, trained, here, capsys):
     cli.act("train", [*tiny, *TWO, "run.root=parts", "cluster=debug"])
     said = capsys.readouterr().out
-    whole = digests(here / "whole", RUN_FILES)
+    whole = digests(trained, RUN_FILES)
     assert len(whole) == 11 and digests(here / "parts", RUN_FILES) == whole
     assert [said.count(f"fold {k}: test accuracy") for k in (0, 1)] == [1, 1]
     assert said.count("mean ± SD over folds") == 1  # one table, when all folds are there
@@ -47,8 +54,8 @@ def test_jobs_of_a_queue_leave_the_bytes_of_one_fold_after_another(tiny, here, c
     assert run.folds_done() == [0] and not run.finished  # what side by side left is ours to delete
 
 
-def test_a_student_s_folds_are_distilled_side_by_side_too(tiny, sizes, here):
-    cli.act("train", [*tiny, *TWO])
+def test_a_student_s_folds_are_distilled_side_by_side_too(tiny, sizes, trained, here):
+    shutil.copytree(trained, here / "runs")
     small = [*sizes, "trainer.epochs=1", *(word for word in tiny if word.startswith("store.root="))]
     cli.act("distill", [*small, "run.name=whole"])
     cli.act("distill", [*small, "run.name=parts", "cluster=debug"])
@@ -81,8 +88,8 @@ def test_a_bug_in_one_fold_leaves_its_traceback_in_the_log_and_ends_no_other(tin
     assert "in broken" in (run.path / "logs" / "fold0.log").read_text()
 
 
-def test_the_last_fold_s_end_may_have_been_lost_and_the_run_is_summed_up_all_the_same(tiny, here):
-    cli.act("train", [*tiny, *TWO])
+def test_the_last_fold_s_end_may_have_been_lost_and_the_run_is_summed_up_all_the_same(tiny, trained, here):
+    shutil.copytree(trained, here / "runs")
     run = only_run(here / "runs")
     whole = (run.path / "metrics.json").read_bytes()
     (run.path / "metrics.json").unlink()

@@ -35,7 +35,7 @@ def scratch(tmp_path_factory):
 
 
 def test_mutated_headers_are_read_or_refused(scratch):  # kinds 16 and 19
-    part = of("headers", scratch, 150)
+    part = of("headers", scratch, 100)
     headers(part)
     right(part)
 

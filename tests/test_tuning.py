@@ -1,5 +1,6 @@
 """The search of settings: what it may choose, who runs which trial, and that no test window is touched."""
 
+import functools
 import itertools
 import math
 import shlex
@@ -32,6 +33,7 @@ NETWORKS = [
 ]
 
 
+@functools.cache
 def space_of(*words):
     return spaces.read_space(load(TuneSettings, list(words)).space)
 

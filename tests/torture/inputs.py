@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -307,7 +308,10 @@ def trees(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def annotations(part: Part) -> None:
     """Everything that is no signal, in a tree of each layout."""
-    judge(part, [text_cases(part, folder) for folder in folders(part)])
+    one, two = folders(part)
+    for layout, root in trees(one):
+        shutil.copytree(root, two / layout, dirs_exist_ok=True)
+    judge(part, [text_cases(part, folder) for folder in (one, two)])
 
 
 def text_cases(part: Part, folder: Path) -> Iterator[Case]:

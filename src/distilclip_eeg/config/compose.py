@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-from hydra import compose, initialize, initialize_config_dir
+from hydra import compose, initialize_config_dir, initialize_config_module
 from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -139,9 +139,9 @@ def primary(command: str) -> str:
 
 
 def opened_folder(command: str) -> AbstractContextManager:
-    """Hydra at our configs; without any folder for a command that ``is_plain``."""
+    """Hydra at our configs; at this room, which has none, for a command that ``is_plain``."""
     if is_plain(command):
-        return initialize(config_path=None, version_base="1.3")
+        return initialize_config_module(__package__, version_base="1.3")
     return initialize_config_dir(str(CONFIG_DIR), version_base="1.3")
 
 
