@@ -136,7 +136,7 @@ def test_validation_windows_of_a_floor_are_scored_by_one_that_never_saw_them(mad
 def placebo(tmp_path_factory):
     """Overrides of a smaller placebo, and the band features of its windows."""
     root = tmp_path_factory.mktemp("placebo")
-    words = ["dataset=placebo", "dataset.corpus.n_subjects=30", "dataset.corpus.recordings_per_subject=1"]
+    words = ["dataset=placebo", "dataset.corpus.n_subjects=20", "dataset.corpus.recordings_per_subject=1"]
     words += [f"dataset.root={root}/data", f"store.root={root}/store", "n_jobs=1", "split.n_folds=3"]
     data = load_data(load(TrainSettings, [*words, "split=subject"]).data)
     eeg = data.source(np.arange(2)).microvolts(np.arange(len(data.windows)))

@@ -326,7 +326,7 @@ def test_a_foreign_index_table_or_figure_is_not_replaced_by_a_search(tmp_path):
         claim(tmp_path, ["index.npz", "classes.csv"], lambda: Index.load(tmp_path / "index.npz"))
 
 
-def test_evaluation_and_report_leave_foreign_files_of_their_names(tmp_path, as_script):
+def test_evaluation_and_report_leave_foreign_files_of_their_names(tmp_path, as_script, drawn):
     make_run(tmp_path / "runs", "teacher_tiny", "teacher")
     (tmp_path / "runs" / "evaluation").mkdir()
     (tmp_path / "runs" / "evaluation" / "chbmit.csv").write_text("mine,too\n1,2\n")

@@ -237,7 +237,7 @@ def test_a_second_that_one_expert_marks_is_background_for_the_majority_and_nothi
 
 def test_consensus_is_part_of_the_key_of_the_store_and_so_is_every_second(tmp_path):
     long = marks((3, 8), seconds=80_000)  # a table too long for the ends to tell its middle
-    put(tmp_path, long, long, long)
+    put(tmp_path, b=long)
 
     def digest(**settings):
         corpus = Zenodo(root=tmp_path, **settings)
