@@ -13,10 +13,15 @@ from distilclip_eeg.config.describe import describe
 sys.path.insert(0, str(REPO / "docs"))
 import generated  # noqa: E402
 
-PAGES = generated.pages()
 CHOICES = [
     (group, path.stem) for group in generated.PARTS for path in sorted((CONFIG_DIR / group).glob("*.yaml"))
 ]
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """All generated pages, made here and not where the file is read, since every test process reads it."""
+    return generated.pages()
 
 
 def shown(key) -> str:
@@ -25,8 +30,8 @@ def shown(key) -> str:
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_every_key_stands_on_the_page_of_its_verb_or_as_it_is_on_the_page_of_train(verb):
-    page, base = PAGES[f"settings-{verb}"], PAGES[f"settings-{generated.BASE}"]
+def test_every_key_stands_on_the_page_of_its_verb_or_as_it_is_on_the_page_of_train(verb, pages):
+    page, base = pages[f"settings-{verb}"], pages[f"settings-{generated.BASE}"]
     keys = describe(verb)
     assert keys or verb == "report"
     for key in keys:
@@ -39,9 +44,9 @@ def test_every_key_stands_on_the_page_of_its_verb_or_as_it_is_on_the_page_of_tra
 
 
 @pytest.mark.parametrize("group, name", CHOICES)
-def test_every_argument_of_every_part_is_told(group, name):
+def test_every_argument_of_every_part_is_told(group, name, pages):
     place = generated.PARTS[group]
-    section = PAGES["settings-parts"].partition(f"### {group}={name}\n")[2].partition("\n### ")[0]
+    section = pages["settings-parts"].partition(f"### {group}={name}\n")[2].partition("\n### ")[0]
     keys = [key for key in describe("train", (f"{group}={name}",)) if key.name.startswith(f"{place}.")]
     for key in keys:
         assert key.meaning and shown(key) in section, key.name
@@ -86,8 +91,8 @@ def test_examples_of_help_and_pages_compose(verb):
         assert isinstance(settings, command.settings), example
 
 
-def test_every_module_has_its_place_in_the_api():
-    there = "\n".join(text for name, text in PAGES.items() if name.startswith("api-"))
+def test_every_module_has_its_place_in_the_api(pages):
+    there = "\n".join(text for name, text in pages.items() if name.startswith("api-"))
     for room in generated.rooms():
         for module in generated.modules(room):
             assert f".. automodule:: {module}\n" in there
