@@ -361,11 +361,11 @@ def test_an_invented_set_of_arrays_is_read_as_it_was_written(tmp_path, column_la
 
 @pytest.mark.parametrize("by_patient", [False, True])
 def test_an_invented_set_of_recordings_is_read_as_it_was_written(tmp_path, by_patient):
-    truth = write_aubmc_raw(tmp_path, n_subjects=5, recordings_per_subject=2, recording_s=60)
+    truth = write_aubmc_raw(tmp_path, n_subjects=5, recordings_per_subject=2, recording_s=40)
     table = read_table(tmp_path / "Preprocessing_Scripts" / "Seizure_times.py")
     if by_patient:
         other = write_aubmc_raw(
-            tmp_path, n_subjects=5, recordings_per_subject=2, recording_s=60, by_patient=True
+            tmp_path, n_subjects=5, recordings_per_subject=2, recording_s=40, by_patient=True
         )
         assert other == truth
         assert read_table(tmp_path / "Preprocessing_Scripts" / "Seizure_times.py") == table

@@ -696,19 +696,19 @@ def test_the_command_fetches_and_says_what_comes_next(place, tmp_path, monkeypat
     assert (tmp_path / "data" / "chbmit" / "chb01" / "chb01_01.edf").read_bytes() == b"one"
 
 
-def test_tusz_is_explained_and_not_fetched(tmp_path):
-    code, out, err = said("dataset=tusz", "root=here", cwd=tmp_path)
-    assert (code, err) == (0, "")
+def test_tusz_is_explained_and_not_fetched(tmp_path, as_script):
+    done = as_script("scripts/download.py", "dataset=tusz", "root=here", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
     for word in ("isip.piconepress.com", "rsync", "USER@HOST", "dataset.root", "redistributed", "sign"):
-        assert word in out
+        assert word in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_names_every_setting(tmp_path):
-    code, out, _ = said("--help", cwd=tmp_path)
-    assert code == 0
+def test_help_names_every_setting(tmp_path, as_script):
+    done = as_script("scripts/download.py", "--help", cwd=tmp_path)
+    assert done.returncode == 0
     for word in ("dataset", "root", "cases", "workers", "dry_run", "url", "HTTPS_PROXY"):
-        assert word in out
+        assert word in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -721,10 +721,10 @@ def test_help_names_every_setting(tmp_path):
         (["dataset=chbmit", "workers=many"], 2, "workers='many' is str, expected int."),
     ],
 )
-def test_a_wrong_word_is_one_line(tmp_path, words, code, text):
-    found, out, err = said(*words, cwd=tmp_path)
-    assert (found, out) == (code, "")
-    assert err.startswith("error: ") and text in err and err.count("\n") == 1
+def test_a_wrong_word_is_one_line(tmp_path, as_script, words, code, text):
+    done = as_script("scripts/download.py", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith("error: ") and text in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_failed_download_exits_with_three(place, tmp_path):

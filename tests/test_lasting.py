@@ -320,6 +320,10 @@ def test_other_errors_are_not_taken_for_it(error, used_up):
     assert endings.memory_used_up(error) == used_up
 
 
+INVENTED = ["dataset.root=DATA", "dataset.corpus.n_subjects=1", "dataset.corpus.recording_s=40"]
+"""A corpus that is written in a moment."""
+
+
 def test_a_folder_that_can_be_written_is_not_made_by_the_question(tmp_path):
     check_writable("output", tmp_path / "a" / "b")
     assert not os.listdir(tmp_path)
@@ -334,8 +338,8 @@ NOWHERE = "/proc/nowhere/x" if Path("/proc/self").exists() else "/dev/null/x"
         ("train", ["run.root=WHERE"]),
         ("distill", ["run.root=WHERE", "teacher=x"]),
         ("tune", ["run.root=WHERE"]),
-        ("prepare", ["store.root=WHERE", "dataset.root=DATA"]),
-        ("train", ["store.root=WHERE", "dataset.root=DATA"]),
+        ("prepare", ["store.root=WHERE", *INVENTED]),
+        ("train", ["store.root=WHERE", *INVENTED]),
         ("evaluate", ["root=WHERE"]),
         ("report", ["root=WHERE"]),
         ("export", ["run=x", "output=WHERE"]),

@@ -419,11 +419,10 @@ def test_no_markup_of_a_label_reaches_a_card():
 # ---------------------------------------------------------------------------- damaged annotations (19)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_damaged_headers_and_annotations_of_all_layouts_end_in_a_result_or_a_typed_error(seed):
+def test_damaged_headers_and_annotations_of_all_layouts_end_in_a_result_or_a_typed_error():
     for found, n in (
-        (torture_readers.try_headers(150, seed), 150),
-        (torture_readers.try_annotations(560, seed), 560),
+        (torture_readers.try_headers(150, 1), 150),
+        (torture_readers.try_annotations(560, 1), 560),
     ):
         assert torture_readers.wrong(found) == {}
         assert found["refused"] > n / 4 and found["read"] > n / 10
