@@ -121,9 +121,10 @@ def test_the_parameters_are_as_many_as_recorded(name):
 
 
 @every
-@pytest.mark.parametrize("n_chans, n_times, sfreq", SIZES)
-def test_any_montage_rate_and_number_of_classes_gives_logits(name, n_chans, n_times, sfreq):
-    for n_outputs in (2, 4, 8):
+@pytest.mark.parametrize("size, classes", [*zip(SIZES, [(2, 4, 8), (2,), (4,), (8,)], strict=True)])
+def test_any_montage_rate_and_number_of_classes_gives_logits(name, size, classes):
+    n_chans, n_times, sfreq = size
+    for n_outputs in classes:
         net = network(name, n_chans, n_times, sfreq, n_outputs).eval()
         with torch.no_grad():
             logits = net(windows(2, n_chans, n_times))

@@ -161,7 +161,7 @@ def test_on_coin_labels_the_window_split_finds_people_and_the_subject_split_noth
 def test_a_coin_falls_once_a_person_half_of_them_heads_and_the_table_says_so(placebo):
     data = load_data(load(TrainSettings, [*placebo[0], "split=window"]).data)
     by_person = data.windows.groupby("subject")["label"]
-    assert (by_person.nunique() == 1).all() and by_person.first().sum() == 15
+    assert (by_person.nunique() == 1).all() and by_person.first().sum() == 10
     assert data.leak_note.startswith("placebo labels, a coin per subject; test windows sharing")
     assert (
         data.windows["event"] >= 0
