@@ -144,10 +144,10 @@ def _usual(part: Any, key: str, value: object, expected: Any) -> Range | None:
         return Range(most=math.inf) if isinstance(value, float) else None
     if key.endswith("dropout"):
         return SHARES
-    whole = expected is int or (isinstance(expected, UnionType) and int in get_args(expected))
-    if key in RANGES or whole:
+    kinds = get_args(expected) if isinstance(expected, UnionType) else (expected,)
+    if key in RANGES or int in kinds:
         return RANGES.get(key, SIZES)
-    return AMOUNTS if expected is float else None
+    return AMOUNTS if float in kinds else None
 
 
 def _check_range(name: str, value: object, limits: Range | None) -> None:
