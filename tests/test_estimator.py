@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from distilclip_eeg import SeizureClassifier
 from distilclip_eeg.config.compose import CONFIG_DIR
 from distilclip_eeg.models.floors import band_features
+from distilclip_eeg.report.comparison import FLOORS
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.training import estimator
 from distilclip_eeg.training.estimator import channel_scale
@@ -25,7 +26,7 @@ from distilclip_eeg.training.estimator import channel_scale
 SFREQ, CHANS, TIMES = 64.0, 3, 128
 SMALL = {"model.net.filters": 4, "trainer.batch_size": 16}
 LEFT = {
-    **dict.fromkeys(("logreg_bandpower", "random_forest"), "no networks"),
+    **dict.fromkeys(FLOORS, "no networks"),
     **dict.fromkeys(
         ("teacher", "student", "teacher_lean", "student_lean"), "the class of teacher_tiny, large"
     ),

@@ -17,7 +17,7 @@ from distilclip_eeg.commands import COMMANDS
 from distilclip_eeg.config.compose import CONFIG_DIR, load
 from distilclip_eeg.corpora.synthetic import Synthetic, write_person
 from distilclip_eeg.runs import find_runs
-from distilclip_eeg.studies import parameters, speed, table1
+from distilclip_eeg.studies import parameters, speed
 
 PAGES = pages()
 SHARED = os.environ.get("DISTILCLIP_EEG_SHARED", "")
@@ -246,11 +246,10 @@ def check(line: str, done: subprocess.CompletedProcess) -> None:
 
 @pytest.fixture(scope="module")
 def quick():
-    """Nothing is drawn, speeds are taken once, sizes counted for one corpus, one learning rate looked up."""
+    """Nothing is drawn, speeds are taken once, sizes counted for one corpus."""
     with pytest.MonkeyPatch.context() as patch:
         unrendered(patch)
         patch.setattr(speed, "ROUNDS", 1)
-        patch.setattr(table1, "rates", lambda: {"eegnet": 0.001})
         patch.setattr(parameters, "SHAPES", parameters.SHAPES[1:2])
         yield
 

@@ -12,7 +12,7 @@ from distilclip_eeg.config.experiment import RunSettings
 from distilclip_eeg.models.floors import band_features
 from distilclip_eeg.scoring.answers import pooled
 from distilclip_eeg.signals.audit import PROMISES, audit, fold_columns
-from distilclip_eeg.training import crossval, pipeline
+from distilclip_eeg.training import classic, pipeline
 from distilclip_eeg.training.data import load_data
 
 pytestmark = [
@@ -111,7 +111,7 @@ def features_once():
         return np.stack([known[key] for key in keys])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crossval, "band_features", features)
+        patch.setattr(classic, "band_features", features)
         yield
 
 
