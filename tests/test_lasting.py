@@ -376,3 +376,17 @@ def test_a_config_error_is_what_it_is(tmp_path):
     with pytest.raises(ConfigError) as caught:
         check_writable("output", Path(NOWHERE))
     assert caught.value.reason == "not_writable"
+
+
+def test_a_lock_that_is_stopped_while_it_is_taken_is_not_left(tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    for part in ("json.dump", "threading.Thread"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(f"distilclip_eeg.files.locks.{part}", stopped)
+            with Lock(tmp_path / ".lock", "a fold"):
+                pytest.fail("it was taken")
+        assert not list(tmp_path.iterdir())
+    with Lock(tmp_path / ".lock", "a fold"):
+        assert (tmp_path / ".lock").exists()

@@ -123,14 +123,26 @@ def load(cls: type[S], words: list[str]) -> S:
 def composed(command: str, words: list[str]) -> dict[str, Any]:
     """The same as plain values, not checked beyond what OmegaConf does."""
     try:
-        with registered(command), opened_folder(command):
-            node = compose(primary(command), overrides=prepared(command, words))
-            values = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-            at_home(values, path_keys(command))
+        said = tuple(prepared(command, words))
+        elsewhere = any("hydra." in word for word in said)  # configs of others, which may change meanwhile
+        node = composition.__wrapped__(command, said) if elsewhere else composition(command, said)
+        values = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        at_home(values, path_keys(command))
     except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
         raise explained(error, command, words) from None
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+@functools.lru_cache(maxsize=256)
+def composition(command: str, words: tuple[str, ...]) -> DictConfig:
+    """What Hydra makes of the words, not resolved yet; not to be changed.
+
+    A command composes the same words more than once (to check them, to begin, to describe itself, for each
+    of its cells), and a composition takes Hydra a tenth of a second.
+    """
+    with registered(command), opened_folder(command):
+        return compose(primary(command), overrides=list(words))
 
 
 def primary(command: str) -> str:
@@ -155,11 +167,7 @@ def is_plain(command: str) -> bool:
 
 def defaults(command: str, words: tuple[str, ...] = ()) -> dict[str, Any]:
     """Every setting with its default; ``???`` where one must be given."""
-    with registered(command), opened_folder(command):
-        node = compose(primary(command), overrides=list(words))
-        assert isinstance(node, DictConfig)
-        OmegaConf.set_struct(node, False)
-        values = OmegaConf.to_container(node, resolve=False)
+    values = OmegaConf.to_container(composition(command, words), resolve=False)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 

@@ -119,6 +119,21 @@ class Lock:
         self.over = threading.Event()
 
     def __enter__(self) -> "Lock":
+        try:
+            self._wait_for_it()
+            threading.Thread(target=self._beat, daemon=True).start()
+        except BaseException:  # a signal, too: whoever is stopped here has no block to leave
+            if self.owner is not None:
+                self.path.unlink(missing_ok=True)
+            raise
+        return self
+
+    def _wait_for_it(self) -> None:
+        """Take the lock, as soon as nobody living holds it.
+
+        Raises:
+            MachineError: ``held``, where it does not wait.
+        """
         began, said = time.monotonic(), False
         while not self._take():
             holder = read_owner(self.path)
@@ -137,8 +152,6 @@ class Lock:
                     self.say(f"waiting: {self.what} is held by {holder}")
                     said = True
                 time.sleep(POLL_S)
-        threading.Thread(target=self._beat, daemon=True).start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -180,9 +193,9 @@ class Lock:
                 f"{self.path}: cannot be written ({error.strerror}). Give a folder that can.",
                 reason="write_failed",
             ) from error
+        self.owner = me
         with os.fdopen(number, "w") as file:
             json.dump(asdict(me), file)
-        self.owner = me
         return True
 
     def _take_over(self, dead: Owner) -> None:
