@@ -16,9 +16,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(PY) scripts/demo.py
 
-# JOBS test processes, each of one thread; the tests of a file stay together, since they share what is slow to make.
+# JOBS test processes, each of one thread, one more than two cores have, since some wait; the tests of a file stay together,
+# since they share what is slow to make.
 # No test reaches another machine: every connection beyond this one is refused.
-JOBS ?= 2
+JOBS ?= 3
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP)
 	$(PY) -m pytest -q -m "not slow" -n $(JOBS) --dist loadfile --block-sockets
