@@ -6,6 +6,9 @@ import pandas as pd
 
 RESULTS = Path(__file__).parents[1] / "results"
 WHAT = {
+    "table1_chbmit_excerpts": "Table I on the real excerpts of fifteen persons, every network trained out",
+    "persons_table1_chbmit_excerpts": "the same by person: means, intervals, paired differences",
+    "curves_table1_chbmit_excerpts": "their learning curves on validation windows",
     "history/table1_chbmit_excerpts": "Table I on ten persons after 200 steps a fit",
     "history/table1_synthetic": "Table I on the synthetic corpus after 200 steps a fit",
     "chbmit_excerpts": "floors, teacher and student under three protocols, five folds, ten persons",

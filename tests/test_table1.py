@@ -397,4 +397,5 @@ def test_other_detectors_are_scored_on_the_windows_that_the_networks_are_tested_
         assert nothing["auroc"] == 0.5 and np.isnan(nothing["balanced_accuracy"])
     persons = pd.read_csv(tmp_path / "r" / "persons_t.csv")
     assert (persons.groupby("model")["subject"].nunique() == 5).all()
-    assert "| knows |" in (tmp_path / "r" / "persons_t.md").read_text()
+    page = (tmp_path / "r" / "persons_t.md").read_text()
+    assert "| knows | 5 |" in page and "| knows_nothing | 5 | – | 50.0 |" in page

@@ -42,6 +42,7 @@ class Figures:
     def of(cls, rows: pd.DataFrame, figure: str) -> "Figures":
         """Of the persons' rows of one corpus and protocol, with the row that always answers seizure."""
         table = rows.pivot_table(index="model", columns="subject", values=figure, aggfunc="mean", sort=False)
+        table = table.reindex(index=rows["model"].unique(), columns=rows["subject"].unique())
         always = rows.groupby("subject")["prevalence"].first()[table.columns]
         trivial = always if figure in ("average_precision", "accuracy") else always * 0 + 0.5
         return cls(pd.concat([table, pd.DataFrame([trivial], index=[ALWAYS])]))
@@ -57,7 +58,9 @@ class Figures:
 
 
 def said(interval: Interval) -> str:
-    """A mean with its interval in per cent."""
+    """A mean with its interval in per cent; a dash where no person has the figure."""
+    if np.isnan(interval.value):
+        return "–"
     value = f"{100 * interval.value:.1f}"
     return value if interval.refused else f"{value} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 

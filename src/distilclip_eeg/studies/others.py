@@ -48,6 +48,8 @@ def add(cells: Sequence[Cell], files: Sequence[Path], path: Path, script: str) -
             how = {"minutes": 0.0, "hardware": hardware(settings.device), "commit": commit()}
             how |= {"command": public_command(script, words), "digest": key}
             persons = person_rows(windows.drop_duplicates(["recording", "start_s"]))
+            if "answer" not in windows:
+                persons[["accuracy", "balanced_accuracy"]] = np.nan
             by_person = [about | row | how for row in persons.to_dict("records")]
             append(beside(path, "persons"), pd.DataFrame(by_person))
             append(path, pd.DataFrame([about | over_folds(windows) | how]))
