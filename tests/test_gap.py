@@ -11,6 +11,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tools import scores_of
 
 from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.data import SplitConfig
@@ -95,6 +96,24 @@ def test_a_model_that_was_not_run_under_a_protocol_says_so_and_has_no_gap():
     lines = gap.page(rows).splitlines()
     assert "| a: Acc % | 90.0 ± 1.0 | 70.0 ± 1.0 | +20.0 |" in lines
     assert "| b: Acc % | 60.0 ± 1.0 | not run |  |" in lines
+
+
+def test_another_detector_has_its_lines_under_every_protocol_and_nothing_is_trained_for_it(
+    made, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cells, "run_cell", lambda *_: pytest.fail("a cell was run"))
+    shutil.copytree(made[0] / "results", tmp_path / "results")
+    windows = load_data(load(TrainSettings, [*made[1][2:], "split=subject"]).data).windows
+    scores_of(windows).to_parquet(tmp_path / "knows.parquet")
+    scores_of(windows).assign(decision=np.nan).to_parquet(tmp_path / "scores_alone.parquet")
+    files = f"scores={tmp_path / 'knows.parquet'},{tmp_path / 'scores_alone.parquet'}"
+    measure([*made[1], f"split={','.join(SPLITS)}", "fill=false", files], tmp_path / "results")
+    text = (tmp_path / "results" / "gap_synthetic.md").read_text()
+    knows = next(x for x in text.splitlines() if x.startswith("| knows: AUROC %"))
+    assert "not run" not in knows and "| knows: Acc %" in text
+    assert "| scores_alone: AUROC %" in text and "| scores_alone: Acc %" not in text
+    rows = pd.read_csv(tmp_path / "results" / "gap_synthetic.csv").query("model == 'knows'")
+    assert set(rows["split"]) == set(SPLITS) and (rows["auroc"] > 0.9).all() and rows["brier"].isna().all()
 
 
 def test_every_figure_follows_from_the_predictions_alone(made, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from tools import scores_of
 
 from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.studies import Table1Settings
@@ -378,12 +379,9 @@ def test_other_detectors_are_scored_on_the_windows_that_the_networks_are_tested_
     root, words = made
     shutil.copytree(root, tmp_path / "r")
     windows = load_data(cells_told(*words)[0].settings.data).windows
-    rows = pd.DataFrame({"recording": windows["recording_name"], "subject": windows["subject"], "piece": 0})
-    rows = rows.assign(second=np.floor(windows["start_s"]), label=(windows["label"] != 0).astype(int))
-    after = rows.assign(second=rows["second"] + 1)  # a window may reach into the next one
-    rows = pd.concat([rows, after]).groupby(["recording", "second"], as_index=False).max()
-    rows.assign(score=rows["label"], decision=rows["label"]).to_parquet(tmp_path / "knows.parquet")
-    rows.assign(score=0.5, decision=np.nan).to_parquet(tmp_path / "knows_nothing.parquet")
+    knowing, knowing_nothing = scores_of(windows), scores_of(windows).assign(score=0.5, decision=np.nan)
+    knowing.to_parquet(tmp_path / "knows.parquet")
+    knowing_nothing.to_parquet(tmp_path / "knows_nothing.parquet")
     files = f"scores={tmp_path / 'knows.parquet'},{tmp_path / 'knows_nothing.parquet'}"
     for _ in range(2):  # a second time adds nothing
         reproduce([*words, files], tmp_path / "r")

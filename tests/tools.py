@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from distilclip_eeg.config.compose import load
@@ -92,3 +94,12 @@ def served(answer: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     finally:
         here.shutdown()
         here.server_close()
+
+
+def scores_of(windows: pd.DataFrame) -> pd.DataFrame:
+    """A file of scores of a detector that knows the labels of these windows, a row a second."""
+    rows = pd.DataFrame({"recording": windows["recording_name"], "subject": windows["subject"], "piece": 0})
+    rows = rows.assign(second=np.floor(windows["start_s"]), label=(windows["label"] != 0).astype(int))
+    after = rows.assign(second=rows["second"] + 1)  # a window may reach into the next one
+    rows = pd.concat([rows, after]).groupby(["recording", "second"], as_index=False).max()
+    return rows.assign(score=rows["label"], decision=rows["label"])

@@ -90,11 +90,20 @@ class ProtocolGrid(GridSettings):
 
     protocols: tuple[str, ...] = ("window",)
     """One or several protocols (split=window,subject is understood); all: every one of them."""
+    scores: Text | None = None
+    """Other detectors' scores, as evaluate.py reads them: a parquet file, or several with commas between.
+    Each has its rows in the table and in that of persons, on the windows that the networks are tested on;
+    with fill=false too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in self.protocols:
             check_choice("split", name, POSSIBLE)
+
+    @property
+    def score_files(self) -> tuple[Path, ...]:
+        """``scores``, one by one."""
+        return tuple(Path(name.strip()) for name in (self.scores or "").split(",") if name.strip())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,17 +134,9 @@ class ModelGrid(ProtocolGrid):
 class Table1Settings(ModelGrid):
     """Table I: all models under the same folds, ours beside the published figures."""
 
-    scores: Text | None = None
-    """Other detectors' scores, as evaluate.py reads them: a parquet file, or several with commas between.
-    Each has its rows in the table of persons, on the windows that the networks are tested on."""
     page: Literal["article", "evidence"] = "article"
     """article: beside the published figures; evidence: floors, teacher and student under each protocol, with
     the figures of all folds pooled."""
-
-    @property
-    def score_files(self) -> tuple[Path, ...]:
-        """``scores``, one by one."""
-        return tuple(Path(name.strip()) for name in (self.scores or "").split(",") if name.strip())
 
 
 @dataclass(frozen=True, kw_only=True)

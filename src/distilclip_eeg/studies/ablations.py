@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from distilclip_eeg.config.studies import ALL, AblationsSettings, key_of, last_of
@@ -18,20 +19,22 @@ from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.by_person import less
 from distilclip_eeg.report.columns import aligned
-from distilclip_eeg.report.tables import cell
+from distilclip_eeg.report.tables import ALWAYS, cell
 from distilclip_eeg.runs import Run, public_command
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.answers import fold_metrics
 from distilclip_eeg.scoring.metrics import COLUMNS
 from distilclip_eeg.scoring.persons import Paired, holm
 from distilclip_eeg.studies import cells as runner
-from distilclip_eeg.studies import persons
+from distilclip_eeg.studies import others, persons
 from distilclip_eeg.studies.cells import Cell, Grid, composed, digest_key, made
 from distilclip_eeg.studies.expected import expect
 
 SCRIPT = "scripts/ablations.py"
 USUAL = "teacher_tiny"
 FULL, ALONE, DISTILLED = "base_lp", "student alone", "student distilled"
+BESIDE = "not trained here"
+"""Stands for the model of other detectors and of "always seizure"."""
 ROWS = ("eeg_lp", "text_wp", "text_lp", "text_hp", "base_wp")
 """Of Table II, but for the full model."""
 VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -137,12 +140,41 @@ def pooled(rows: pd.DataFrame) -> pd.DataFrame:
         gain = pairs["auroc"] - pairs["auroc_base"]
         out.append(row | {"gain": gain.mean(), "gain_sd": gain.std(ddof=1)})
     order = [name for group in VARIANTS.values() for name in group]
-    ranks = {"variant": order.index, "model": lambda name: (name.startswith("student"), name)}
+    ranks = {
+        "variant": lambda name: (order.index(name), "") if name in order else (len(order), name),
+        "model": lambda name: (name == BESIDE, name.startswith("student"), name),
+    }
     return pd.DataFrame(out).sort_values(
         ["split", "reading", "model", "variant"],
         key=lambda column: column.map(ranks.get(column.name, str)),
         ignore_index=True,
     )
+
+
+def named(detector: str) -> dict[str, str]:
+    """The columns that name another detector."""
+    return {"variant": detector, "model": BESIDE, "reading": "–"}
+
+
+def always(rows: pd.DataFrame) -> list[str]:
+    """The line of an answer that is "seizure" for every window.
+
+    How many windows are ictal follows from the figures of any network: its accuracy is its recall on these
+    and its specificity on the rest.
+
+    Args:
+        rows: of one protocol, a fold each.
+    """
+    rows = rows[rows["model"] != BESIDE].assign(apart=rows["recall"] - rows["specificity"])
+    rows = rows.loc[rows["apart"].abs().fillna(0).groupby(rows["fold"]).idxmax()]
+    ictal = ((rows["accuracy"] - rows["specificity"]) / rows["apart"]).to_numpy()
+    half = np.full_like(ictal, 0.5)
+    figures = {"accuracy": ictal, "precision": ictal, "recall": np.ones_like(ictal), "auroc": half}
+    figures |= {"f1": 2 * ictal / (1 + ictal), "balanced_accuracy": half}
+    numbers = [
+        cell(figures[c].mean(), np.std(figures[c], ddof=1) if len(ictal) > 1 else np.nan) for c in SHOWN
+    ]
+    return [BESIDE, "–", ALWAYS, f"– x {len(ictal)}", *numbers, "–"]
 
 
 def table(path: Path) -> str:
@@ -153,10 +185,12 @@ def table(path: Path) -> str:
         pool = pooled(group)
         body = []
         for _, row in pool.iterrows():
-            numbers = [cell(row[c], row[f"{c}_sd"]) for c in SHOWN]
-            gain = "–" if row["variant"] in (FULL, ALONE) else cell(row["gain"], row["gain_sd"])
+            numbers = ["–" if np.isnan(row[c]) else cell(row[c], row[f"{c}_sd"]) for c in SHOWN]
+            alone = np.isnan(row["gain"]) or row["variant"] in (FULL, ALONE)
+            gain = "–" if alone else cell(row["gain"], row["gain_sd"])
             words = [row["model"], row["reading"], row["variant"], f"{row['seeds']} x {row['folds']}"]
             body.append([*words, *numbers, gain])
+        body.append(always(group))
         head = ["model", "reading", "variant", "seeds x folds", *HEADS, "AUROC against base"]
         parts.append(f"{rows['dataset'].iloc[0]}, split={split}: {group['leak_note'].iloc[0]}")
         parts.append(aligned(head, body, 3, width=PAGE))
@@ -219,4 +253,5 @@ def ablations(settings: AblationsSettings, words: Sequence[str]) -> None:
     runner.fill(grid, settings)
     if not path.exists():
         raise ConfigError(f"{path}: no cell could be run; see the lines above.")
+    others.add(grid, settings.score_files, SCRIPT, lambda found: found.to_dict("records"), named)
     print(draw(path))

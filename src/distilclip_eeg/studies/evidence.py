@@ -18,12 +18,13 @@ from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.studies import ALL, Table1Settings
 from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv
-from distilclip_eeg.report.comparison import FLOORS
+from distilclip_eeg.report.comparison import FLOORS, of_others
 from distilclip_eeg.report.tables import ALWAYS, cell, summary_rows
 from distilclip_eeg.runs import Run, public_command
 from distilclip_eeg.schema import ConfigError
 from distilclip_eeg.scoring.metrics import COLUMNS
 from distilclip_eeg.studies import cells as runner
+from distilclip_eeg.studies import others
 from distilclip_eeg.studies.cells import Cell, Grid, composed, composed_student, made, seeded
 from distilclip_eeg.studies.expected import expect
 
@@ -102,7 +103,8 @@ def page(path: Path) -> str:
     named = [*MODELS[:2], *(m + a for a in ("", AUGMENTED) for m in MODELS[2:])]
     for split in SPLITS:
         of_split = rows[rows["split"] == split]
-        lines += [line for model in named for line in line_of(of_split, split, model)]
+        theirs = of_split.loc[of_others(of_split), "model"].unique() if len(of_split) else ()
+        lines += [line for model in (*named, *theirs) for line in line_of(of_split, split, model)]
         if len(of_split):
             row = of_split.iloc[0]
             always = " | ".join(cell(row[f"always_{c}"], float("nan")) for c in SHOWN)
@@ -120,7 +122,9 @@ def line_of(rows: pd.DataFrame, split: str, model: str) -> list[str]:
         empty = f"| {split} | {model} | {' | '.join(['not run'] * 9)} |"
         return [] if model.endswith(AUGMENTED) else [empty]
     row = found.iloc[-1]
-    figures = " | ".join(cell(row[c], row[f"{c}_sd"]) for c in SHOWN)
+    figures = " | ".join("–" if pd.isna(row[c]) else cell(row[c], row[f"{c}_sd"]) for c in SHOWN)
+    if of_others(found).iloc[-1]:
+        return [f"| {split} | {model} | {figures} | – | – |"]
     pool = f"{row['accuracy_pooled']:.3f} / {row['auroc_pooled']:.3f}"
     return [f"| {split} | {model} | {figures} | {pool} | {row['minutes']:.0f} |"]
 
@@ -131,12 +135,10 @@ def evidence(settings: Table1Settings, words: Sequence[str]) -> None:
     Args:
         words: of train, for all cells alike: ``settings.train_words`` of the command line.
     """
-    if not settings.fill:
-        name = settings.name or f"evidence_{settings.dataset.name}"
-        print(page(Path(settings.results) / f"{name}.csv"))
-        return
     cells = cells_of(settings, words)
     path = runner.csv_path(settings, "evidence", cells)
     expected = partial(expect, cells=cells, results=path.parent)
-    runner.fill(Grid("evidence", path, cells, rows_of, partial(page, path), expected), settings)
+    grid = Grid("evidence", path, cells, rows_of, partial(page, path), expected)
+    runner.fill(grid, settings)
+    others.add(grid, settings.score_files, SCRIPT)
     print(page(path))

@@ -19,17 +19,19 @@ from distilclip_eeg.config.studies import GapSettings
 from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.by_person import Figures, less
+from distilclip_eeg.report.comparison import of_others
 from distilclip_eeg.report.tables import ALWAYS, HEADS, cell
 from distilclip_eeg.schema import PROTOCOLS, ConfigError, UserError
 from distilclip_eeg.scoring.metrics import PAPER_COLUMNS
 from distilclip_eeg.scoring.persons import Paired, holm
 from distilclip_eeg.signals.audit import SHARED
 from distilclip_eeg.studies import cells as runner
-from distilclip_eeg.studies import persons
+from distilclip_eeg.studies import others, persons
 from distilclip_eeg.studies.cells import Cell, Grid
 from distilclip_eeg.studies.table1 import cells_of, grid_of
 from distilclip_eeg.training.data import load_data
 
+SCRIPT = "scripts/gap.py"
 SHOWN = ("accuracy", "f1", "balanced_accuracy", "auroc")
 BY_PERSON = ("balanced_accuracy", "auroc")
 HONEST = "subject"
@@ -88,6 +90,8 @@ def page(rows: pd.DataFrame) -> str:
         for column in (*SHOWN, *(f"paper_{c}" for c in PAPER_COLUMNS[:1])):
             name = HEADS[column.removeprefix("paper_")]
             name += ", paper preset" if column.startswith("paper_") else ""
+            if column not in found or found[column].isna().all():
+                continue  # another detector without answers, or no such preset
             texts = [said(found, s, column) for s in splits]
             gap = 100 * (found[column].get(ends[0], np.nan) - found[column].get(ends[1], np.nan))
             lines.append(line(f"{model}: {name}", texts, "" if np.isnan(gap) else f"{gap:+.1f}"))
@@ -124,9 +128,14 @@ def of_persons(rows: pd.DataFrame) -> str:
     found = {column: inflation(tables, models, column) for column in BY_PERSON}
     corrected = {column: holm([one.p for one in paired]) for column, paired in found.items()}
     for i, model in enumerate(models):
-        texts = [f"{less(found[c][i], corrected[c][i])}, {found[c][i].rank_biserial:+.2f}" for c in BY_PERSON]
-        lines.append(f"| {model} | {found[BY_PERSON[0]][i].n} | {' | '.join(texts)} |")
+        texts = [inflated(found[c][i], corrected[c][i]) for c in BY_PERSON]
+        lines.append(f"| {model} | {max(found[c][i].n for c in BY_PERSON)} | {' | '.join(texts)} |")
     return "\n".join(lines)
+
+
+def inflated(paired: Paired, p: float) -> str:
+    """A difference with its test; a dash where no person has the figure."""
+    return f"{less(paired, p)}, {paired.rank_biserial:+.2f}" if paired.n else "–"
 
 
 def inflation(tables: dict[str, pd.DataFrame], models: Sequence[str], column: str) -> list[Paired]:
@@ -154,7 +163,7 @@ def draw(cells: Sequence[Cell], path: Path) -> str:
     """The page of the cells' rows, written beside ``path`` as markdown."""
     asked = [one.key for one in cells]
     rows = read_csv(path)
-    parts = [page(rows[rows["digest"].isin(asked)])]
+    parts = [page(rows[rows["digest"].isin(asked) | of_others(rows)])]
     by_person = runner.beside(path, "persons")
     if by_person.exists():
         rows = persons.newest(by_person, "subject")
@@ -182,4 +191,5 @@ def gap(settings: GapSettings, words: Sequence[str]) -> None:
     runner.fill(grid, settings)
     if not path.exists():
         raise ConfigError(f"{path}: no cell could be run; see the lines above.")
+    others.add(grid, settings.score_files, SCRIPT)
     print(draw(cells, path))

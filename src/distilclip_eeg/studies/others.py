@@ -1,58 +1,69 @@
-"""Other detectors in Table I: their files of scores, on the windows that the networks are tested on."""
+"""Other detectors in a study's table: their scores, on the windows that the networks are tested on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.report.comparison import OTHERS
-from distilclip_eeg.report.published import COLUMNS
 from distilclip_eeg.runs import commit, public_command
-from distilclip_eeg.scoring.metrics import window_metrics
+from distilclip_eeg.scoring.metrics import COLUMNS, window_metrics
 from distilclip_eeg.scoring.peers import on_windows
 from distilclip_eeg.scoring.persons import person_rows
-from distilclip_eeg.studies.cells import Cell, append, beside, chosen_folds
+from distilclip_eeg.signals.audit import fold_columns
+from distilclip_eeg.studies.cells import Grid, append, beside, chosen_folds
 from distilclip_eeg.studies.speed import hardware
 from distilclip_eeg.training.data import Data, load_data, test_rows
 
 OF_SCORES = ("auroc", "average_precision")
 """Figures that need no decision."""
-FIGURES = (*COLUMNS, "balanced_accuracy", *OF_SCORES)
+FIGURES = tuple(name for name in COLUMNS if name not in ("brier", "ece"))
+"""A score need not be a probability."""
+Row = dict[str, Any]
 
 
-def add(cells: Sequence[Cell], files: Sequence[Path], path: Path, script: str) -> None:
-    """Append the rows of other detectors to the table and to that of persons, once a protocol and file.
+def over_folds(found: pd.DataFrame) -> list[Row]:
+    """One row: mean and SD over folds of the figures."""
+    figures = found[list(FIGURES)]
+    row: Row = {"folds": len(found), "windows": found["n"].sum()}
+    return [row | figures.mean().to_dict() | {f"{c}_sd": sd for c, sd in figures.std(ddof=1).items()}]
+
+
+def add(
+    grid: Grid,
+    files: Sequence[Path],
+    script: str,
+    rows: Callable[[pd.DataFrame], list[Row]] = over_folds,
+    about: Callable[[str], Row] = lambda name: {"model": name},
+) -> None:
+    """Append the rows of other detectors to a table and to that of persons, once a protocol and file.
 
     Args:
-        path: of the table.
-        script: that draws it, for the column of commands.
+        script: that draws the table, for the column of commands.
+        rows: what the table holds of a detector's figures a fold.
+        about: the columns of either table that name a detector.
 
     Raises:
         DataError: the data or a file cannot be read, or they share no window.
     """
-    known = set(read_csv(path)["digest"]) if path.exists() else set()
-    for split in dict.fromkeys(one.study for one in cells):
-        settings = next(one for one in cells if one.study == split).settings
-        folds, name = chosen_folds(settings), settings.dataset.name
-        lacking = {file: f"{OTHERS}{file.stem}-{split}-{name}-{folds}".replace(" ", "") for file in files}
-        lacking = {file: key for file, key in lacking.items() if key not in known}
+    known = set(grid.table()[grid.key])
+    for split, settings in {one.settings.split.name: one.settings for one in reversed(grid.cells)}.items():
+        name, asked = settings.dataset.name, "all" if settings.fold is None else chosen_folds(settings)
+        keys = {file: f"{OTHERS}{file.stem}-{split}-{name}-{asked}".replace(" ", "") for file in files}
+        lacking = {file: key for file, key in keys.items() if key not in known}
         data = load_data(settings.data) if lacking else None
         for file, key in lacking.items():
             assert data is not None  # where there is a file, there are data
+            folds = settings.folds(len(fold_columns(data.windows)))
             windows = on_windows(tested(data, folds), settings.windows.length_s, file)
-            about = {"dataset": name, "split": split, "model": file.stem, "seed": 0}
+            named = {"dataset": name, "split": split, "seed": 0} | about(file.stem)
             words = (f"split={split}", f"dataset={name}", f"scores={file.name}")
             how = {"minutes": 0.0, "hardware": hardware(settings.device), "commit": commit()}
-            how |= {"command": public_command(script, words), "digest": key}
-            persons = person_rows(windows.drop_duplicates(["recording", "start_s"]))
-            if "answer" not in windows:
-                persons[["accuracy", "balanced_accuracy"]] = np.nan
-            by_person = [about | row | how for row in persons.to_dict("records")]
-            append(beside(path, "persons"), pd.DataFrame(by_person))
-            append(path, pd.DataFrame([about | over_folds(windows) | how]))
+            how |= {"command": public_command(script, words), grid.key: key}
+            append(beside(grid.path, "persons"), pd.DataFrame(by_person(windows)).assign(**named, **how))
+            append(grid.path, pd.DataFrame(rows(by_fold(windows))).assign(**named, **how))
 
 
 def tested(data: Data, folds: Sequence[int]) -> pd.DataFrame:
@@ -65,14 +76,21 @@ def tested(data: Data, folds: Sequence[int]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def over_folds(windows: pd.DataFrame) -> dict[str, Any]:
-    """Mean and SD over folds of the figures; those of answers are NaN where the detector gives none."""
+def by_person(windows: pd.DataFrame) -> pd.DataFrame:
+    """A row a person, each window counted once; figures of answers are NaN where the detector gives none."""
+    persons = person_rows(windows.drop_duplicates(["recording", "start_s"]))
+    if "answer" not in windows:
+        persons[["accuracy", "balanced_accuracy"]] = np.nan
+    return persons
+
+
+def by_fold(windows: pd.DataFrame) -> pd.DataFrame:
+    """A row a fold: fold, n and the figures; those of answers are NaN where the detector gives none."""
     rows = []
-    for _, group in windows.groupby("fold"):
+    for fold, group in windows.groupby("fold"):
         score = group["probability"].to_numpy(float)
         answer = group["answer"].to_numpy() if "answer" in group else None
         found = window_metrics(group["label"].to_numpy(), np.column_stack([-score, score]), answer)
-        rows.append({c: found[c] if answer is not None or c in OF_SCORES else np.nan for c in FIGURES})
-    table = pd.DataFrame(rows)
-    row: dict[str, Any] = {"folds": len(rows), "windows": len(windows)}
-    return row | table.mean().to_dict() | {f"{c}_sd": sd for c, sd in table.std(ddof=1).items()}
+        figures = {c: found[c] if answer is not None or c in OF_SCORES else np.nan for c in FIGURES}
+        rows.append({"fold": fold, "n": len(group)} | figures)
+    return pd.DataFrame(rows)

@@ -194,8 +194,7 @@ def table1(settings: Table1Settings, words: Sequence[str]) -> None:
     grid = grid_of(cells, path)
     runner.fill(grid, settings)
     by_person, curves = (runner.beside(path, name) for name in grid.beside)
-    if settings.fill:
-        others.add(cells, settings.score_files, path, SCRIPT)
+    others.add(grid, settings.score_files, SCRIPT)
     print(page(cells, path))
     if by_person.exists():
         print(persons.page(by_person, curves))
