@@ -9,21 +9,20 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "error: $(PYTHON) is not Python 3.11, 3.12 or 3.13; call make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt torch
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
 	$(PY) scripts/demo.py
 
-# JOBS test processes, each of one thread, one more than two cores have, since some wait; the tests of a file stay together,
-# since they share what is slow to make.
+# Fast tests first (see tests/conftest.py). JOBS test processes, each of one thread, one more than two cores have, since
+# some wait; the tests of a file stay together, since they share what is slow to make.
 # No test reaches another machine: every connection beyond this one is refused.
 JOBS ?= 3
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP)
-	$(PY) -m pytest -q -m "not slow" -n $(JOBS) --dist loadfile --block-sockets
-	$(PY) -m pytest -q -m slow -n $(JOBS) --dist loadfile --block-sockets
+	$(PY) -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder --block-sockets
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
@@ -39,7 +38,7 @@ bench: $(STAMP)
 # The pages, into docs/_build/html; a warning is an error. Sphinx is added to .venv when it is first asked for.
 DOCS := .venv/.docs
 $(DOCS): $(STAMP)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[docs]'
 	@touch $(DOCS)
 
 docs: $(DOCS)

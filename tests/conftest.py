@@ -104,6 +104,21 @@ def as_script():
     return start
 
 
+LONGEST = (
+    *("pages", "table1", "layouts", "tuning", "baselines", "torture", "stops", "detect_cli", "onnx"),
+    *("explain", "report", "estimator", "real_recordings", "cli", "side_by_side", "torchrun", "foreign_runs"),
+)
+"""Of the files with slow tests those that take longest: begun first, so that no process is waited for at the
+end."""
+
+
+def pytest_collection_modifyitems(items):
+    """Files of fast tests first, so that their failures are told first; then those with slow ones."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    rank = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (item.path in slow, rank.get(item.path.stem, len(rank))))
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--block-sockets", action="store_true", help="refuse every connection beyond this machine"

@@ -159,7 +159,9 @@ def test_the_field_is_the_cosine_of_summed_angles_of_mean_values():
     x = signal.double().unflatten(-1, (64, 4)).mean(-1).numpy()
     low, high = x.min(-1, keepdims=True), x.max(-1, keepdims=True)
     angle = np.arccos(np.clip((2 * x - low - high) / (high - low), -1, 1))
-    np.testing.assert_allclose(gasf(signal, 64), np.cos(angle[..., :, None] + angle[..., None, :]), atol=1e-4)
+    want = np.cos(angle[..., :, None] + angle[..., None, :])
+    # Beside 0 and 180 degrees the sine is the root of a difference of like numbers: half the digits.
+    np.testing.assert_allclose(gasf(signal, 64), want, atol=1e-3)
 
 
 def test_the_field_of_nothing_is_minus_one_everywhere_and_has_a_gradient():

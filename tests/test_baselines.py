@@ -255,9 +255,9 @@ def test_building_and_running_says_nothing(name):
     "name",
     [pytest.param(n, marks=pytest.mark.slow) if n in SLOW_TO_OVERFIT else n for n in baselines()],
 )
-def test_sixteen_windows_are_learned_by_heart(name):
+def test_a_window_of_each_class_is_learned_by_heart(name):
     net = network(name, **without_dropout(name))
-    eeg, label = windows(16), torch.arange(16) % 8
+    eeg, label = windows(8), torch.arange(8)
     optimizer = torch.optim.Adam(net.parameters(), lr=FASTER.get(name, config(name).optim.lr))
     for step in range(300):
         loss = F.cross_entropy(net.train()(eeg), label)
@@ -268,6 +268,6 @@ def test_sixteen_windows_are_learned_by_heart(name):
         if step % 5 == 4:
             with torch.no_grad():
                 hits = (net.eval()(eeg).argmax(1) == label).sum()
-            if hits == 16:
+            if hits == 8:
                 return
-    pytest.fail(f"{hits} of 16 after 300 steps, loss {loss.item():.3f}")
+    pytest.fail(f"{hits} of 8 after 300 steps, loss {loss.item():.3f}")

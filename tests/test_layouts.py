@@ -66,10 +66,10 @@ def by_label(table, column):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_store_s_counts_are_the_writer_s_truth(trees, layout, tmp_path):
+def test_the_store_s_counts_are_the_writer_s_truth(trees, layout):
     root, truth = trees(layout)
     signals = load(TrainSettings, [f"dataset={layout}"]).signals
-    store = prepare(corpus_of(layout, root), signals, tmp_path, n_jobs=2)
+    store = prepare(corpus_of(layout, root), signals, root.with_name("store"), n_jobs=2)
     table = store.recordings
     used = table[table["skipped"] == ""]
     assert len(used) == truth["recordings"]
@@ -110,7 +110,7 @@ def test_each_layout_trains_distils_and_evaluates(trees, layout, sizes, tmp_path
     root, _ = trees(layout)
     tiny = [*sizes, "trainer.max_steps=5"]
     text = ["text_encoder.dim=8", "text_encoder.depth=1", "text_encoder.n_prompts=1"]
-    places = [f"run.root={tmp_path / 'runs'}", f"store.root={tmp_path / 'store'}"]
+    places = [f"run.root={tmp_path / 'runs'}", f"store.root={root.with_name('store')}"]
     data = [f"dataset={layout}", f"dataset.root={root}", "split.n_folds=2"]
     run("train", [*data, "model=teacher_tiny", *tiny, *text, *places])
     run("distill", [f"dataset.root={root}", *tiny, *places])

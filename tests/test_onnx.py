@@ -273,7 +273,10 @@ KINDS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("model", KINDS)
 def test_every_kind_of_network_can_be_exported(model):
-    assert compare(made(model, ON_GRAPHS), ON_GRAPHS) < 1e-6
+    # One block is as good as six, and torch's exporter takes an LSTM apart step by step.
+    deep = model in ("student_lean", "eeg_conformer", "zhu_transformer")
+    sizes = {**ON_GRAPHS, "n_times": 64} if model == "two_layer_lstm" else ON_GRAPHS
+    assert compare(made(model, sizes, *["model.net.depth=1"] * deep), sizes) < 1e-6
 
 
 @pytest.mark.slow

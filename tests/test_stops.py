@@ -135,7 +135,7 @@ def test_tune(tmp_path, tiny_data):
     words = ["scripts/tune.py", *tiny_data, "split.n_folds=2", "model=eegnet", "trainer.epochs=5"]
     words += ["trials=3", "pruner=none", "fold=0", "space=training", "device=cpu", "n_jobs=1"]
     span = once([*words, "run.root=whole"], tmp_path)
-    battered([*words, "run.root=broken", "jobs=2"], tmp_path, span, 0)
+    battered([*words, "run.root=broken", "jobs=2"], tmp_path, span, 0, times=2)
     tables = [pd.read_csv(next((tmp_path / name).rglob("trials.csv"))) for name in ("whole", "broken")]
     whole, broken = (table.set_index("folder")["val_macro_f1"].to_dict() for table in tables)
     assert whole == broken and len(whole) == 3

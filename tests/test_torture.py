@@ -61,13 +61,13 @@ KIND = {kind.name: kind for kind in KINDS}
 @pytest.mark.parametrize(
     "run, most",
     [
-        (killed, 3),
-        (terminated, 3),
-        (interrupted, 3),
+        (killed, 2),
+        (terminated, 2),
+        (interrupted, 2),
         (hostile, 8),
         (hosts, 2),
-        (full, 4),
-        (sockets, 4),
+        (full, 3),
+        (sockets, 2),
     ],
 )
 def test_a_part_of_the_trial(run, most, scratch):

@@ -141,10 +141,10 @@ def _watch(ticker: Ticker, expected: Mapping[Path, int], over: threading.Event) 
             with suppress(OSError, ValueError, TypeError):  # not begun, or being written
                 done, total = json.loads(path.read_text(encoding="utf-8"))
                 said[path] = int(done), int(total)
-        done = sum(done for done, _ in said.values())
-        ticker.expect(sum(total for _, total in said.values()) - ticker.done)
-        if done > ticker.done:
-            ticker.advance(done - ticker.done)
+        done, total = (sum(counts) for counts in zip(*said.values(), strict=True))
+        if done > ticker.done or total != ticker.total:
+            ticker.expect(total - ticker.done)
+            ticker.advance(max(0, done - ticker.done))
 
 
 def track(items: Iterable[T], total: int, text: str) -> Iterator[T]:
