@@ -4,6 +4,7 @@ PY := .venv/bin/python
 STAMP := .venv/.ready
 
 .PHONY: setup demo test lint bench docs pictures torture
+# Modules are compiled when they are first imported: all that is installed takes a minute to compile, and few of them are used.
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt

@@ -18,6 +18,7 @@ import torch
 
 from distilclip_eeg.config.data import SignalConfig, View, WindowConfig
 from distilclip_eeg.files import locks
+from distilclip_eeg.files.digests import sign, write_atomic
 from distilclip_eeg.files.locks import Owner
 from distilclip_eeg.schema import (
     ConfigError,
@@ -395,6 +396,18 @@ def test_every_flipped_bit_of_a_store_is_told_and_a_whole_one_opens(corpus, root
         file.write_bytes(good)
     assert "8 other files are as written" in verify(path)
     open_store(path)
+
+
+def test_measurements_that_changed_are_told_and_deleted_ones_are_no_damage(corpus, root):
+    store = prepare(corpus, CONFIG, root, n_jobs=1)
+    file = store.path / "measures-0123456789abcdef.parquet"
+    write_atomic(file, b"as measured")
+    sign(store.path, [file.name])
+    file.write_bytes(b"as changed")
+    with pytest.raises(DataError, match="Delete this file; it is made again"):
+        verify(store.path)
+    file.unlink()
+    assert "are as written" in verify(store.path)
 
 
 def test_a_large_signal_is_read_by_verify_alone(corpus, root, monkeypatch):
