@@ -106,11 +106,12 @@ def as_script():
 
 
 LONGEST = (
-    *("pages", "table1", "layouts", "tuning", "baselines", "torture", "stops", "detect_cli", "onnx"),
-    *("explain", "report", "estimator", "real_recordings", "cli", "side_by_side", "torchrun", "foreign_runs"),
+    *("side_by_side", "stops", "pages", "torchrun", "table1", "layouts", "tuning", "torture", "explain"),
+    *("detect_cli", "baselines", "onnx", "report", "demo", "rehearsal", "estimator", "real_recordings"),
+    *("cli", "foreign_runs", "contributing", "notebooks"),
 )
 """Of the files with slow tests those that take longest: begun first, so that no process is waited for at the
-end."""
+end; before all others those that mostly wait."""
 
 
 def pytest_collection_modifyitems(items):
@@ -120,11 +121,15 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: (item.path in slow, rank.get(item.path.stem, len(rank))))
 
 
+gc.disable()  # until all is imported
+
+
 def pytest_collection_finish():
     """What is imported by now stays: looking for garbage in it again and again took a sixth of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def pytest_addoption(parser):
