@@ -160,8 +160,9 @@ def test_the_field_is_the_cosine_of_summed_angles_of_mean_values():
     low, high = x.min(-1, keepdims=True), x.max(-1, keepdims=True)
     angle = np.arccos(np.clip((2 * x - low - high) / (high - low), -1, 1))
     want = np.cos(angle[..., :, None] + angle[..., None, :])
-    # Beside 0 and 180 degrees the sine is the root of a difference of like numbers: half the digits.
-    np.testing.assert_allclose(gasf(signal, 64), want, atol=1e-3)
+    # A cosine that is off by float32's last digit is a sine that is off by as much over the sine.
+    off = 1e-6 / np.sin(angle).clip(1e-3)
+    assert (np.abs(gasf(signal, 64).numpy() - want) <= off[..., :, None] + off[..., None, :]).all()
 
 
 def test_the_field_of_nothing_is_minus_one_everywhere_and_has_a_gradient():

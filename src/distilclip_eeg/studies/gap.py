@@ -163,7 +163,8 @@ def draw(cells: Sequence[Cell], path: Path) -> str:
     """The page of the cells' rows, written beside ``path`` as markdown."""
     asked = [one.key for one in cells]
     rows = read_csv(path)
-    parts = [page(rows[rows["digest"].isin(asked) | of_others(rows)])]
+    theirs = of_others(rows) & rows["split"].isin({one.study for one in cells})
+    parts = [page(rows[rows["digest"].isin(asked) | theirs])]
     by_person = runner.beside(path, "persons")
     if by_person.exists():
         rows = persons.newest(by_person, "subject")
