@@ -4,14 +4,19 @@ PY := .venv/bin/python
 STAMP := .venv/.ready
 
 .PHONY: setup demo test lint bench docs pictures torture
-# Modules are compiled when they are first imported: all that is installed takes a minute to compile, and few of them are used.
+# Modules are compiled when they are first imported, since few of all that is installed are used, and kept even where an
+# image says otherwise (PYTHONDONTWRITEBYTECODE): commands and tests start hundreds of processes. Torch's, which every
+# command needs, are compiled while pip is busy with the rest. An older pip takes twice as long to choose among versions.
+unexport PYTHONDONTWRITEBYTECODE
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "error: $(PYTHON) is not Python 3.11, 3.12 or 3.13; call make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt torch
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
+	-$(PIP) --upgrade pip
+	$(PIP) torch
+	$(PY) -m compileall -qq .venv/lib/python3*/site-packages/torch >/dev/null & $(PIP) -e '.[dev]'; installed=$$?; wait; exit $$installed
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -39,7 +44,7 @@ bench: $(STAMP)
 # The pages, into docs/_build/html; a warning is an error. Sphinx is added to .venv when it is first asked for.
 DOCS := .venv/.docs
 $(DOCS): $(STAMP)
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[docs]'
+	$(PIP) -e '.[docs]'
 	@touch $(DOCS)
 
 docs: $(DOCS)
