@@ -65,7 +65,7 @@ def test_a_tenth_of_the_channels_is_dropped_and_what_is_left_of_silence_is_noise
 
 # ------------------------------------------------------------------------------------- one part at a time
 
-PARTS = ("gain", "drop", "shift", "band_noise")
+PARTS = ("gain", "drop", "shift", "band_noise", "redraw")
 
 
 def of_part(name, eeg, rows, seed=3, epoch=2):
@@ -76,7 +76,7 @@ def of_part(name, eeg, rows, seed=3, epoch=2):
 def test_each_part_depends_on_seed_epoch_and_window_alone(name, eeg):
     together = of_part(name, eeg, [10, 11, 12, 13])
     torch.testing.assert_close(of_part(name, eeg[[2, 0]], [12, 10]), together[[2, 0]])
-    other = torch.ones(40, 5, 100).cumsum(-1)
+    other = torch.arange(40 * 5 * 100.0).reshape(40, 5, 100)
     rows = range(40)
     assert not torch.allclose(of_part(name, other, rows), of_part(name, other, rows, epoch=3))
     assert not torch.allclose(of_part(name, other, rows), of_part(name, other, rows, seed=4))
@@ -104,6 +104,20 @@ def test_band_noise_lies_in_one_band_between_one_and_forty_hertz():
         (inside,) = np.nonzero(row > row.max() * 1e-6)
         assert 0.5 <= hz[inside[0]] and hz[inside[-1]] <= 50 and hz[inside[-1]] - hz[inside[0]] <= 20.5
     assert noise.std() == pytest.approx(augment.BAND_NOISE, rel=0.02)
+
+
+def test_redrawn_channels_are_the_window_s_own_and_half_of_the_windows_are_left(eeg):
+    many = torch.arange(400 * 23.0).reshape(400, 23, 1).expand(-1, -1, 4)
+    out = of_part("redraw", many, range(400))
+    for before, after in zip(many, out, strict=True):
+        assert set(after[:, 0].tolist()) <= set(before[:, 0].tolist())
+        assert torch.equal(after, after[:, :1].expand_as(after))  # a channel moves as a whole
+    same = (out == many).all(-1).all(-1).float().mean().item()
+    assert same == pytest.approx(1 - augment.REDRAWN, abs=0.08)
+    kept = [
+        len(set(row[:, 0].tolist())) / 23 for row, old in zip(out, many, strict=True) if (row != old).any()
+    ]
+    assert np.mean(kept) == pytest.approx(1 - (1 - 1 / 23) ** 23, abs=0.02)  # drawn with replacement
 
 
 def test_several_parts_follow_one_another_and_an_unknown_one_is_refused(eeg):

@@ -54,7 +54,8 @@ class RunSettings(DataSettings, Learning):
     """auto takes a CUDA GPU where there is one."""
     augment: str = "none"
     """Training windows varied at random: none, standard (shift, gain, channel drop and noise), gain, drop,
-    shift, band_noise, several of these with + between, or a registered augmentation."""
+    shift, band_noise, redraw (channels drawn anew from a window's own), several of these with + between, or a
+    registered augmentation."""
     init_from: Text | None = None
     """An exported model (export) that the network starts from, to fine-tune it."""
     ablation_reading: Literal["placement", "unimodal"] = "placement"

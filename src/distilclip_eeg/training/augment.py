@@ -23,6 +23,8 @@ DROP = 0.1
 """Share of channels set to zero."""
 NOISE = 0.1
 """SD of white noise, where the signal's is about 1."""
+REDRAWN = 0.5
+"""Share of windows whose channels are drawn anew."""
 BAND_NOISE = 0.5
 """SD of the noise in one band, where the signal's is about 1."""
 BAND_HZ = (1.0, 40.0)
@@ -88,6 +90,20 @@ def band_noise(eeg_BCT: Tensor, row_B: Sequence[int], *, seed: int, epoch: int, 
         noise = np.fft.irfft(parts[0] + 1j * parts[1], n_times)
         noise_B.append(noise * (BAND_NOISE / max(noise.std(), 1e-9)))
     return eeg_BCT + _sent(np.array(noise_B), eeg_BCT)
+
+
+@component("augmentation")
+def redraw(eeg_BCT: Tensor, row_B: Sequence[int], *, seed: int, epoch: int, sfreq: float) -> Tensor:
+    """Channels drawn anew from a window's own, with replacement, in every other window.
+
+    What is left is what channels have in common: where on the head a seizure is differs between people, and
+    can be learned by heart of a few.
+    """
+    at_BC = np.tile(np.arange(eeg_BCT.shape[1]), (len(row_B), 1))
+    for at_C, rng in zip(at_BC, drawn(row_B, seed, epoch, 6), strict=True):
+        if rng.random() < REDRAWN:
+            at_C[:] = rng.integers(len(at_C), size=len(at_C))
+    return eeg_BCT.gather(1, send(at_BC, eeg_BCT.device)[..., None].expand_as(eeg_BCT))
 
 
 def shifted(eeg_BCT: Tensor, shift_B: Sequence[int]) -> Tensor:
