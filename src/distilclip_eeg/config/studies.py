@@ -114,7 +114,7 @@ class ModelGrid(ProtocolGrid):
 
     models: tuple[str, ...] = (ALL,)
     """Presets of configs/model, one or several; a teacher brings its student."""
-    ours: Literal["tiny", "small", "lean"] = "tiny"
+    ours: Literal["tiny", "small", "best_small", "lean"] = "tiny"
     """Size of our teacher and student where models=all."""
     rates: tuple[Annotated[float, Range(above=0, most=1e3)], ...] = ()
     """Multiples of each network's own learning rate: the first of the folds is trained with each, and the one
