@@ -23,7 +23,6 @@ from torch.utils.tensorboard.summary import hparams
 
 from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.folders import make_folder
-from distilclip_eeg.report.confusion import as_image, matrix
 from distilclip_eeg.schema import ConfigError
 
 Kind = Literal["tensorboard", "wandb", "mlflow", "aim", "none"]
@@ -142,6 +141,9 @@ class Trail:
         """The confusion of validation windows by the weights that are kept, counts (K, K), as a figure."""
         if self.tracker is None:
             return
+        # A tenth of a command's start is matplotlib's, and the first figure is drawn when a fold ends.
+        from distilclip_eeg.report.confusion import as_image, matrix
+
         name, figure = "val/confusion", matrix(counts_KK, self.classes)
         if self.kind == "mlflow":
             self.tracker.log_figure(figure, f"{name}.png")
