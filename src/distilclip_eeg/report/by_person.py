@@ -132,7 +132,9 @@ def curves_figure(rows: pd.DataFrame, dataset: str) -> Picture:
         axis.set(title=f"split={split}", xlabel="steps", ylabel=f"best {judge} on validation windows")
         axis.label_outer()
         axis.grid(color="#dddddd", lw=0.6)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    drawn = [zip(*reversed(axis.get_legend_handles_labels()), strict=True) for axis in axes]
+    lines = {name: line for panel in drawn for name, line in panel}  # a model may be in one panel alone
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4)
     return picture(
         figure,
         file_name("learning", dataset),
