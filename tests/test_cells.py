@@ -1,5 +1,7 @@
 """The runner of grids, with cells that train nothing: what is skipped, appended, announced and told."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pandas as pd
 import pytest
 
@@ -43,6 +45,14 @@ def test_rows_are_appended_and_what_stands_is_not_run_again(tmp_path, how, capsy
     assert "said while it ran" in (tmp_path / "runs" / "study" / "window-b.log").read_text()
     fill(grid(tmp_path, "a", "b", "c"), how)
     assert "3 of 3 cells stand in" in capsys.readouterr().out
+
+
+def test_commands_that_fill_one_table_at_once_lose_no_row_of_each_other(tmp_path):
+    path = tmp_path / "t.csv"
+    with ThreadPoolExecutor(4) as several:
+        list(several.map(lambda k: append(path, pd.DataFrame({"digest": [k]})), range(24)))
+    assert sorted(pd.read_csv(path)["digest"]) == list(range(24))
+    assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
 
 
 def test_a_cell_that_fails_is_told_at_the_end_and_the_others_are_run(tmp_path, how, capsys):

@@ -20,6 +20,8 @@ from distilclip_eeg.config.compose import load
 from distilclip_eeg.config.experiment import DistillSettings, RunSettings, TrainSettings
 from distilclip_eeg.config.older import digest_of
 from distilclip_eeg.config.studies import GridSettings
+from distilclip_eeg.files.folders import make_folder
+from distilclip_eeg.files.locks import Lock
 from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.files.writing import write_csv
 from distilclip_eeg.progress import clock, track
@@ -207,10 +209,14 @@ def announce(todo: Sequence[Cell], seconds: Sequence[float], jobs: int) -> None:
 
 
 def append(path: Path, rows: pd.DataFrame) -> None:
-    """Add rows to a CSV, whole or not at all; the one place where a study's table is written."""
-    before = [read_csv(path)] if path.exists() else []
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_csv(path, pd.concat([*before, rows], ignore_index=True))
+    """Add rows to a CSV, whole or not at all; the one place where a study's table is written.
+
+    Several commands may fill one table at once: each waits until the one before it has written.
+    """
+    make_folder(path.parent)
+    with Lock(path.with_name(f".{path.name}.lock"), str(path), wait=True):
+        before = [read_csv(path)] if path.exists() else []
+        write_csv(path, pd.concat([*before, rows], ignore_index=True))
 
 
 def rows_of(
