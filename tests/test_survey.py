@@ -1,5 +1,7 @@
 """describe.py: totals from headers and annotations, and why they differ from the published ones."""
 
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from distilclip_eeg.config.data import SignalConfig
 from distilclip_eeg.corpora.chbmit import ChbMit
 from distilclip_eeg.corpora.survey import describe, explain, survey, totals
 from distilclip_eeg.corpora.synthetic import Settings, write_tree
+from distilclip_eeg.files.locks import machine
 from distilclip_eeg.signals.store import prepare
 
 
@@ -82,5 +85,9 @@ def test_describe_and_prepare_are_commands(tree, tmp_path, capsys):
     assert "11 of 12 recordings used" in first and "skipped 1 (missing_channels)" in first
     (table,) = tmp_path.glob("*/recordings.csv")
     assert table.read_text().count("\n") == 13
+    child = subprocess.Popen(["true"])
+    child.wait()  # so that nobody has its number
+    left = table.with_name(f".recordings.csv.tmp.{machine()}-{child.pid}")
+    left.touch()
     cli.act("prepare", [*words, "backend=loky"])  # there already: the same report
-    assert capsys.readouterr().out == first
+    assert capsys.readouterr().out == first and not left.exists()

@@ -161,6 +161,19 @@ def test_the_context_reaches_as_far_as_it_says_and_no_farther():
     assert alone == pytest.approx(np.array([10, 20, 30, 40, 50]) / np.sqrt(2), rel=1e-2)
 
 
+def test_measures_get_their_digest_although_a_start_ended_before_it_was_written(tmp_path):
+    def kept():
+        data = built([50 * np.sin(2 * np.pi * 8 * np.arange(5 * 64) / 64)])
+        return dataclasses.replace(data, store=dataclasses.replace(data.store, path=tmp_path))
+
+    kept().measures()
+    whole = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(whole) == 2
+    (tmp_path / "sha256.json").unlink()
+    kept().measures()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == whole
+
+
 def test_pieces_of_different_lengths_keep_the_order_of_the_windows():
     rng = np.random.default_rng(1)
     pieces = [(k + 1) * 20 * rng.standard_normal(64 * n) for k, n in enumerate((1, 6, 2, 7, 1))]

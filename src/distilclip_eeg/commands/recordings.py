@@ -15,6 +15,7 @@ from distilclip_eeg.config.commands import (
 
 def prepare(settings: PrepareSettings, words: list[str]) -> None:
     """Recordings to the store only, with a report."""
+    from distilclip_eeg.files.folders import remove_left
     from distilclip_eeg.files.writing import write_csv
     from distilclip_eeg.progress import track
     from distilclip_eeg.signals import store
@@ -26,6 +27,7 @@ def prepare(settings: PrepareSettings, words: list[str]) -> None:
     with instead_of_threads(settings.backend, settings.n_jobs, settings.scheduler):
         made = store.prepare(corpus, settings.signals, root, n_jobs=settings.n_jobs, progress=track)
     table = made.path / "recordings.csv"
+    remove_left(made.path)  # of a start that was killed while it wrote this table
     write_csv(table, made.recordings)
     print(f"{data_report(made)}\nstore: {made.path}\nevery recording: {table}")
     if settings.verify:

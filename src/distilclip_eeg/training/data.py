@@ -23,7 +23,7 @@ from distilclip_eeg.config.data import (
 )
 from distilclip_eeg.config.experiment import RunSettings, TrainSettings
 from distilclip_eeg.config.words import spoken_by
-from distilclip_eeg.files.digests import sign, write_atomic
+from distilclip_eeg.files.digests import digests, sign, write_atomic
 from distilclip_eeg.files.reading import read_parquet
 from distilclip_eeg.progress import track
 from distilclip_eeg.runs import Run
@@ -113,6 +113,8 @@ class Data:
                     self._measures[context_s] = table = self._measure(*self._stretches(context_s))
                     with suppress(DataError):  # a store that belongs to others may be read-only
                         write_atomic(path, table.to_parquet())
+                with suppress(DataError):
+                    if path.exists() and path.name not in digests(path.parent):  # or a start ended in between
                         sign(path.parent, [path.name])
         return self._measures[context_s]
 
