@@ -109,12 +109,13 @@ class Data:
             with processes.first_before_others():
                 if path.exists():
                     self._measures[context_s] = read_parquet(path)
+                    with suppress(DataError):
+                        if path.name not in digests(path.parent):  # a start ended before it was written
+                            sign(path.parent, [path.name])
                 else:
                     self._measures[context_s] = table = self._measure(*self._stretches(context_s))
                     with suppress(DataError):  # a store that belongs to others may be read-only
                         write_atomic(path, table.to_parquet())
-                with suppress(DataError):
-                    if path.exists() and path.name not in digests(path.parent):  # or a start ended in between
                         sign(path.parent, [path.name])
         return self._measures[context_s]
 
