@@ -18,7 +18,6 @@ ARGUMENTS = {
     "high_hz": "Highest frequency of the spectrogram.",
     "kernel_s": "Length of the first convolution's kernel.",
     "kernels_s": "Length of the kernel of each branch.",
-    "log_power": "true: tokens know the log power of each filter beside its mean.",
     "maps": "Spatial filters of each temporal one.",
     "members": "Networks that answer with the mean of their logits; each trains on a part of a batch.",
     "n_prompts": "Learned prompts a layer.",

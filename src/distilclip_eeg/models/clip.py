@@ -79,7 +79,6 @@ class PromptClassifier(nn.Module):
         ConfigError: ``inference`` is unknown, or ``head``, for which the encoder alone will do.
     """
 
-    electrode_layer = "eeg.stem.time"
     class_features_KE: Tensor
     logit_scale: Tensor
 
@@ -92,6 +91,11 @@ class PromptClassifier(nn.Module):
             eeg.add_module("classifier", nn.Identity())  # in its place
         self.register_buffer("class_features_KE", torch.zeros(n_outputs, eeg.dim))
         self.register_buffer("logit_scale", torch.tensor(LOGIT_SCALE_INIT))
+
+    @property
+    def electrode_layer(self) -> str:
+        """Name of the last layer that still holds every electrode, if the encoder has one."""
+        return f"eeg.{self.eeg.electrode_layer}"
 
     @torch.no_grad()
     def set_classes(self, class_features_KE: Tensor, logit_scale: Tensor) -> "PromptClassifier":

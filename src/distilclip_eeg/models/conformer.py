@@ -1,9 +1,10 @@
 """The EEG encoder: an EEG Conformer with learnable prompt tokens in every layer.
 
-Stem and blocks follow Song et al. (EEG Conformer, TNSRE 2023), prompts follow ``models.prompts`` (article,
-Fig. 2). What comes out at the places of a layer's own prompts is dropped where the next layer has its own.
-Outputs that are never read are never computed: such prompts enter a layer as keys and values only, once a
-batch. The function and its gradients are the same, at 200 prompts for 11 tokens it costs about a twentieth.
+The article's stem and blocks follow Song et al. (EEG Conformer, TNSRE 2023), prompts follow
+``models.prompts`` (article, Fig. 2). What comes out at the places of a layer's own prompts is dropped where
+the next layer has its own. Outputs that are never read are never computed: such prompts enter a layer as keys
+and values only, once a batch. The function and its gradients are the same, at 200 prompts for 11 tokens it
+costs about a twentieth.
 
 Shapes: B batch, C channels, T samples, N tokens, P prompts, D width, E embedding, H heads.
 """
@@ -13,49 +14,55 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distilclip_eeg.config.registry import component
+from distilclip_eeg.models.band_power import BandPowerStem
 from distilclip_eeg.models.contract import EncoderWithHead
 from distilclip_eeg.models.prompts import make_prompts
-from distilclip_eeg.schema import ConfigError
+from distilclip_eeg.schema import ConfigError, check_choice
 
 KERNEL_S, POOL_S, STRIDE_S = 25 / 256, 75 / 256, 15 / 256
 """The authors' kernel, pool and stride at 256 Hz."""
-POWER_FLOOR = 1e-4
-"""Added to powers before their logarithm, where the variance is about 1."""
+STEMS = ("article", "band_power")
 
 
 class Stem(nn.Module):
     """Temporal convolution, spatial convolution over all electrodes, BN, ELU, mean pool, 1x1 projection.
 
-    Lengths are seconds, so 256 and 500 Hz give the same tokens and the same size downstream. With
-    ``log_power`` the pool gives the log power of each filter beside the mean, as networks do that look for
-    rhythms (Schirrmeister et al., Human Brain Mapping 2017); the article's stem has the mean alone.
+    Lengths are seconds, so 256 and 500 Hz give the same tokens and the same size downstream.
+
+    Raises:
+        ConfigError: a window is shorter than a token.
     """
+
+    electrode_layer = "time"
+    """Name of the layer whose output, (B, F, C, T'), still holds every electrode."""
 
     def __init__(
         self,
         *,
         n_chans: int,
+        n_times: int,
         sfreq: float,
         dim: int,
         filters: int = 40,
         kernel_s: float = KERNEL_S,
         dropout: float = 0.3,
-        log_power: bool = False,
     ):
         super().__init__()
-        self.log_power = log_power
+        self.n_chans = n_chans
         self.kernel, self.window, self.stride = (
             max(1, round(s * sfreq)) for s in (kernel_s, POOL_S, STRIDE_S)
         )
+        self.n_tokens = (n_times - self.kernel + 1 - self.window) // self.stride + 1
+        if self.n_tokens < 1:
+            raise ConfigError(
+                f"a window of {n_times} samples at {sfreq:g} Hz is too short for the stem "
+                f"({self.kernel} + {self.window} samples). Raise windows.length_s."
+            )
         self.time = nn.Conv2d(1, filters, (1, self.kernel))
         self.space = nn.Conv2d(filters, filters, (n_chans, 1))
         self.norm = nn.BatchNorm1d(filters)
         self.dropout = nn.Dropout(dropout)
-        self.project = nn.Linear(filters * (2 if log_power else 1), dim)
-
-    def n_tokens(self, n_times: int) -> int:
-        """Tokens made of ``n_times`` samples."""
-        return (n_times - self.kernel + 1 - self.window) // self.stride + 1
+        self.project = nn.Linear(filters, dim)
 
     def merged(self) -> tuple[Tensor, Tensor]:
         """Weight (F, C, K) and bias (F,) of the one convolution that equals time then space.
@@ -75,12 +82,8 @@ class Stem(nn.Module):
         return self.project(self.dropout(x).transpose(1, 2))  # (B, N, D)
 
     def pooled(self, x_BFT: Tensor) -> Tensor:
-        """What a token knows of normalised filters: their mean, and their log power where asked for."""
-        mean_BFN = F.avg_pool1d(F.elu(x_BFT), self.window, self.stride)
-        if not self.log_power:
-            return mean_BFN
-        power_BFN = F.avg_pool1d(x_BFT.square(), self.window, self.stride)
-        return torch.cat([mean_BFN, (power_BFN + POWER_FLOOR).log()], dim=1)
+        """Normalised filters to what a token knows of them, (B, F, N)."""
+        return F.avg_pool1d(F.elu(x_BFT), self.window, self.stride)
 
 
 class Block(nn.Module):
@@ -152,13 +155,14 @@ class Conformer(EncoderWithHead):
     flattened tokens to 768) gives 30,797,102 and 17,877,782 parameters at 19 channels, 256 Hz and
     8 classes, classifier included. Initial values: torch's defaults for layers, N(0, 0.02) for prompts.
 
+    Args:
+        stem: what makes tokens of a window: ``article``, or ``band_power`` (``BandPowerStem``), of which a
+            person's own head and electrodes can be learned less well.
+
     Raises:
         ConfigError: ``dim`` cannot be shared out among ``heads``, a window is shorter than a token, or the
-            prompts are refused.
+            stem or the prompts are refused.
     """
-
-    electrode_layer = "stem.time"
-    """Name of the layer whose output (B, F, C, T') still holds every electrode; some baselines have one."""
 
     def __init__(
         self,
@@ -180,26 +184,23 @@ class Conformer(EncoderWithHead):
         embed: int = 768,
         filters: int = 40,
         kernel_s: float = KERNEL_S,
-        log_power: bool = False,
+        stem: str = "article",
     ):
         super().__init__()
         if dim % heads:
             raise ConfigError(f"model.net.dim={dim} is not a multiple of model.net.heads={heads}.")
-        self.stem = Stem(
+        check_choice("model.net.stem", stem, STEMS)
+        made = Stem if stem == "article" else BandPowerStem
+        self.stem = made(
             n_chans=n_chans,
+            n_times=n_times,
             sfreq=sfreq,
             dim=dim,
             filters=filters,
             kernel_s=kernel_s,
             dropout=dropout,
-            log_power=log_power,
         )
-        self.n_tokens = self.stem.n_tokens(n_times)
-        if self.n_tokens < 1:
-            raise ConfigError(
-                f"a window of {n_times} samples at {sfreq:g} Hz is too short for the stem "
-                f"({self.stem.kernel} + {self.stem.window} samples). Raise windows.length_s."
-            )
+        self.n_tokens = self.stem.n_tokens
         self.dim = embed
         self.prompts = make_prompts(
             prompts,
@@ -217,6 +218,11 @@ class Conformer(EncoderWithHead):
             nn.Flatten(1), nn.Linear(self.n_tokens * dim, embed), nn.GELU(), nn.Linear(embed, embed)
         )
         self.classifier = nn.Linear(embed, n_outputs)
+
+    @property
+    def electrode_layer(self) -> str:
+        """Name of the last layer that still holds every electrode; some baselines have one."""
+        return f"stem.{self.stem.electrode_layer}"
 
     def encode(self, eeg_BCT: Tensor) -> Tensor:
         """Features in the space shared with text, (B, E), not normalised."""

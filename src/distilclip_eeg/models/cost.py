@@ -62,7 +62,7 @@ def own_prompts(encoder: Conformer | BertLP, layer: int) -> int:
 
 def eeg_cost(net: Conformer, n_times: int, batch: int) -> pd.DataFrame:
     """A row for each layer of the EEG side; prompts count with their layer. ``net`` is on the meta device."""
-    eeg = torch.empty(batch, net.stem.space.kernel_size[0], n_times, device="meta")
+    eeg = torch.empty(batch, net.stem.n_chans, n_times, device="meta")
     article, executed = flops(LiteralConformer(net), eeg), flops(net, eeg)
     parts: list[tuple[str, str, nn.Module, int]] = [("stem", "stem", net.stem, 0)]
     for i, block in enumerate(net.blocks):

@@ -94,7 +94,8 @@ class FrozenConformer(EncoderWithHead):
     def __init__(self, net: Conformer):
         super().__init__()
         self.dim, self.n_tokens = net.dim, net.n_tokens
-        self.stem, self.head, self.classifier = FrozenStem(net.stem), net.head, net.classifier
+        self.stem = FrozenStem(net.stem) if isinstance(net.stem, Stem) else net.stem
+        self.head, self.classifier = net.head, net.classifier
         prompts, blocks = net.prompts, cast(list[Block], list(net.blocks))
         own = [None if prompts is None else prompts.of(i) for i in range(len(blocks))]
         self.joins = prompts.layers - 1 if prompts is not None and prompts.carried else -1

@@ -57,7 +57,7 @@ class LiteralConformer(nn.Module):
         super().__init__()
         if net.prompts is not None and net.prompts.prefix:
             raise ConfigError("model.net.prompts=prefix has no prompt tokens. Choose deep, shallow or none.")
-        self.stem = LiteralStem(net.stem)
+        self.stem = LiteralStem(net.stem) if isinstance(net.stem, Stem) else net.stem
         self.blocks = nn.ModuleList(LiteralBlock(cast(Block, block)) for block in net.blocks)
         self.prompts, self.head, self.classifier = net.prompts, net.head, net.classifier
 

@@ -68,17 +68,11 @@ class EEGConformer(nn.Module):
         super().__init__()
         if dim % heads:
             raise ConfigError(f"model.net.dim={dim} is not a multiple of model.net.heads={heads}.")
-        self.stem = Stem(n_chans=n_chans, sfreq=sfreq, dim=dim, filters=dim, dropout=dropout)
-        tokens = self.stem.n_tokens(n_times)
-        if tokens < 1:
-            raise ConfigError(
-                f"a window of {n_times} samples at {sfreq:g} Hz is too short for eeg_conformer. "
-                "Raise windows.length_s."
-            )
+        self.stem = Stem(n_chans=n_chans, n_times=n_times, sfreq=sfreq, dim=dim, filters=dim, dropout=dropout)
         self.layers = nn.Sequential(*(Layer(dim=dim, heads=heads, dropout=dropout) for _ in range(depth)))
         self.classifier = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(tokens * dim, 256),
+            nn.Linear(self.stem.n_tokens * dim, 256),
             nn.ELU(),
             nn.Dropout(dropout),
             nn.Linear(256, 32),
