@@ -25,7 +25,7 @@ def pairs(classes: int) -> Iterator[str]:
     yield f"{classes} classes; one-second windows; weights as float32 safetensors"
     yield f"GFLOP: a batch of {batch}, EEG side, the article's architecture / as executed here"
     yield (
-        "pair    channels   Hz      teacher      student    ratio  bytes ratio  teacher GFLOP  student GFLOP"
+        "pair       channels   Hz      teacher      student    ratio  bytes ratio  teacher GFLOP  student GFLOP"
     )
     for path in sorted((CONFIG_DIR / "model").glob("teacher*.yaml")):
         teacher = load(TrainSettings, [f"model={path.stem}"]).model
@@ -38,7 +38,7 @@ def pairs(classes: int) -> Iterator[str]:
             size = [len(save(net.state_dict())) for net in nets]
             costs = [eeg_cost(net.to("meta"), n_times, batch)[COUNTS].sum() / 1e9 for net in nets]
             yield (
-                f"{pair:8s}{n_chans:9d}{sfreq:5.0f}{count[0]:13,d}{count[1]:13,d}{count[1] / count[0]:9.2%}"
+                f"{pair:11s}{n_chans:8d}{sfreq:5.0f}{count[0]:13,d}{count[1]:13,d}{count[1] / count[0]:9.2%}"
                 f"{size[1] / size[0]:13.2%}"
                 + "".join(f"{c['article']:8.1f} /{c['executed']:5.1f}" for c in costs)
             )
