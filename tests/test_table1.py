@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from tools import scores_of
 
 from distilclip_eeg.config.compose import load
+from distilclip_eeg.config.experiment import TrainSettings
 from distilclip_eeg.config.studies import Table1Settings
 from distilclip_eeg.models.baselines.external import SWITCH
 from distilclip_eeg.report.comparison import BASELINES, comparison, settings_of
@@ -19,7 +21,7 @@ from distilclip_eeg.report.published import CORPORA, TABLE_1
 from distilclip_eeg.report.published import table_1 as published
 from distilclip_eeg.runs import Run, find_runs
 from distilclip_eeg.schema import ConfigError
-from distilclip_eeg.studies import cells
+from distilclip_eeg.studies import cells, speed
 from distilclip_eeg.studies.speed import SPEED, with_speed
 from distilclip_eeg.studies.table1 import all_models, cell_of, cells_of, table1, words_of
 from distilclip_eeg.training.data import load_data
@@ -183,6 +185,18 @@ def test_a_network_of_another_package_has_its_line(made, tmp_path, monkeypatch, 
     assert pd.read_csv(tmp_path / "r" / "speed.csv")["model"].tolist() == [
         "external model.name=mean_power model.net.target=othernets.Mean"
     ]
+
+
+def test_the_speed_of_another_network_of_the_same_name_is_not_taken(tiny_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "ROUNDS", 1)
+    data, path, cpu = load_data(load(TrainSettings, tiny_data)), tmp_path / "speed.csv", torch.device("cpu")
+    wide, narrow = (
+        load(TrainSettings, ["model=eegnet", *more]).model for more in ((), ("model.net.filters=2",))
+    )
+    of_wide = speed.speeds({"eegnet": wide}, data, cpu, path).loc["eegnet"]
+    assert speed.speeds({"eegnet": wide}, data, cpu, path).loc["eegnet"].equals(of_wide)  # not measured again
+    of_narrow = speed.speeds({"eegnet": narrow}, data, cpu, path).loc["eegnet"]
+    assert of_narrow["parameters"] < of_wide["parameters"] and len(pd.read_csv(path)) == 1
 
 
 def test_all_models_are_the_article_s_sixteen_two_more_ours_and_the_floors():

@@ -25,7 +25,8 @@ def pairs(classes: int) -> Iterator[str]:
     yield f"{classes} classes; one-second windows; weights as float32 safetensors"
     yield f"GFLOP: a batch of {batch}, EEG side, the article's architecture / as executed here"
     yield (
-        "pair       channels   Hz      teacher      student    ratio  bytes ratio  teacher GFLOP  student GFLOP"
+        "pair       channels   Hz      teacher      student    ratio  bytes ratio  teacher GFLOP  "
+        "student GFLOP"
     )
     for path in sorted((CONFIG_DIR / "model").glob("teacher*.yaml")):
         teacher = load(TrainSettings, [f"model={path.stem}"]).model

@@ -15,6 +15,7 @@ from distilclip_eeg.files.digests import write_atomic
 from distilclip_eeg.files.reading import read_csv
 from distilclip_eeg.files.writing import csv_bytes
 from distilclip_eeg.models.contract import build_network
+from distilclip_eeg.models.cost import count
 from distilclip_eeg.runs import commit, provenance
 from distilclip_eeg.training.data import Data
 
@@ -69,7 +70,7 @@ def measure_speed(nets: dict[str, ModelConfig], sizes: dict[str, Any], device: t
     for name, net in built.items():
         step_s, score_s = taken[name].min(0)
         row = {"model": name, **{size: sizes[size] for size in KEY[:3]}}
-        row["parameters"] = sum(p.numel() for p in net.parameters())
+        row["parameters"] = count(net)
         row |= {"step_ms": round(1000 * step_s, 2), "windows_per_s": round(len(eeg) / score_s)}
         rows.append(row | {"minutes": round(taken[name].sum() / 60, 3), "seed": SEED})
     return pd.DataFrame(rows)
@@ -92,16 +93,20 @@ def with_speed(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 def known_speeds(path: Path, sizes: dict[str, Any]) -> pd.DataFrame:
     """The rows of ``path`` that belong to ``sizes`` (any of ``KEY``), by the networks' names."""
-    table = read_csv(path) if path.exists() else pd.DataFrame(columns=["model", *KEY])
+    table = read_csv(path) if path.exists() else pd.DataFrame(columns=["model", *KEY, "parameters"])
     mine = np.all([table[key] == sizes[key] for key in KEY if key in sizes], axis=0)
     return table[mine].set_index("model")
 
 
 def speeds(nets: dict[str, ModelConfig], data: Data, device: torch.device, path: Path) -> pd.DataFrame:
-    """These networks' speeds on the data's sizes and this machine; all measured if ``path`` lacks one."""
+    """These networks' speeds on the data's sizes and this machine.
+
+    All are measured if ``path`` lacks one, or has another network of its name, as its parameters tell.
+    """
     sizes = data.sizes()
     here = {**sizes, "hardware": hardware(device.type)}
-    if set(nets) - set(known_speeds(path, here).index):
+    known = known_speeds(path, here)["parameters"].to_dict()
+    if any(known.get(name) != count(build_network(model, sizes)) for name, model in nets.items()):
         command = f"python scripts/reproduce_table1.py dataset={data.store.manifest['corpus']}"
         found = measure_speed(nets, sizes, device).assign(
             hardware=here["hardware"], commit=commit(), command=command
