@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from distilclip_eeg.report.by_person import best_so_far
+from distilclip_eeg.report.by_person import best_so_far, probability
 from distilclip_eeg.schema import DataError
 from distilclip_eeg.scoring.peers import on_windows
 from distilclip_eeg.scoring.persons import Paired, holm, person_rows
@@ -41,6 +41,13 @@ def test_the_rank_biserial_correlation_is_one_where_every_person_gains_and_minus
     low, high = np.linspace(0.1, 0.7, 7), np.linspace(0.2, 0.9, 7)
     assert Paired.of(high, low).rank_biserial == 1 and Paired.of(low, high).rank_biserial == -1
     assert Paired.of(low, low).rank_biserial == 0 and np.isnan(Paired.of(low, low).p)
+
+
+@pytest.mark.parametrize(
+    "p, printed", [(1.0, "1.00"), (0.049, "0.05"), (0.005, "0.01"), (0.0049, "<0.01"), (np.nan, "–")]
+)
+def test_no_probability_is_printed_as_zero(p, printed):
+    assert probability(p) == printed
 
 
 def test_holm_s_correction_is_that_of_its_textbook_example():

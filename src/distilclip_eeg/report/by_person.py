@@ -69,7 +69,14 @@ def less(paired: Paired, p: float) -> str:
     """A difference with its interval in points, and its probability; a dash where no person differs."""
     one = paired.difference
     span = "" if one.refused else f" [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
-    return f"{100 * one.value:+.1f}{span}, {'–' if np.isnan(p) else format(p, '.2f')}"
+    return f"{100 * one.value:+.1f}{span}, {probability(p)}"
+
+
+def probability(p: float) -> str:
+    """Two decimals; a dash where there is none, and never 0."""
+    if np.isnan(p):
+        return "–"
+    return f"{p:.2f}" if p >= 0.005 else "<0.01"
 
 
 @styled
