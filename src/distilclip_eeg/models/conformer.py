@@ -156,8 +156,8 @@ class Conformer(EncoderWithHead):
     8 classes, classifier included. Initial values: torch's defaults for layers, N(0, 0.02) for prompts.
 
     Args:
-        stem: what makes tokens of a window: ``article``, or ``band_power`` (``BandPowerStem``), of which a
-            person's own head and electrodes can be learned less well.
+        stem: what makes tokens of a window: ``article``, or ``band_power`` (``BandPowerStem``), which takes
+            channels as alike and whose wavelets want a ``kernel_s`` of 0.5.
 
     Raises:
         ConfigError: ``dim`` cannot be shared out among ``heads``, a window is shorter than a token, or the
